@@ -1,1 +1,4 @@
-
+#![forbid(unsafe_code)]
+pub mod host;
+pub mod keys;
+pub mod pure;

@@ -1,0 +1,35 @@
+//! What an error owes the operator: what to do about it, and an exit status for scripts.
+
+use std::error::Error;
+
+/// An error that reaches a person ends in a remedy, one line in the imperative.
+pub trait Advice: Error {
+    /// What to do about it; printed after `try: `.
+    fn remedy(&self) -> String;
+
+    /// How the process that met it ends.
+    fn exit(&self) -> Exit;
+}
+
+/// Exit statuses, named as in BSD's `sysexits.h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Everything that was asked for is done.
+    Done = 0,
+    /// The command line is wrong (`EX_USAGE`).
+    Usage = 64,
+    /// A file or a record has wrong content (`EX_DATAERR`).
+    BadData = 65,
+    /// The service, or the daemon, cannot be reached or failed (`EX_UNAVAILABLE`).
+    Unavailable = 69,
+    /// A mistake of ours (`EX_SOFTWARE`).
+    Bug = 70,
+    /// A file cannot be created or written (`EX_CANTCREAT`).
+    CannotCreate = 73,
+    /// The same call may succeed later (`EX_TEMPFAIL`).
+    TryAgain = 75,
+    /// Not permitted, here or by the service (`EX_NOPERM`).
+    Refused = 77,
+    /// The configuration is wrong (`EX_CONFIG`).
+    Configuration = 78,
+}

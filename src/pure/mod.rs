@@ -1,0 +1,11 @@
+//! Decides. Nothing in here reads a clock, draws a random number, touches a file, a socket or the
+//! environment, logs, or awaits: time and chance are arguments (`now` last, jitter a fraction).
+//! Whoever calls does what the answer says.
+
+pub mod advice;
+pub mod fingerprint;
+pub mod identity;
+pub mod jitter;
+pub mod role_token;
+pub mod secret;
+pub mod signing;

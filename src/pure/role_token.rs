@@ -1,0 +1,138 @@
+//! The credentials that the service hands out for about an hour.
+
+use std::fmt;
+
+use time::UtcDateTime;
+
+use super::secret::Secret;
+
+/// The public part of a credential set; what logs and `status` may show of it is [`suffix`].
+///
+/// [`suffix`]: AccessKeyId::suffix
+#[derive(Clone, PartialEq, Eq)]
+pub struct AccessKeyId(String);
+
+/// Three credentials, when they end, and whether the service asks for a new key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoleToken {
+    pub access_key_id: AccessKeyId,
+    pub secret_access_key: Secret<String>,
+    pub session_token: Secret<String>,
+    /// When the answer arrived, by the service's clock.
+    pub issued_at: UtcDateTime,
+    /// When AWS stops accepting the credentials, by the service's clock.
+    pub expires_at: UtcDateTime,
+    /// The service asks this machine to replace its RSA key (`UpdateKeyPair`).
+    pub update_key_pair: bool,
+}
+
+/// A member of the service's answer that could not be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the answer's {member} {problem}")]
+pub struct UnusableMember {
+    pub member: &'static str,
+    pub problem: &'static str,
+}
+
+impl AccessKeyId {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The last four characters, as much as the AWS CLI shows.
+    pub fn suffix(&self) -> &str {
+        &self.0[self.0.len() - 4..]
+    }
+}
+
+impl fmt::Debug for AccessKeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AccessKeyId(..{})", self.suffix())
+    }
+}
+
+impl RoleToken {
+    /// Checks the members that an answer must have. A credential with a control character or a
+    /// space would tear the credentials file, and is refused.
+    pub fn new(
+        access_key_id: Option<String>,
+        secret_access_key: Option<Secret<String>>,
+        session_token: Option<Secret<String>>,
+        issued_at: UtcDateTime,
+        expires_at: Option<UtcDateTime>,
+        update_key_pair: bool,
+    ) -> Result<Self, UnusableMember> {
+        let access_key_id = access_key_id.ok_or_else(|| missing("AccessKeyId"))?;
+        check_text("AccessKeyId", &access_key_id, 16)?;
+        let secret_access_key = secret_access_key.ok_or_else(|| missing("SecretAccessKey"))?;
+        check_text("SecretAccessKey", secret_access_key.expose(), 1)?;
+        let session_token = session_token.ok_or_else(|| missing("SessionToken"))?;
+        check_text("SessionToken", session_token.expose(), 1)?;
+        Ok(Self {
+            access_key_id: AccessKeyId(access_key_id),
+            secret_access_key,
+            session_token,
+            issued_at,
+            expires_at: expires_at.ok_or_else(|| missing("TokenExpirationDate"))?,
+            update_key_pair,
+        })
+    }
+
+    /// Whether AWS still accepts the credentials at `now` (the service's clock).
+    pub fn is_usable(&self, now: UtcDateTime) -> bool {
+        now < self.expires_at
+    }
+}
+
+fn missing(member: &'static str) -> UnusableMember {
+    UnusableMember { member, problem: "is missing" }
+}
+
+/// 16 is the public API model's minimum for an access key id.
+fn check_text(member: &'static str, text: &str, least: usize) -> Result<(), UnusableMember> {
+    if text.len() < least {
+        Err(UnusableMember { member, problem: "is too short" })
+    } else if !text.bytes().all(|b| b.is_ascii_graphic()) {
+        Err(UnusableMember { member, problem: "has a character that no credential has" })
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::utc_datetime;
+
+    use super::*;
+
+    fn token(secret: &str) -> Result<RoleToken, UnusableMember> {
+        RoleToken::new(
+            Some("ASIAEXAMPLE000000001".into()),
+            Some(Secret::new(secret.into())),
+            Some(Secret::new("token".into())),
+            utc_datetime!(2026-11-22 00:00),
+            Some(utc_datetime!(2026-11-22 01:00)),
+            false,
+        )
+    }
+
+    #[test]
+    fn usable_until_its_end_and_not_at_it() {
+        let token = token("secret").unwrap();
+        assert!(token.is_usable(utc_datetime!(2026-11-22 00:59:59)));
+        assert!(!token.is_usable(utc_datetime!(2026-11-22 01:00)));
+    }
+
+    #[test]
+    fn a_credential_that_would_tear_a_file_is_refused() {
+        let error = token("secret\n[default]").unwrap_err();
+        assert_eq!(error.member, "SecretAccessKey");
+        assert!(token("").is_err());
+    }
+
+    #[test]
+    fn debug_shows_no_more_than_a_suffix() {
+        let shown = format!("{:?}", token("hunter2").unwrap());
+        assert!(shown.contains("..0001") && !shown.contains("hunter2") && !shown.contains("ASIA"));
+    }
+}
