@@ -95,6 +95,32 @@ fn an_optional_credential_cannot_stop_the_service() {
     assert_eq!(unit().value("LoadCredentialEncrypted"), "activation");
 }
 
+#[test]
+fn the_example_settings_change_nothing_until_a_line_is_switched_on() {
+    let text = read("packaging/rolekeeper.toml");
+    let as_shipped = text.parse::<toml::Table>().unwrap();
+    assert!(as_shipped.values().all(|section| section.as_table().unwrap().is_empty()));
+
+    let switched_on = text
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            // Prose has a blank behind its mark.
+            Some(setting) if !setting.starts_with(' ') => setting,
+            _ => line,
+        })
+        .collect::<Vec<_>>()
+        .join("\n");
+    let all = switched_on.parse::<toml::Table>().unwrap();
+    let keys = |section: &str| all[section].as_table().unwrap().keys().collect::<Vec<_>>();
+    assert_eq!(
+        keys("service"),
+        ["ca_bundle", "dual_stack", "endpoint_url", "fips", "proxy", "region"]
+    );
+    assert_eq!(keys("refresh"), ["interval", "on_expiry"]);
+    assert_eq!(keys("health"), ["enabled", "interval"]);
+    assert_eq!(all["target"].as_array().unwrap().len(), 2);
+}
+
 /// A unit or a drop-in: its assignments in order.
 struct Unit(Vec<(String, String)>);
 
@@ -128,10 +154,14 @@ fn unit() -> Unit {
     Unit::read("systemd/rolekeeper.service")
 }
 
+fn read(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
 /// The lines of a file that are neither empty nor comments.
 fn lines(path: &str) -> Vec<String> {
-    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
-    text.lines()
+    read(path)
+        .lines()
         .map(str::trim)
         .filter(|line| !line.is_empty() && !line.starts_with(['#', ';']))
         .map(str::to_owned)
