@@ -1,32 +1,35 @@
 #!/usr/bin/env bash
 # The unit under a real systemd: boots a Debian container, installs what ships, and looks.
 #
-#   tests/unit-in-nspawn.sh [BINARY]        default: target/debug/rolekeeper
+#   tests/unit-in-nspawn.sh [DIRECTORY]     of rolekeeper and rolekeeper-lab; default: target/debug
 #
+# The machine is registered with a lab of its own, which runs outside, on a loopback port.
 # Root, Debian's systemd-container and debootstrap are needed. The container's root is made once (half
 # a minute) in $ROOTFS, default target/rootfs; every boot is from a clean overlay in memory. The
-# container shares the network, so a lab on 127.0.0.1 is within reach. Prints one line per check and
+# container shares the network. Prints one line per check and
 # exits non-zero if one failed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-readonly BINARY=${1:-target/debug/rolekeeper}
+readonly PROGRAMS=${1:-target/debug}
 readonly ROOTFS=${ROOTFS:-$PWD/target/rootfs}
 readonly PACKAGES=systemd,systemd-sysv,dbus,libpam-systemd,procps,ca-certificates
 
 scratch=$(mktemp -d)
 readonly scratch
 leader=
+lab=
 failures=0
-trap stop_container EXIT
+trap stop_everything EXIT
 
 main() {
     make_rootfs
     collect_what_ships
+    start_lab
     start_container
     install_what_ships
 
-    check_registration_directory
+    check_registration
     check_start
     check_files
     check_sandbox
@@ -43,9 +46,20 @@ main() {
 
 # --- checks -----------------------------------------------------------------------------------------
 
-check_registration_directory() {
+# As the service's user, before the service has ever run.
+check_registration() {
     check "state directory exists before the first start" \
         "$(inside stat -c '%a %U:%G' /var/lib/rolekeeper)" "700 rolekeeper:rolekeeper"
+    inside sh -c 'cat > /etc/rolekeeper/conf.d/lab.toml' <<TOML
+[service]
+endpoint_url = "$AWS_ENDPOINT_URL"
+TOML
+    local activation id
+    activation=$("$PROGRAMS/rolekeeper-lab" activation create --json)
+    id=$(member ActivationCode "$activation" |
+        inside runuser -u rolekeeper -- rolekeeper register --region "$AWS_REGION" \
+            --activation-id "$(member ActivationId "$activation")" --activation-code-file -)
+    check "registered" "$([[ $id == *mi-* ]] && echo yes)" yes
 }
 
 check_start() {
@@ -66,13 +80,11 @@ check_files() {
     check "control socket" "$(inside test -S /run/rolekeeper/control.sock && echo yes)" yes
     check "an ordinary user does not get into the vault" \
         "$(inside su -s /bin/sh nobody -c 'ls /var/lib/rolekeeper' 2>/dev/null || echo refused)" refused
-    if inside test -e /run/rolekeeper/credentials; then
-        check "credentials file" \
-            "$(inside stat -c '%a %U:%G' /run/rolekeeper/credentials)" "640 rolekeeper:rolekeeper"
-        check "credentials file: an ordinary user" "$(read_as nobody)" refused
-        inside usermod -aG rolekeeper backup
-        check "credentials file: a member of the group" "$(read_as backup)" read
-    fi
+    check "credentials file" \
+        "$(inside stat -c '%a %U:%G' /run/rolekeeper/credentials)" "640 rolekeeper:rolekeeper"
+    check "credentials file: an ordinary user" "$(read_as nobody)" refused
+    inside usermod -aG rolekeeper backup
+    check "credentials file: a member of the group" "$(read_as backup)" read
 }
 
 # What root itself may not write in there, the service may not either.
@@ -159,10 +171,8 @@ TOML
     inside systemctl daemon-reload
     inside systemctl start rolekeeper
     check "starts with the example drop-in" "$(property ActiveState)" active
-    if inside test -e /var/lib/backup/.aws/credentials; then
-        check "another user's credentials file" \
-            "$(inside stat -c '%a %U:%G' /var/lib/backup/.aws/credentials)" "600 backup:backup"
-    fi
+    check "another user's credentials file" \
+        "$(inside stat -c '%a %U:%G' /var/lib/backup/.aws/credentials)" "600 backup:backup"
     check "its neighbours stay read-only" \
         "$(inside nsenter -t "$(property MainPID)" -m touch /var/lib/other/x 2>/dev/null || echo refused)" refused
     inside systemctl stop rolekeeper
@@ -181,8 +191,16 @@ make_rootfs() {
 
 collect_what_ships() {
     mkdir "$scratch/ship"
-    install -m 755 "$BINARY" "$scratch/ship/rolekeeper"
+    install -m 755 "$PROGRAMS/rolekeeper" "$scratch/ship/"
     cp -r systemd packaging "$scratch/ship/"
+}
+
+start_lab() {
+    "$PROGRAMS/rolekeeper-lab" serve --listen 127.0.0.1:0 --env-file "$scratch/lab.env" >"$scratch/lab.log" 2>&1 &
+    lab=$!
+    wait_for "the lab" test -s "$scratch/lab.env"
+    # shellcheck disable=SC1091
+    . "$scratch/lab.env"
 }
 
 start_container() {
@@ -202,7 +220,8 @@ is_up() {
     inside systemctl is-system-running 2>/dev/null | grep -qE '^(running|degraded)$'
 }
 
-stop_container() {
+stop_everything() {
+    [[ -z $lab ]] || kill "$lab" 2>/dev/null || true
     # SIGRTMIN+4 is systemd's poweroff.
     if [[ -n $leader ]] && kill -RTMIN+4 "$leader" 2>/dev/null; then
         wait "$nspawn" || true
@@ -279,6 +298,11 @@ wait_for() {
     echo "gave up waiting for $what" >&2
     [[ -s $scratch/console.log ]] && tail -n 20 "$scratch/console.log" >&2
     return 1
+}
+
+# member NAME JSON: a text member of a flat object.
+member() {
+    sed -nE "s/.*\"$1\" *: *\"([^\"]*)\".*/\1/p" <<<"$2"
 }
 
 milliseconds() {
