@@ -27,3 +27,10 @@ pub enum SimilarityThreshold {
     Disabled,
     Percent(u8),
 }
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Similar,
+    Different,
+    Disabled,
+}

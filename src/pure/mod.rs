@@ -3,9 +3,11 @@
 //! Whoever calls does what the answer says.
 
 pub mod advice;
+pub mod failure;
 pub mod fingerprint;
 pub mod identity;
 pub mod jitter;
+pub mod refresher;
 pub mod role_token;
 pub mod secret;
 pub mod signing;
