@@ -162,10 +162,3 @@ mod tests {
         assert_eq!(error.to_string(), "unknown hardware attribute 'gpu-info'");
     }
 }
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    Similar,
-    Different,
-    Disabled,
-}
