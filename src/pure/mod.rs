@@ -6,6 +6,7 @@ pub mod advice;
 pub mod fingerprint;
 pub mod identity;
 pub mod jitter;
+pub mod key_rotation;
 pub mod role_token;
 pub mod secret;
 pub mod signing;
