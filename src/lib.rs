@@ -7,3 +7,4 @@ pub mod keys;
 pub mod pure;
 pub mod shelf;
 pub mod ssm;
+pub mod vault;

@@ -9,6 +9,7 @@ pub mod fingerprint;
 pub mod identity;
 pub mod jitter;
 pub mod refresher;
+pub mod key_rotation;
 pub mod role_token;
 pub mod secret;
 pub mod signing;
