@@ -5,6 +5,7 @@
 pub mod advice;
 pub mod fingerprint;
 pub mod identity;
+pub mod ini;
 pub mod jitter;
 pub mod role_token;
 pub mod secret;
