@@ -7,6 +7,7 @@ pub mod duration;
 pub mod failure;
 pub mod fingerprint;
 pub mod identity;
+pub mod ini;
 pub mod jitter;
 pub mod refresher;
 pub mod key_rotation;
