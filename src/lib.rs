@@ -1,6 +1,7 @@
 #![forbid(unsafe_code)]
 pub mod config;
 pub mod control;
+pub mod daemon;
 pub mod hardware;
 pub mod host;
 pub mod keys;

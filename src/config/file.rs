@@ -13,6 +13,7 @@ use toml::Spanned;
 use super::{ConfigError, OnExpiry, Origin, Setting, Settings, TargetSettings};
 use crate::pure::duration::parse_duration;
 use crate::pure::identity::Region;
+use crate::pure::ini::ProfileName;
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -55,15 +56,11 @@ struct Health {
 struct Target {
     name: Text<TargetName>,
     path: Text<AbsolutePath>,
-    profile: Option<Text<ProfileText>>,
+    profile: Option<Text<ProfileName>>,
     owner: Option<Text<AccountName>>,
     group: Option<Text<AccountName>>,
     mode: Option<Text<FileMode>>,
 }
-
-/// What the default target has, and others when they do not say.
-pub(super) const DEFAULT_PROFILE: &str = "default";
-pub(super) const DEFAULT_MODE: u32 = 0o640;
 
 /// Reads `text` over what is set already.
 pub(super) fn merge(settings: &mut Settings, path: &Path, text: &str) -> Result<(), ConfigError> {
@@ -126,14 +123,13 @@ fn set<T, U>(
 
 fn target_settings(target: Target, origin: Origin) -> TargetSettings {
     let account = |name: Option<Text<AccountName>>| name.map(|Text(AccountName(name))| name);
-    let default_profile = || DEFAULT_PROFILE.to_owned();
     TargetSettings {
         name: target.name.0.0,
         path: target.path.0.0,
-        profile: target.profile.map_or_else(default_profile, |Text(ProfileText(name))| name),
+        profile: target.profile.map_or_else(ProfileName::default, |Text(name)| name),
         owner: account(target.owner),
         group: account(target.group),
-        mode: target.mode.map_or(DEFAULT_MODE, |Text(FileMode(mode))| mode),
+        mode: target.mode.map_or(super::DEFAULT_MODE, |Text(FileMode(mode))| mode),
         origin,
     }
 }
@@ -216,22 +212,6 @@ impl FromStr for TargetName {
             Ok(Self(text.to_owned()))
         } else {
             Err("expected a name of letters, digits, '-', '_' and '.'")
-        }
-    }
-}
-
-/// Checked in full when the target is made, by the rules of the file's grammar.
-struct ProfileText(String);
-
-impl FromStr for ProfileText {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, &'static str> {
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b"_.@/+%:-".contains(&b);
-        if !text.is_empty() && text != "DEFAULT" && text.bytes().all(plain) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err("expected a profile name of letters, digits and _.@/+%:- other than DEFAULT")
         }
     }
 }
@@ -349,7 +329,7 @@ mod tests {
             ("[[target]]\nname = \"a\"\npath = \"credentials\"", "absolute path"),
             ("[[target]]\nname = \"a\"\npath = \"/c\"\nmode = \"0666\"", "never writable"),
             ("[[target]]\nname = \"a\"\npath = \"/c\"\nmode = \"0750\"", "never executable"),
-            ("[[target]]\nname = \"a\"\npath = \"/c\"\nprofile = \"a b\"", "profile name"),
+            ("[[target]]\nname = \"a\"\npath = \"/c\"\nprofile = \"a b\"", "profile 'a b'"),
             ("[[target]]\npath = \"/c\"", "missing field `name`"),
             ("[service", "/etc/x.toml:1:"),
         ] {

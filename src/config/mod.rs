@@ -15,6 +15,7 @@ use std::time::Duration;
 pub use error::ConfigError;
 
 use crate::pure::identity::Region;
+use crate::pure::ini::ProfileName;
 
 /// Where the settings are looked for without `--config`.
 pub const DEFAULT_FILE: &str = "/etc/rolekeeper/rolekeeper.toml";
@@ -30,6 +31,9 @@ pub const DEFAULT_HEALTH_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
 /// How long one attempt of a request may take; with three attempts a minute in all.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A credentials file's mode unless a target says otherwise: the owner writes, the group reads.
+pub const DEFAULT_MODE: u32 = 0o640;
 
 /// A value, and where it comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,7 +82,7 @@ pub struct Settings {
 pub struct TargetSettings {
     pub name: String,
     pub path: PathBuf,
-    pub profile: String,
+    pub profile: ProfileName,
     pub owner: Option<String>,
     pub group: Option<String>,
     /// Permission bits.

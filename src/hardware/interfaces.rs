@@ -4,6 +4,7 @@
 //! give each member of a bond the bond's address; sysfs also keeps the member's own.
 
 use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 
 use mac_address::MacAddress;
 
@@ -34,8 +35,13 @@ pub fn mac_addresses(tree: &Tree) -> Finding {
     Ok(found(addresses))
 }
 
-/// The IPv4 addresses of hardware, and of bonds, bridges and VLANs above hardware, sorted.
+/// The IPv4 addresses that lead to hardware, as the reading of an attribute.
 pub fn ip_addresses(tree: &Tree, kernel: &dyn Kernel) -> Finding {
+    Ok(found(own_addresses(tree, kernel)?.iter().map(ToString::to_string)))
+}
+
+/// The IPv4 addresses of hardware, and of bonds, bridges and VLANs above hardware, sorted.
+pub fn own_addresses(tree: &Tree, kernel: &dyn Kernel) -> Result<BTreeSet<Ipv4Addr>, Unreadable> {
     // Without sysfs there is no telling hardware from software.
     tree.devices(DIRECTORY)?;
     let all = kernel.addresses().map_err(|cause| Unreadable::Call { call: "getifaddrs", cause })?;
@@ -48,7 +54,7 @@ pub fn ip_addresses(tree: &Tree, kernel: &dyn Kernel) -> Finding {
             addresses.insert(address);
         }
     }
-    Ok(found(addresses.iter().map(ToString::to_string)))
+    Ok(addresses)
 }
 
 fn found(lines: impl IntoIterator<Item = String>) -> Option<Found> {

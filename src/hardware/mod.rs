@@ -15,6 +15,7 @@ mod interfaces;
 mod kernel;
 mod machine_id;
 mod memory;
+mod platform;
 mod processor;
 mod smbios;
 mod tree;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 
 pub use altered::AlteredProbe;
 pub use kernel::{Kernel, RunningKernel};
+pub use platform::Platform;
 
 use crate::pure::fingerprint::{Attribute, Observation, Reading};
 use tree::{Tree, Unreadable};

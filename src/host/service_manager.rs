@@ -24,9 +24,10 @@ pub fn stopping() {
     send(&[NotifyState::Stopping]);
 }
 
-/// Within what time the service manager wants to hear [`alive`], if it does.
-pub fn watchdog() -> Option<Duration> {
-    sd_notify::watchdog_enabled()
+/// `pause`, or less where the service manager wants to hear [`alive`] sooner: at half of its time,
+/// as sd_watchdog_enabled(3) advises.
+pub fn within_watchdog(pause: Duration) -> Duration {
+    sd_notify::watchdog_enabled().map_or(pause, |limit| pause.min(limit / 2))
 }
 
 fn send(states: &[NotifyState<'_>]) {

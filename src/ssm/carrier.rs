@@ -59,7 +59,7 @@ pub struct Connection {
 pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The AWS SDKs' standard: one try, two retries.
-const ATTEMPTS: u32 = 3;
+pub(super) const ATTEMPTS: u32 = 3;
 
 /// The AWS SDKs give a connection 3.1 s; a slow satellite link needs more.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -98,12 +98,17 @@ impl Carrier {
         &self.endpoint
     }
 
+    pub(super) fn region(&self) -> &Region {
+        &self.region
+    }
+
     /// Sends `body` as `AmazonSSM.<operation>`; the answer's body when the status says success.
     pub(super) async fn call(
         &self,
         operation: &'static str,
         body: Secret<Vec<u8>>,
         credential: Credential,
+        attempts: u32,
     ) -> Result<Secret<Vec<u8>>, SsmError> {
         let clock = self.clock.clone();
         let timeouts = TimeoutConfig::builder()
@@ -118,7 +123,7 @@ impl Carrier {
             .http_client(self.http.clone())
             .endpoint_url(&self.endpoint)
             .sleep_impl(TokioSleep::new())
-            .standard_retry(&RetryConfig::standard().with_max_attempts(ATTEMPTS))
+            .standard_retry(&RetryConfig::standard().with_max_attempts(attempts))
             .retry_classifier(TransientErrorClassifier::<Refusal>::new())
             .retry_classifier(ByClass)
             .timeout_config(timeouts)

@@ -20,7 +20,7 @@ use signer::Credential;
 
 use crate::host::clock::ServiceClock;
 use crate::keys::{PublicKey, SigningKey};
-use crate::pure::identity::{Activation, Fingerprint, InstanceId};
+use crate::pure::identity::{Activation, Fingerprint, InstanceId, Region};
 use crate::pure::role_token::RoleToken;
 use crate::pure::secret::Secret;
 
@@ -29,6 +29,7 @@ use crate::pure::secret::Secret;
 pub struct Ssm {
     carrier: Arc<Carrier>,
     clock: ServiceClock,
+    attempts: u32,
 }
 
 /// What an instance signs its own requests with.
@@ -53,12 +54,24 @@ impl Ssm {
     ///
     /// When the region has no endpoint under the given rules, or the CA bundle cannot be read.
     pub async fn new(connection: &Connection, clock: ServiceClock) -> Result<Self, SsmError> {
-        Ok(Self { carrier: Arc::new(Carrier::new(connection, clock.clone()).await?), clock })
+        let carrier = Arc::new(Carrier::new(connection, clock.clone()).await?);
+        Ok(Self { carrier, clock, attempts: carrier::ATTEMPTS })
     }
 
     /// Where requests go.
     pub fn endpoint(&self) -> &str {
         self.carrier.endpoint()
+    }
+
+    /// The region that requests are signed for.
+    pub fn region(&self) -> &Region {
+        self.carrier.region()
+    }
+
+    /// The same client, for requests whose every attempt must be accounted for.
+    #[must_use]
+    pub fn without_retries(&self) -> Self {
+        Self { attempts: 1, ..self.clone() }
     }
 
     /// The clock that answers correct.
@@ -84,7 +97,7 @@ impl Ssm {
     ) -> Result<InstanceId, SsmError> {
         const OPERATION: &str = "RegisterManagedInstance";
         let body = wire::register(activation, fingerprint, public_key, tags);
-        let answer = self.carrier.call(OPERATION, body, Credential::Anonymous).await?;
+        let answer = self.call(OPERATION, body, Credential::Anonymous).await?;
         wire::read_registered(answer.expose()).map_err(|reason| self.bad_answer(OPERATION, reason))
     }
 
@@ -100,7 +113,7 @@ impl Ssm {
     ) -> Result<RoleToken, SsmError> {
         const OPERATION: &str = "RequestManagedInstanceRoleToken";
         let body = wire::request_role_token(fingerprint);
-        let answer = self.carrier.call(OPERATION, body, Credential::Instance(key.clone())).await?;
+        let answer = self.call(OPERATION, body, Credential::Instance(key.clone())).await?;
         wire::read_role_token(answer.expose(), self.clock.now())
             .map_err(|reason| self.bad_answer(OPERATION, reason))
     }
@@ -117,7 +130,7 @@ impl Ssm {
     ) -> Result<(), SsmError> {
         let body = wire::update_public_key(new_key);
         let credential = Credential::Instance(old_key.clone());
-        self.carrier.call("UpdateManagedInstancePublicKey", body, credential).await.map(drop)
+        self.call("UpdateManagedInstancePublicKey", body, credential).await.map(drop)
     }
 
     /// `UpdateInstanceInformation`, the health ping, signed by the role's credentials.
@@ -132,7 +145,7 @@ impl Ssm {
     ) -> Result<(), SsmError> {
         let body = wire::report_health(report);
         let credential = Credential::Aws(credentials);
-        self.carrier.call("UpdateInstanceInformation", body, credential).await.map(drop)
+        self.call("UpdateInstanceInformation", body, credential).await.map(drop)
     }
 
     /// `DeregisterManagedInstance`, by credentials that are allowed to.
@@ -147,7 +160,16 @@ impl Ssm {
     ) -> Result<(), SsmError> {
         let body = wire::deregister(instance_id);
         let credential = Credential::Aws(credentials);
-        self.carrier.call("DeregisterManagedInstance", body, credential).await.map(drop)
+        self.call("DeregisterManagedInstance", body, credential).await.map(drop)
+    }
+
+    async fn call(
+        &self,
+        operation: &'static str,
+        body: Secret<Vec<u8>>,
+        credential: Credential,
+    ) -> Result<Secret<Vec<u8>>, SsmError> {
+        self.carrier.call(operation, body, credential, self.attempts).await
     }
 
     fn bad_answer(&self, operation: &'static str, reason: String) -> SsmError {

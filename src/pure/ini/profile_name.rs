@@ -34,6 +34,13 @@ impl ProfileName {
     }
 }
 
+/// `default`, the one that SDKs look for when nobody names another.
+impl Default for ProfileName {
+    fn default() -> Self {
+        Self("default".to_owned())
+    }
+}
+
 impl FromStr for ProfileName {
     type Err = MalformedProfile;
 
