@@ -2,3 +2,4 @@
 pub mod host;
 pub mod keys;
 pub mod pure;
+pub mod targets;

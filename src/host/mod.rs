@@ -3,5 +3,6 @@
 //! Everything that cannot be repeated comes in through here, so that the rest can be tested.
 
 pub mod clock;
+pub mod directory;
 pub mod entropy;
 pub mod replace;
