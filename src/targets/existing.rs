@@ -88,7 +88,7 @@ fn check(stat: &FileStat) -> Result<(), Trouble> {
     } else if kind != SFlag::S_IFREG {
         Err(Trouble::NotAFile(kind_name(kind)))
     } else if stat.st_nlink > 1 {
-        Err(Trouble::HardLinks(stat.st_nlink as u64))
+        Err(Trouble::HardLinks(stat.st_nlink))
     } else {
         Ok(())
     }

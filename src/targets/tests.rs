@@ -16,8 +16,10 @@ use crate::pure::secret::Secret;
 
 const FOREIGN: &str = "; the operator's\r\n[other]\nregion = x\n";
 
-/// User and group of `nobody` on most systems; no user of ours on any.
-const STRANGER: u32 = 65534;
+/// A user, or a group, that this process is not.
+fn stranger() -> u32 {
+    geteuid().as_raw() + 1
+}
 
 fn target() -> (TempDir, Target) {
     let directory = tempfile::tempdir().unwrap();
@@ -124,7 +126,7 @@ fn a_directory_that_passes_on_its_group_does_not_pass_it_on_to_the_file() {
     target.path = directory.path().join("shared/credentials");
     fs::create_dir(directory.path().join("shared")).unwrap();
     if geteuid().is_root() {
-        chown(directory.path().join("shared"), None, Some(STRANGER)).unwrap();
+        chown(directory.path().join("shared"), None, Some(stranger())).unwrap();
     }
     allow(&directory.path().join("shared"), 0o2755);
     deliver(&target, &token(1)).unwrap();
@@ -134,12 +136,12 @@ fn a_directory_that_passes_on_its_group_does_not_pass_it_on_to_the_file() {
 #[test]
 fn giving_the_file_away_works_for_root_and_is_refused_with_a_remedy_otherwise() {
     let (_directory, mut target) = target();
-    target.access.owner = Some(Uid::from_raw(STRANGER));
-    target.access.group = Some(Gid::from_raw(STRANGER));
+    target.access.owner = Some(Uid::from_raw(stranger()));
+    target.access.group = Some(Gid::from_raw(stranger()));
     if geteuid().is_root() {
         assert_eq!(deliver(&target, &token(1)).unwrap(), Delivery::Written);
         let file = fs::metadata(&target.path).unwrap();
-        assert_eq!((file.uid(), file.gid()), (STRANGER, STRANGER));
+        assert_eq!((file.uid(), file.gid()), (stranger(), stranger()));
         assert_eq!(mode(&target.path), 0o640);
     } else {
         let error = refusal(&target);

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use nix::errno::Errno;
+use nix::libc::nlink_t;
 
 use super::Permission;
 use super::existing::LARGEST;
@@ -36,7 +37,7 @@ pub enum Trouble {
     #[error("there is {0} in its place")]
     NotAFile(&'static str),
     #[error("the file has {0} names (hard links), and replacing it would part them")]
-    HardLinks(u64),
+    HardLinks(nlink_t),
     #[error("the file is larger than {LARGEST} bytes")]
     TooLarge,
     #[error("left alone, because {unusable} (profile {profile})")]
