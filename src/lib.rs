@@ -9,3 +9,4 @@ pub mod pure;
 pub mod shelf;
 pub mod ssm;
 pub mod vault;
+pub mod targets;
