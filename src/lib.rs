@@ -1,4 +1,12 @@
 #![forbid(unsafe_code)]
+pub mod config;
+pub mod control;
+pub mod daemon;
+pub mod hardware;
 pub mod host;
 pub mod keys;
 pub mod pure;
+pub mod shelf;
+pub mod ssm;
+pub mod vault;
+pub mod targets;

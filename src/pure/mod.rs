@@ -3,9 +3,14 @@
 //! Whoever calls does what the answer says.
 
 pub mod advice;
+pub mod duration;
+pub mod failure;
 pub mod fingerprint;
 pub mod identity;
+pub mod ini;
 pub mod jitter;
+pub mod key_rotation;
+pub mod refresher;
 pub mod role_token;
 pub mod secret;
 pub mod signing;

@@ -1,0 +1,450 @@
+//! Performs what the refresher decides. Owns the vault, the targets and the shelf; nobody else
+//! writes them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::report::{self, LastFailure, TargetOutcome};
+use super::rotation::{self, RotationOutcome};
+use super::{Daemon, DaemonError, Seams, targets};
+use crate::control::{Complaint, Order, Wish};
+use crate::host::service_manager;
+use crate::pure::advice::Exit;
+use crate::pure::failure::FailureClass;
+use crate::pure::fingerprint::{SimilarityThreshold, Similarity, Verdict, compare};
+use crate::pure::identity::Fingerprint;
+use crate::pure::refresher::{Action, AskAs, Event, Policy, Refresher};
+use crate::pure::role_token::RoleToken;
+use crate::shelf::{Moment, Shelf};
+use crate::ssm::{InstanceKey, Ssm, SsmError};
+use crate::targets::{Target, TargetError, deliver, published, withdraw};
+use crate::vault::{FingerprintRecord, Registration, Vault, VaultError};
+
+/// Time is looked at again at least this often: suspend and clock steps do no harm.
+const TICK: Duration = Duration::from_secs(60);
+
+/// A machine that has been up for less is still booting: disks and networks may be missing.
+const BOOT: Duration = Duration::from_secs(5 * 60);
+
+/// The one writer.
+#[derive(Debug)]
+pub(super) struct Driver {
+    daemon: Daemon,
+    shelf: Shelf,
+    vault: Vault,
+    ssm: Ssm,
+    registration: Registration,
+    record: FingerprintRecord,
+    refresher: Refresher,
+    targets: Vec<Target>,
+    outcomes: Vec<TargetOutcome>,
+    similarity: Option<Similarity>,
+    failure: Option<LastFailure>,
+    rotation: rotation::Pace,
+    ready: bool,
+}
+
+impl Driver {
+    pub(super) fn new(
+        daemon: Daemon,
+        shelf: Shelf,
+        vault: Vault,
+        ssm: Ssm,
+    ) -> Result<Self, DaemonError> {
+        let targets = targets(&daemon.settings, &daemon.directories.runtime)?;
+        let outcomes = targets.iter().map(|_| TargetOutcome::default()).collect();
+        // What an earlier run left stays while it is valid. A file that cannot be read is reported
+        // when it is written.
+        let left = targets.iter().filter_map(|target| published(target).ok()?);
+        let published_until = left.filter_map(|published| published.expires_at).max();
+        let refresher = Refresher::new(policy(&daemon), published_until, ssm.clock().now());
+        Ok(Self {
+            registration: vault.registration()?,
+            record: vault.fingerprint_record()?,
+            daemon,
+            shelf,
+            vault,
+            ssm,
+            refresher,
+            targets,
+            outcomes,
+            similarity: None,
+            failure: None,
+            rotation: rotation::Pace::default(),
+            ready: false,
+        })
+    }
+
+    /// Runs until it is dropped. `waiting` are orders that came before there was a driver.
+    pub(super) async fn run(
+        mut self,
+        mut inbox: mpsc::Receiver<Order>,
+        waiting: Vec<Order>,
+    ) -> Result<(), DaemonError> {
+        self.handle(Event::Deadline).await;
+        for order in waiting {
+            let answer = self.refreshed();
+            // Who asked may have left.
+            let _ = order.reply.send(answer);
+        }
+        loop {
+            service_manager::alive();
+            let pause = service_manager::within_watchdog(self.pause());
+            tokio::select! {
+                Some(order) = inbox.recv() => self.obey(order).await,
+                Some(settings) = self.daemon.reloads.recv() => {
+                    self.daemon.settings = settings;
+                    self.reload().await;
+                }
+                () = tokio::time::sleep(pause) => self.handle(Event::Deadline).await,
+            }
+        }
+    }
+
+    /// Until the next deadline, a minute at most.
+    fn pause(&self) -> Duration {
+        let wait = self.refresher.next_deadline() - self.ssm.clock().now();
+        Duration::try_from(wait).unwrap_or(Duration::ZERO).min(TICK)
+    }
+
+    /// One event and all that follows from it.
+    async fn handle(&mut self, event: Event) {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            let jitter = self.seams().entropy.jitter();
+            let actions = self.refresher.handle(event, jitter, self.ssm.clock().now());
+            for action in actions {
+                events.extend(self.perform(action).await);
+            }
+            self.report();
+        }
+    }
+
+    async fn perform(&mut self, action: Action) -> Option<Event> {
+        match action {
+            Action::ProbeHardware => Some(self.probe()),
+            Action::Publish(token) => Some(self.publish(&token)),
+            Action::RequestToken(ask_as) => Some(self.request_token(ask_as).await),
+            Action::RotateKey => self.rotate_key().await,
+            Action::Withdraw => Some(self.withdraw()),
+        }
+    }
+
+    fn probe(&mut self) -> Event {
+        let seams = self.seams();
+        let settled = seams.clock.since_boot() > BOOT;
+        let observation = seams.probe.observe();
+        for (attribute, reason) in observation.unreadable() {
+            tracing::debug!(%attribute, reason, "not readable");
+        }
+        let similarity =
+            compare(&self.record.hardware_hash, &observation, self.record.threshold);
+        let verdict = similarity.verdict;
+        let before = self.similarity.replace(similarity).map(|similarity| similarity.verdict);
+        if let Some(similarity) = &self.similarity
+            && before != Some(verdict)
+        {
+            match verdict {
+                Verdict::Different => tracing::error!("hardware {similarity}"),
+                Verdict::Similar | Verdict::Disabled => tracing::info!("hardware {similarity}"),
+            }
+        }
+        Event::Hardware { verdict, settled }
+    }
+
+    async fn request_token(&mut self, ask_as: AskAs) -> Event {
+        let answer = match ask_as {
+            AskAs::Registered => self.request_registered().await,
+            AskAs::Stranger => self.request_as_stranger().await,
+        };
+        match answer {
+            Ok(token) => {
+                self.failure = None;
+                Event::Token(Arc::new(token))
+            }
+            Err(failure) => {
+                let failure = LastFailure::from(failure);
+                let LastFailure { class, complaint } = &failure;
+                let (message, remedy) = (&complaint.message, &complaint.remedy);
+                tracing::warn!(class = class.name(), "{message}; try: {remedy}");
+                let class = *class;
+                self.failure = Some(failure);
+                Event::Failed(class)
+            }
+        }
+    }
+
+    /// A rotation that was interrupted comes first: its proof is a token, and until it is settled
+    /// nobody knows which key the service holds.
+    async fn request_registered(&mut self) -> Result<RoleToken, RequestFailure> {
+        if let Some(staged) = self.vault.staged_key()?
+            && let Some(settled) = self.rotation.may_resume(self.ssm.clock().now())
+        {
+            let fingerprint = self.record.fingerprint;
+            let outcome =
+                rotation::resume(&mut self.vault, &self.ssm, fingerprint, staged, settled).await?;
+            if let Some(token) = self.rotated(outcome) {
+                return Ok(token);
+            }
+        }
+        Ok(self.ssm.request_role_token(&self.instance_key(), self.record.fingerprint).await?)
+    }
+
+    /// With a fingerprint that the service has never seen, kept beside the registered one.
+    async fn request_as_stranger(&mut self) -> Result<RoleToken, RequestFailure> {
+        let fingerprint = match self.vault.substitute_fingerprint()? {
+            Some(substitute) => substitute.fingerprint,
+            None => self.make_substitute()?,
+        };
+        Ok(self.ssm.request_role_token(&self.instance_key(), fingerprint).await?)
+    }
+
+    fn make_substitute(&mut self) -> Result<Fingerprint, VaultError> {
+        let mut bytes = [0; 16];
+        self.seams().entropy.fill(&mut bytes);
+        let substitute = FingerprintRecord {
+            fingerprint: Fingerprint::from_random_bytes(bytes),
+            hardware_hash: self.seams().probe.observe().hash(),
+            threshold: self.record.threshold,
+        };
+        self.vault.store_substitute_fingerprint(&substitute, self.ssm.clock().now())?;
+        Ok(substitute.fingerprint)
+    }
+
+    fn publish(&mut self, token: &RoleToken) -> Event {
+        let complete = self.deliver(|target| deliver(target, token));
+        tracing::info!(
+            expires_at = %Moment(token.expires_at),
+            targets = self.targets.len(),
+            complete,
+            "credentials renewed",
+        );
+        Event::Delivered { complete }
+    }
+
+    fn withdraw(&mut self) -> Event {
+        let complete = self.deliver(withdraw);
+        tracing::warn!(complete, "credentials withdrawn from the files");
+        Event::Delivered { complete }
+    }
+
+    async fn rotate_key(&mut self) -> Option<Event> {
+        match self.rotate().await {
+            Ok(token) => token.map(|token| Event::Token(Arc::new(token))),
+            Err(complaint) => {
+                tracing::warn!("{}; try: {}", complaint.message, complaint.remedy);
+                None
+            }
+        }
+    }
+
+    async fn rotate(&mut self) -> Result<Option<RoleToken>, Complaint> {
+        let fingerprint = self.record.fingerprint;
+        let outcome = rotation::rotate(&mut self.vault, &self.ssm, fingerprint)
+            .await
+            .map_err(|error| Complaint::of(&error))?;
+        let waits = match &outcome {
+            RotationOutcome::Waits { because, .. } => Some(because.to_string()),
+            RotationOutcome::Promoted { .. } | RotationOutcome::Abandoned { .. } => None,
+        };
+        let promoted = matches!(outcome, RotationOutcome::Promoted { .. });
+        let token = self.rotated(outcome);
+        match waits {
+            _ if promoted => Ok(token),
+            None => Err(Complaint::new(
+                Exit::Refused,
+                "the service refused the new key and keeps the old one",
+                "rolekeeper rotate-key once more",
+            )),
+            Some(because) => Err(Complaint::new(
+                Exit::TryAgain,
+                format!("the key rotation is not over: {because}"),
+                "nothing: it goes on by itself, and both keys are kept",
+            )),
+        }
+    }
+
+    /// Takes over what a rotation led to; its token, where there is one.
+    fn rotated(&mut self, outcome: RotationOutcome) -> Option<RoleToken> {
+        self.rotation.note(&outcome, self.ssm.clock().now());
+        match outcome {
+            RotationOutcome::Promoted { registration, token } => {
+                tracing::info!("the RSA key was replaced");
+                self.registration = *registration;
+                token
+            }
+            RotationOutcome::Abandoned { token } => {
+                tracing::warn!("the service refused the new RSA key; the old one stays");
+                token
+            }
+            RotationOutcome::Waits { because, token } => {
+                tracing::warn!(%because, "the key rotation waits");
+                token
+            }
+        }
+    }
+
+    async fn obey(&mut self, Order { wish, reply }: Order) {
+        let answer = match wish {
+            Wish::AcceptFingerprint => self.accept_fingerprint().await,
+            Wish::Refresh => {
+                self.handle(Event::Nudged).await;
+                self.refreshed()
+            }
+            Wish::RotateKey => self.rotate_on_order().await,
+            Wish::SetThreshold(threshold) => self.set_threshold(threshold).await,
+        };
+        // Who asked may have left.
+        let _ = reply.send(answer);
+    }
+
+    /// What a refresh led to, for the operator.
+    fn refreshed(&self) -> Result<String, Complaint> {
+        if let Some(failure) = &self.failure {
+            return Err(failure.complaint.clone());
+        }
+        if let Some(complaint) = self.outcomes.iter().find_map(TargetOutcome::complaint) {
+            return Err(complaint.clone());
+        }
+        match self.refresher.token() {
+            Some(token) => Ok(format!("credentials renewed, good until {}", Moment(token.expires_at))),
+            None => Err(Complaint::new(
+                Exit::TryAgain,
+                "there are no credentials yet",
+                "rolekeeper status",
+            )),
+        }
+    }
+
+    async fn accept_fingerprint(&mut self) -> Result<String, Complaint> {
+        let hardware = self.seams().probe.observe().hash();
+        let now = self.ssm.clock().now();
+        self.vault.accept_hardware(&hardware, now).map_err(|error| Complaint::of(&error))?;
+        self.reload_record()?;
+        self.handle(Event::Nudged).await;
+        Ok("this machine's hardware is now the registered one".to_owned())
+    }
+
+    async fn set_threshold(&mut self, threshold: SimilarityThreshold) -> Result<String, Complaint> {
+        self.vault.set_threshold(threshold).map_err(|error| Complaint::of(&error))?;
+        self.reload_record()?;
+        self.handle(Event::Nudged).await;
+        Ok(format!("the similarity threshold is now {threshold}"))
+    }
+
+    fn reload_record(&mut self) -> Result<(), Complaint> {
+        self.record = self.vault.fingerprint_record().map_err(|error| Complaint::of(&error))?;
+        Ok(())
+    }
+
+    async fn rotate_on_order(&mut self) -> Result<String, Complaint> {
+        if let Event::Hardware { verdict: Verdict::Different, .. } = self.probe() {
+            return Err(Complaint::new(
+                Exit::Refused,
+                "this is not the machine that registered: its key is not replaced",
+                "rolekeeper fingerprint diff",
+            ));
+        }
+        if let Some(token) = self.rotate().await? {
+            self.handle(Event::Token(Arc::new(token))).await;
+        }
+        Ok("the RSA key was replaced".to_owned())
+    }
+
+    /// New settings: targets and pace at once, the connection at the next start.
+    async fn reload(&mut self) {
+        match targets(&self.daemon.settings, &self.daemon.directories.runtime) {
+            Ok(targets) => {
+                self.outcomes = targets.iter().map(|_| TargetOutcome::default()).collect();
+                self.targets = targets;
+                self.refresher.set_policy(policy(&self.daemon));
+                tracing::info!("settings reloaded");
+            }
+            Err(error) => tracing::error!("{error}; the targets stay as they were"),
+        }
+        self.handle(Event::Nudged).await;
+    }
+
+    /// Does one thing to every target, and says whether all took it.
+    fn deliver<T>(&mut self, act: impl Fn(&Target) -> Result<T, TargetError>) -> bool {
+        let now = self.ssm.clock().now();
+        for (target, outcome) in self.targets.iter().zip(&mut self.outcomes) {
+            outcome.note(target, act(target).map(drop), now);
+        }
+        self.outcomes.iter().all(|outcome| outcome.complaint().is_none())
+    }
+
+    /// Tells everybody who only reads.
+    fn report(&mut self) {
+        let snapshot = report::Report {
+            now: self.ssm.clock().now(),
+            region: self.ssm.region(),
+            registration: &self.registration,
+            refresher: &self.refresher,
+            similarity: self.similarity.as_ref(),
+            targets: &self.targets,
+            outcomes: &self.outcomes,
+            failure: self.failure.as_ref(),
+        }
+        .snapshot();
+        let line = report::line(&snapshot.status);
+        self.shelf.put(snapshot);
+        let settled = self.failure.is_some() || self.refresher.token().is_some();
+        if settled && !self.ready {
+            self.ready = true;
+            service_manager::ready(&line);
+        } else if self.ready {
+            service_manager::status(&line);
+        }
+    }
+
+    fn instance_key(&self) -> InstanceKey {
+        rotation::instance_key(&self.registration)
+    }
+
+    fn seams(&self) -> &Seams {
+        &self.daemon.seams
+    }
+}
+
+/// A request that led to no token.
+#[derive(Debug)]
+pub(super) enum RequestFailure {
+    Service(SsmError),
+    Vault(VaultError),
+}
+
+impl From<RequestFailure> for LastFailure {
+    fn from(failure: RequestFailure) -> Self {
+        match failure {
+            RequestFailure::Service(error) => {
+                Self { class: error.class, complaint: Complaint::of(&error) }
+            }
+            RequestFailure::Vault(error) => {
+                Self { class: FailureClass::Local, complaint: Complaint::of(&error) }
+            }
+        }
+    }
+}
+
+impl From<SsmError> for RequestFailure {
+    fn from(error: SsmError) -> Self {
+        Self::Service(error)
+    }
+}
+
+impl From<VaultError> for RequestFailure {
+    fn from(error: VaultError) -> Self {
+        Self::Vault(error)
+    }
+}
+
+fn policy(daemon: &Daemon) -> Policy {
+    Policy {
+        interval: daemon.settings.interval.value,
+        withdraw_expired: daemon.settings.on_expiry.value == crate::config::OnExpiry::Withdraw,
+    }
+}

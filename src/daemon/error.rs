@@ -1,0 +1,58 @@
+//! Why a daemon cannot start.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::config::Origin;
+use crate::host::accounts::UnknownAccount;
+use crate::pure::advice::{Advice, Exit};
+use crate::ssm::SsmError;
+use crate::vault::VaultError;
+
+/// Why a daemon cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    #[error("{origin}: target '{target}': {source}")]
+    Account { origin: Origin, target: String, source: UnknownAccount },
+    #[error(transparent)]
+    Connection(#[from] SsmError),
+    #[error("{}: {source}", path.display())]
+    Socket { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+}
+
+impl Advice for DaemonError {
+    fn remedy(&self) -> String {
+        match self {
+            Self::Account { source, .. } => {
+                format!("create the {0}, or name another in the settings", source.kind)
+            }
+            Self::Connection(_) => {
+                "check [service] in the settings: rolekeeper config show".to_owned()
+            }
+            Self::Socket { source, .. } => match source.kind() {
+                io::ErrorKind::AddrInUse => {
+                    "stop the daemon that answers there, or give another --runtime-dir".to_owned()
+                }
+                io::ErrorKind::NotFound => {
+                    "create the runtime directory, or give another --runtime-dir".to_owned()
+                }
+                _ => "run as the directory's owner, or give another --runtime-dir".to_owned(),
+            },
+            Self::Vault(error) => error.remedy(),
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Account { .. } => Exit::Configuration,
+            Self::Connection(error) => error.exit(),
+            Self::Socket { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
+                Exit::TryAgain
+            }
+            Self::Socket { .. } => Exit::CannotCreate,
+            Self::Vault(error) => error.exit(),
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Does: the only module that knows every adapter.
+//!
+//! [`run`] waits until this machine is registered, then hands the vault to the driver, which
+//! performs what `pure::refresher` decides. Beside the driver run two small tasks that only read
+//! the shelf: the control socket and the health ping.
+
+mod driver;
+mod error;
+mod health;
+mod report;
+mod rotation;
+mod targets;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use error::DaemonError;
+pub use rotation::{RotationOutcome, rotate};
+pub use targets::targets;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::config::Settings;
+use crate::control::{self, Complaint, Order};
+use crate::hardware::Probe;
+use crate::host::clock::{Clock, ServiceClock};
+use crate::host::entropy::Entropy;
+use crate::host::service_manager;
+use crate::pure::advice::Exit;
+use crate::pure::identity::Region;
+use crate::shelf::{Shelf, ShelfReader};
+use crate::ssm::{Connection, Ssm};
+use crate::vault::{Notice, Vault, VaultError};
+
+use driver::Driver;
+
+/// Where a daemon keeps its things.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Directories {
+    /// Holds the vault.
+    pub state: PathBuf,
+    /// Holds the control socket and the default credentials file.
+    pub runtime: PathBuf,
+}
+
+/// What cannot be repeated, so that a rehearsal can.
+#[derive(Debug, Clone)]
+pub struct Seams {
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+    pub probe: Arc<dyn Probe>,
+}
+
+/// A daemon that has not started.
+#[derive(Debug)]
+pub struct Daemon {
+    pub settings: Settings,
+    pub directories: Directories,
+    pub seams: Seams,
+    /// New settings, when the operator asks for a reload.
+    pub reloads: mpsc::Receiver<Settings>,
+}
+
+/// How often an unregistered machine looks for a registration; `register` also wakes it.
+const REGISTRATION_LOOK: Duration = Duration::from_secs(60);
+
+/// Orders that may wait for the driver.
+const ORDERS: usize = 16;
+
+impl Daemon {
+    /// Runs until it is dropped or cannot go on. `started` hears of the shelf before anything else
+    /// happens.
+    ///
+    /// # Errors
+    ///
+    /// What stands in the way of starting; once it runs, a daemon does not give up.
+    pub async fn run(mut self, started: impl FnOnce(ShelfReader)) -> Result<(), DaemonError> {
+        let (shelf, reader) = Shelf::new();
+        started(reader.clone());
+        let (orders, mut inbox) = mpsc::channel(ORDERS);
+        let mut vault = self.open_vault()?;
+        let socket = control::bind(&self.directories.runtime).map_err(|source| {
+            DaemonError::Socket { path: control::socket_path(&self.directories.runtime), source }
+        })?;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(socket.serve(reader.clone(), orders));
+
+        let mut waiting = Vec::new();
+        let vault = loop {
+            match vault.take() {
+                Some(vault) => break vault,
+                None => vault = self.wait_for_registration(&mut inbox, &mut waiting).await?,
+            }
+        };
+        for notice in vault.notices() {
+            log(notice);
+        }
+        let registration = vault.registration()?;
+        let clock = ServiceClock::new(Arc::clone(&self.seams.clock));
+        let connection = connection(&self.settings, registration.region.clone());
+        let ssm = Ssm::new(&connection, clock).await?;
+        tracing::info!(
+            instance_id = %registration.instance_id,
+            region = %connection.region,
+            endpoint = ssm.endpoint(),
+            "registered",
+        );
+        if self.settings.health.value {
+            let interval = self.settings.health_interval.value;
+            let entropy = Arc::clone(&self.seams.entropy);
+            let id = registration.instance_id.clone();
+            tasks.spawn(health::report_for_ever(ssm.clone(), id, interval, entropy, reader));
+        }
+        let driver = Driver::new(self, shelf, vault, ssm)?;
+        driver.run(inbox, waiting).await
+    }
+
+    /// The vault of a registered machine; nothing on one that is not registered yet.
+    fn open_vault(&self) -> Result<Option<Vault>, DaemonError> {
+        let vault = Vault::open(&self.directories.state)?;
+        match vault.registration() {
+            Ok(_) => Ok(Some(vault)),
+            Err(VaultError::Missing { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Looks again after a while, or when somebody asks for a refresh, who then waits for the
+    /// driver. The vault is not locked meanwhile, so that `register` can have it.
+    async fn wait_for_registration(
+        &mut self,
+        inbox: &mut mpsc::Receiver<Order>,
+        waiting: &mut Vec<Order>,
+    ) -> Result<Option<Vault>, DaemonError> {
+        let status = "not registered; waiting for: rolekeeper register";
+        service_manager::ready(status);
+        service_manager::alive();
+        tracing::info!("{status}");
+        let pause = service_manager::within_watchdog(REGISTRATION_LOOK);
+        tokio::select! {
+            Some(settings) = self.reloads.recv() => self.settings = settings,
+            Some(order) = inbox.recv() => waiting.push(order),
+            () = tokio::time::sleep(pause) => {}
+        }
+        match self.open_vault() {
+            // `register` is at work.
+            Err(DaemonError::Vault(VaultError::Locked { .. })) => Ok(None),
+            Ok(None) => {
+                for order in waiting.drain(..) {
+                    // Who asked may have left.
+                    let _ = order.reply.send(Err(unregistered()));
+                }
+                Ok(None)
+            }
+            found => found,
+        }
+    }
+}
+
+/// How to reach the service, by the settings; `region` is the registration's.
+pub fn connection(settings: &Settings, region: Region) -> Connection {
+    Connection {
+        region: settings.region.value.clone().unwrap_or(region),
+        endpoint_url: settings.endpoint_url.value.clone(),
+        fips: settings.fips.value,
+        dual_stack: settings.dual_stack.value,
+        ca_bundle: settings.ca_bundle.value.clone(),
+        proxy: settings.proxy.value.clone(),
+        attempt_timeout: settings.timeout.value,
+    }
+}
+
+fn unregistered() -> Complaint {
+    Complaint::new(
+        Exit::Unavailable,
+        "this machine is not registered",
+        "rolekeeper register --region REGION --activation-id ID --activation-code-file FILE",
+    )
+}
+
+fn log(notice: &Notice) {
+    match notice {
+        Notice::Narrowed { path, mode } => {
+            tracing::warn!(path = %path.display(), mode = format_args!("{mode:04o}"), "was open to others");
+        }
+        Notice::RegistrationCompleted(id) => {
+            tracing::info!(instance_id = %id, "an interrupted registration was completed");
+        }
+        Notice::PromotionCompleted => tracing::info!("an interrupted key rotation was completed"),
+        Notice::JournalUnusable(error) => tracing::warn!(%error, "a registration's journal is unusable"),
+    }
+}

@@ -1,0 +1,53 @@
+//! From settings to targets: names become numbers, and the default target gets its place.
+
+use std::path::Path;
+
+use super::DaemonError;
+use crate::config::{DEFAULT_MODE, Settings, TargetSettings};
+use crate::host::accounts;
+use crate::host::replace::Access;
+use crate::pure::ini::ProfileName;
+use crate::targets::Target;
+
+/// The group that may read the default target, where it exists.
+const GROUP: &str = "rolekeeper";
+
+/// The targets that the settings name; `<runtime>/credentials` when they name none.
+///
+/// # Errors
+///
+/// A user or a group that this machine does not have.
+pub fn targets(settings: &Settings, runtime_dir: &Path) -> Result<Vec<Target>, DaemonError> {
+    if settings.targets.is_empty() {
+        return Ok(vec![default_target(runtime_dir)]);
+    }
+    settings.targets.iter().map(target).collect()
+}
+
+/// Root hands the file to the service's group; everybody else can only give away what is theirs.
+fn default_target(runtime_dir: &Path) -> Target {
+    let privileged = accounts::own_uid().is_root();
+    let group = if privileged { accounts::group(GROUP).ok() } else { None };
+    Target {
+        name: "default".to_owned(),
+        path: runtime_dir.join("credentials"),
+        profile: ProfileName::default(),
+        access: Access { mode: DEFAULT_MODE, owner: None, group },
+    }
+}
+
+fn target(settings: &TargetSettings) -> Result<Target, DaemonError> {
+    let unknown = |source| DaemonError::Account {
+        origin: settings.origin.clone(),
+        target: settings.name.clone(),
+        source,
+    };
+    let owner = settings.owner.as_deref().map(accounts::user).transpose().map_err(unknown)?;
+    let group = settings.group.as_deref().map(accounts::group).transpose().map_err(unknown)?;
+    Ok(Target {
+        name: settings.name.clone(),
+        path: settings.path.clone(),
+        profile: settings.profile.clone(),
+        access: Access { mode: settings.mode, owner, group },
+    })
+}

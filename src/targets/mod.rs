@@ -1,0 +1,233 @@
+//! Delivers role tokens to credentials files: the effect whose decisions `pure::ini` makes.
+//!
+//! A delivery reads the file, edits one profile and puts a new file in the old one's place, with
+//! the owner, group and mode of the configuration, whatever the old one had. Programs see the old
+//! file or the new one and never a wider mode. What cannot be done safely is not done: the file
+//! stays as it is, and the error says what to change.
+//!
+//! Others edit the file too. One who does so between our reading and our replacing it would lose
+//! the edit, so the file is looked at once more just before; the rest of that gap is microseconds.
+//!
+//! A new file gets the label that the directory's rules give (SELinux) and the directory's default
+//! ACL; a label or an ACL put on the old file by hand is not carried over.
+
+mod existing;
+mod trouble;
+
+pub use crate::pure::ini::Published;
+pub use trouble::{TargetError, Trouble};
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
+use nix::unistd::{Gid, Uid};
+
+use self::existing::Existing;
+use crate::host::directory::open_out_of_reach;
+use crate::host::replace::{Access, Staged};
+use crate::pure::ini::{Document, ProfileName, Unusable};
+use crate::pure::role_token::RoleToken;
+
+/// How often a delivery starts again because somebody else wrote the file meanwhile.
+const ATTEMPTS: usize = 3;
+
+/// A profile in a credentials file that we keep fresh.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The name it goes by in settings and messages.
+    pub name: String,
+    pub path: PathBuf,
+    pub profile: ProfileName,
+    pub access: Access,
+}
+
+/// What became of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// It said so already, with the right owner, group and mode.
+    Unchanged,
+    /// It was replaced, or made.
+    Written,
+    /// It was replaced, and had another owner, group or mode than it should. Whoever could read it
+    /// may have the credentials that it held.
+    Corrected { found: Permission, now: Permission },
+}
+
+/// Owner, group and mode of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Permission {
+    pub owner: Uid,
+    pub group: Gid,
+    pub mode: u32,
+}
+
+impl Target {
+    /// Checks what can be checked without looking at the disk.
+    ///
+    /// The path is absolute and names a file without detours. The mode lets the owner read, and
+    /// nobody execute; others do not write.
+    ///
+    /// # Errors
+    ///
+    /// [`Trouble::Path`] or [`Trouble::Mode`].
+    pub fn check(&self) -> Result<(), TargetError> {
+        let straight = self.path.is_absolute()
+            && self.path.file_name().is_some()
+            && !self.path.as_os_str().as_bytes().ends_with(b"/")
+            && !self.path.components().any(|part| part == Component::ParentDir);
+        let (needed, allowed) = (0o400, 0o664);
+        if !straight {
+            Err(self.in_trouble(Trouble::Path))
+        } else if self.access.mode & needed != needed || self.access.mode & !allowed != 0 {
+            Err(self.in_trouble(Trouble::Mode(self.access.mode)))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn in_trouble(&self, trouble: Trouble) -> TargetError {
+        TargetError { path: self.path.clone(), trouble }
+    }
+
+    fn permission(&self) -> Permission {
+        let (owner, group) = self.access.ids();
+        Permission { owner, group, mode: self.access.mode }
+    }
+
+    /// The directory and the file's name in it.
+    fn parts(&self) -> Result<(&Path, &OsStr), Trouble> {
+        self.path.parent().zip(self.path.file_name()).ok_or(Trouble::Path)
+    }
+}
+
+/// Puts the token into the target's profile.
+///
+/// # Errors
+///
+/// What keeps us from it; the file is then as it was.
+pub fn deliver(target: &Target, token: &RoleToken) -> Result<Delivery, TargetError> {
+    edit(target, |document| document.set_profile(&target.profile, token))
+}
+
+/// Takes our keys out of the target's profile. A file that this leaves empty stays, empty; one that
+/// does not hold our keys is not touched.
+///
+/// # Errors
+///
+/// As [`deliver`].
+pub fn withdraw(target: &Target) -> Result<Delivery, TargetError> {
+    match holds_ours(target) {
+        Ok(false) => Ok(Delivery::Unchanged),
+        Ok(true) => edit(target, |document| document.withdraw_profile(&target.profile)),
+        Err(trouble) => Err(target.in_trouble(trouble)),
+    }
+}
+
+/// What programs find in the target's profile now. Reads as they do, wherever the file is; but a
+/// symlink, a pipe or a device in its place is refused here, too.
+///
+/// # Errors
+///
+/// What keeps us from reading it.
+pub fn published(target: &Target) -> Result<Option<Published>, TargetError> {
+    read(target)
+        .and_then(|document| {
+            let published = document.map(|document| document.read_profile(&target.profile));
+            published.transpose().map_err(|unusable| content(target, unusable))
+        })
+        .map(Option::flatten)
+        .map_err(|trouble| target.in_trouble(trouble))
+}
+
+/// Whether a withdrawal would change anything.
+fn holds_ours(target: &Target) -> Result<bool, Trouble> {
+    let Some(before) = read(target)? else { return Ok(false) };
+    let mut after = before.clone();
+    after.withdraw_profile(&target.profile).map_err(|unusable| content(target, unusable))?;
+    Ok(after != before)
+}
+
+fn read(target: &Target) -> Result<Option<Document>, Trouble> {
+    let (directory, name) = target.parts()?;
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let directory = match open(directory, flags, Mode::empty()) {
+        Err(Errno::ENOENT) => return Ok(None),
+        opened => opened.map_err(|errno| Trouble::of("read", errno.into()))?,
+    };
+    let existing = Existing::open(directory.as_fd(), name)?;
+    existing.map(|file| parse(target, &file)).transpose()
+}
+
+fn edit(
+    target: &Target,
+    change: impl Fn(&mut Document) -> Result<(), Unusable>,
+) -> Result<Delivery, TargetError> {
+    target.check()?;
+    let directory = open_directory(target).map_err(|trouble| target.in_trouble(trouble))?;
+    for _ in 0..ATTEMPTS {
+        match edit_once(target, &directory, &change) {
+            Err(Trouble::Busy) => {}
+            outcome => return outcome.map_err(|trouble| target.in_trouble(trouble)),
+        }
+    }
+    Err(target.in_trouble(Trouble::Busy))
+}
+
+fn open_directory(target: &Target) -> Result<OwnedFd, Trouble> {
+    let (directory, _) = target.parts()?;
+    Ok(open_out_of_reach(directory, target.access.owner)?)
+}
+
+fn edit_once(
+    target: &Target,
+    directory: &OwnedFd,
+    change: impl Fn(&mut Document) -> Result<(), Unusable>,
+) -> Result<Delivery, Trouble> {
+    let (_, name) = target.parts()?;
+    let directory = directory.as_fd();
+    let existing = Existing::open(directory, name)?;
+    let before = existing.as_ref().map(|file| parse(target, file)).transpose()?;
+    let mut after = before.clone().unwrap_or_else(Document::empty);
+    change(&mut after).map_err(|unusable| content(target, unusable))?;
+
+    let now = target.permission();
+    let found = existing.as_ref().map(Existing::permission);
+    if found == Some(now) && before.as_ref() == Some(&after) {
+        return Ok(Delivery::Unchanged);
+    }
+    let failed = |error| Trouble::of("write", error);
+    let mut staged = Staged::create(directory, name).map_err(failed)?;
+    staged.give(target.access).map_err(|error| Trouble::of_giving(error, now))?;
+    staged.write(after.as_bytes()).map_err(failed)?;
+    if !Existing::is_still(existing.as_ref(), directory, name) {
+        return Err(Trouble::Busy);
+    }
+    staged.commit().map_err(failed)?;
+    match found {
+        Some(found) if found != now => Ok(Delivery::Corrected { found, now }),
+        _ => Ok(Delivery::Written),
+    }
+}
+
+fn parse(target: &Target, file: &Existing) -> Result<Document, Trouble> {
+    Document::parse(file.bytes()).map_err(|unusable| content(target, unusable))
+}
+
+fn content(target: &Target, unusable: Unusable) -> Trouble {
+    Trouble::Content { profile: target.profile.clone(), unusable }
+}
+
+impl fmt::Display for Permission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "owner {} group {} mode {:04o}", self.owner, self.group, self.mode)
+    }
+}
+
+#[cfg(test)]
+mod tests;

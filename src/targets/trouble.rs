@@ -1,0 +1,152 @@
+//! Why a credentials file was not written, and what to do about it.
+
+use std::io;
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+use nix::libc::nlink_t;
+
+use super::Permission;
+use super::existing::LARGEST;
+use crate::host::directory::{Reason, UnsafeDirectory};
+use crate::pure::advice::{Advice, Exit};
+use crate::pure::ini::{ProfileName, Unusable};
+
+/// A target that was not served. Its file is as it was.
+#[derive(Debug, thiserror::Error)]
+#[error("credentials file {}: {trouble}", path.display())]
+pub struct TargetError {
+    pub path: PathBuf,
+    pub trouble: Trouble,
+}
+
+/// What is in the way.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    // The settings.
+    #[error("the path is not absolute, has a '..', or names no file")]
+    Path,
+    #[error("mode {0:04o} is not one for credentials")]
+    Mode(u32),
+
+    // What is on the disk.
+    #[error(transparent)]
+    Directory(#[from] UnsafeDirectory),
+    #[error("there is a symlink in its place")]
+    Symlink,
+    #[error("there is {0} in its place")]
+    NotAFile(&'static str),
+    #[error("the file has {0} names (hard links), and replacing it would part them")]
+    HardLinks(nlink_t),
+    #[error("the file is larger than {LARGEST} bytes")]
+    TooLarge,
+    #[error("left alone, because {unusable} (profile {profile})")]
+    Content { profile: ProfileName, unusable: Unusable },
+
+    // What the system would not do.
+    #[error("the system does not let this process give it {0}")]
+    Give(Permission),
+    #[error("the system does not let this process {0} it")]
+    Denied(&'static str),
+    #[error("the disk is full")]
+    DiskFull,
+    #[error("the file system is read-only")]
+    ReadOnly,
+    #[error("another program keeps writing it")]
+    Busy,
+    #[error("cannot {doing} it: {error}")]
+    System { doing: &'static str, error: io::Error },
+}
+
+impl Trouble {
+    /// What a failed system call means.
+    pub(super) fn of(doing: &'static str, error: io::Error) -> Self {
+        match error.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::EACCES | Errno::EPERM) => Self::Denied(doing),
+            Some(Errno::ENOSPC | Errno::EDQUOT) => Self::DiskFull,
+            Some(Errno::EROFS) => Self::ReadOnly,
+            Some(Errno::ELOOP) => Self::Symlink,
+            _ if error.kind() == io::ErrorKind::ResourceBusy => Self::Busy,
+            _ => Self::System { doing, error },
+        }
+    }
+
+    /// The same for setting owner, group and mode.
+    pub(super) fn of_giving(error: io::Error, permission: Permission) -> Self {
+        match Self::of("write", error) {
+            Self::Denied(_) => Self::Give(permission),
+            other => other,
+        }
+    }
+}
+
+impl Advice for TargetError {
+    fn remedy(&self) -> String {
+        let path = self.path.display();
+        match &self.trouble {
+            Trouble::Path => "set the target's `path` to the full path of a file".into(),
+            Trouble::Mode(_) => {
+                "set the target's `mode` to 0600, or to 0640 with a `group` that may read it".into()
+            }
+            Trouble::Directory(directory) => remedy_for_directory(directory),
+            Trouble::Symlink => {
+                format!("remove the symlink, or set the target's `path` to where {path} leads")
+            }
+            Trouble::NotAFile(_) => format!("remove {path}, or set another `path`"),
+            Trouble::HardLinks(_) => format!("cp -p {path} {path}.new && mv {path}.new {path}"),
+            Trouble::TooLarge => format!("see whether {path} is a credentials file at all"),
+            Trouble::Content { unusable, .. } => unusable.remedy(),
+            Trouble::Give(permission) => format!(
+                "run as that owner in group {}, or give the service CAP_CHOWN",
+                permission.group
+            ),
+            Trouble::Denied("read") => {
+                format!("let this user read {path}, or give the service CAP_DAC_READ_SEARCH")
+            }
+            Trouble::Denied(_) => format!("let this user write in the directory of {path}"),
+            Trouble::DiskFull => format!("free some space where {path} is; it is tried again"),
+            Trouble::ReadOnly => {
+                "mount it writable, or name the directory in the unit's ReadWritePaths=".into()
+            }
+            Trouble::Busy => "find out who else writes the file; it is tried again".into(),
+            Trouble::System { .. } => format!("check the disk that {path} is on"),
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match &self.trouble {
+            Trouble::Path | Trouble::Mode(_) => Exit::Configuration,
+            Trouble::TooLarge | Trouble::Content { .. } => Exit::BadData,
+            Trouble::Busy => Exit::TryAgain,
+            Trouble::Directory(directory) => match directory.reason {
+                Reason::Writable(_) | Reason::Owner(_) | Reason::Symlink => Exit::Refused,
+                _ => Exit::CannotCreate,
+            },
+            Trouble::Symlink
+            | Trouble::NotAFile(_)
+            | Trouble::HardLinks(_)
+            | Trouble::Give(_)
+            | Trouble::Denied(_) => Exit::Refused,
+            Trouble::DiskFull | Trouble::ReadOnly | Trouble::System { .. } => Exit::CannotCreate,
+        }
+    }
+}
+
+fn remedy_for_directory(directory: &UnsafeDirectory) -> String {
+    let path = directory.path.display();
+    match &directory.reason {
+        Reason::Missing => format!("make it first: mkdir -m 0755 {path}"),
+        Reason::NotADirectory => format!("remove {path}, or set the target's `path` elsewhere"),
+        Reason::Writable(mode) if mode & 0o1000 != 0 => {
+            format!("make a directory of its own in {path} (mode 0755) and set `path` in there")
+        }
+        Reason::Writable(_) => format!("chmod go-w {path}"),
+        Reason::Owner(owner) => {
+            format!("set the target's `owner` to user {owner}, or give {path} to root")
+        }
+        Reason::Symlink | Reason::Loop => {
+            format!("set the target's `path` to where {path} leads, without the symlink")
+        }
+        Reason::Unopened(_) => format!("let this user search and read {path}"),
+    }
+}
