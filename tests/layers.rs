@@ -61,18 +61,28 @@ const NOT_IN_PURE: &[&str] = &[
 ];
 
 /// Every place where a secret leaves its type: file, calls of `expose`, what happens to the value.
+/// The lab is left out: its secrets are made up, and open nothing.
 const EXPOSURES: &[(&str, usize, &str)] = &[
     ("keys.rs", 1, "the private key's text is decoded from the vault's record"),
     ("pure/identity.rs", 2, "an activation code's shape is checked; the one request borrows it"),
+    ("pure/ini/mod.rs", 9, "a credentials file's text is read and written; all of it is secret"),
     ("pure/role_token.rs", 2, "the shape of both secrets is checked"),
     ("pure/signing.rs", 7, "the secret access key and what is derived from it key the HMAC chain"),
+    ("ssm/carrier.rs", 1, "a request's body is copied for the SDK, which sends it"),
+    ("ssm/mod.rs", 2, "an answer is parsed"),
+    ("ssm/signer.rs", 1, "the session token goes into its header, as SigV4 wants it"),
+    ("ssm/wire.rs", 1, "the activation code goes into the one body that carries it"),
+    ("targets/existing.rs", 2, "the file that stands is compared, and its size is checked"),
+    ("vault/records.rs", 2, "the private key goes into its record, a file of mode 0600"),
 ];
 
-/// The most lines a file may have, tests included.
+/// The most lines a file may have, the tests at its end included. A file of tests alone is read one
+/// test at a time, and may be longer.
 const LONGEST: usize = 500;
 
 /// Files that are longer, each with its reason.
-const LONGER: &[(&str, &str)] = &[];
+const LONGER: &[(&str, &str)] =
+    &[("pure/refresher.rs", "one state machine: its table of states is read in one piece")];
 
 /// Names that say nothing about what is inside.
 const VAGUE: &[&str] = &[
@@ -117,6 +127,7 @@ fn pure_decides_and_touches_nothing() {
 fn every_exit_of_a_secret_is_listed() {
     let found = sources()
         .iter()
+        .filter(|source| source.part() != "lab")
         .map(|source| (source.path.clone(), source.exposures()))
         .filter(|(_, count)| *count > 0)
         .collect::<BTreeMap<_, _>>();
@@ -151,7 +162,7 @@ fn every_table_row_has_its_reason() {
 fn files_stay_short_enough_to_read() {
     let long = sources()
         .into_iter()
-        .filter(|source| source.text.lines().count() > LONGEST)
+        .filter(|source| source.lines > LONGEST && !source.is_tests())
         .map(|source| source.path)
         .collect::<BTreeSet<_>>();
     let listed = LONGER.iter().map(|(path, _)| (*path).to_owned()).collect::<BTreeSet<_>>();
@@ -223,8 +234,9 @@ fn an_exit_of_a_secret_is_seen_however_it_is_written() {
 struct Source {
     /// Below `src/`.
     path: String,
-    text: String,
-    /// The file's tokens in order, delimiters included, without `#[cfg(test)]` items.
+    lines: usize,
+    /// The file's tokens in order, delimiters included, without `#[cfg(test)]` items; none of a file
+    /// of tests.
     tokens: Vec<Token>,
 }
 
@@ -238,7 +250,20 @@ impl Source {
         let stream = text.parse::<TokenStream>().unwrap_or_else(|e| panic!("src/{path}: {e}"));
         let mut tokens = Vec::new();
         flatten(stream, &mut tokens);
-        Self { path: path.to_owned(), text: text.to_owned(), tokens: without_tests(tokens) }
+        let mut source = Self {
+            path: path.to_owned(),
+            lines: text.lines().count(),
+            tokens: without_tests(tokens),
+        };
+        if source.is_tests() {
+            source.tokens.clear();
+        }
+        source
+    }
+
+    /// Whether the whole file is a module that its parent declares as `#[cfg(test)] mod tests;`.
+    fn is_tests(&self) -> bool {
+        self.path.ends_with("/tests.rs") || self.path.contains("/tests/")
     }
 
     fn is_crate_root(&self) -> bool {
