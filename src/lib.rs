@@ -8,5 +8,5 @@ pub mod keys;
 pub mod pure;
 pub mod shelf;
 pub mod ssm;
-pub mod vault;
 pub mod targets;
+pub mod vault;

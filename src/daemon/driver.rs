@@ -14,7 +14,7 @@ use crate::control::{Complaint, Order, Wish};
 use crate::host::service_manager;
 use crate::pure::advice::Exit;
 use crate::pure::failure::FailureClass;
-use crate::pure::fingerprint::{SimilarityThreshold, Similarity, Verdict, compare};
+use crate::pure::fingerprint::{Similarity, SimilarityThreshold, Verdict, compare};
 use crate::pure::identity::Fingerprint;
 use crate::pure::refresher::{Action, AskAs, Event, Policy, Refresher};
 use crate::pure::role_token::RoleToken;
@@ -140,8 +140,7 @@ impl Driver {
         for (attribute, reason) in observation.unreadable() {
             tracing::debug!(%attribute, reason, "not readable");
         }
-        let similarity =
-            compare(&self.record.hardware_hash, &observation, self.record.threshold);
+        let similarity = compare(&self.record.hardware_hash, &observation, self.record.threshold);
         let verdict = similarity.verdict;
         let before = self.similarity.replace(similarity).map(|similarity| similarity.verdict);
         if let Some(similarity) = &self.similarity
@@ -310,7 +309,9 @@ impl Driver {
             return Err(complaint.clone());
         }
         match self.refresher.token() {
-            Some(token) => Ok(format!("credentials renewed, good until {}", Moment(token.expires_at))),
+            Some(token) => {
+                Ok(format!("credentials renewed, good until {}", Moment(token.expires_at)))
+            }
             None => Err(Complaint::new(
                 Exit::TryAgain,
                 "there are no credentials yet",

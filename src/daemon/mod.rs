@@ -189,6 +189,8 @@ fn log(notice: &Notice) {
             tracing::info!(instance_id = %id, "an interrupted registration was completed");
         }
         Notice::PromotionCompleted => tracing::info!("an interrupted key rotation was completed"),
-        Notice::JournalUnusable(error) => tracing::warn!(%error, "a registration's journal is unusable"),
+        Notice::JournalUnusable(error) => {
+            tracing::warn!(%error, "a registration's journal is unusable")
+        }
     }
 }
