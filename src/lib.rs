@@ -1,4 +1,5 @@
 #![forbid(unsafe_code)]
 pub mod host;
 pub mod keys;
+pub mod lab;
 pub mod pure;
