@@ -7,7 +7,7 @@ use aws_smithy_runtime_api::client::http::HttpConnector;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
-use serde_json::Value;
+use serde_json::{Value, json};
 use time::UtcDateTime;
 
 use super::control;
@@ -104,6 +104,31 @@ impl Client {
             ..Request::default()
         };
         self.send(request, operation.service(), now).await
+    }
+
+    /// Calls a `Describe` operation until it has no next page; the answer is `list`'s items.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub async fn call_all(
+        &self,
+        operation: Operation,
+        list: &str,
+        now: UtcDateTime,
+    ) -> Result<Vec<Value>, CallError> {
+        let mut items = Vec::new();
+        let mut asked = json!({});
+        loop {
+            let mut answer = self.call(operation, &asked, now).await?;
+            if let Value::Array(page) = answer[list].take() {
+                items.extend(page);
+            }
+            match answer["NextToken"].take() {
+                Value::Null => return Ok(items),
+                token => asked["NextToken"] = token,
+            }
+        }
     }
 
     /// Adds a fault (`body` is a [`control::WireFault`]), lists them or clears them.

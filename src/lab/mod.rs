@@ -16,6 +16,7 @@
 
 pub mod activations;
 pub mod answers;
+pub mod cli;
 pub mod client;
 pub mod control;
 pub mod faults;
