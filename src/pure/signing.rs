@@ -192,9 +192,9 @@ fn hmac_sha256(key: &[u8], message: &[u8]) -> Secret<Vec<u8>> {
     Secret::new(mac.finalize().into_bytes().to_vec())
 }
 
-/// Leading and trailing blanks go, runs of blanks become one.
+/// Leading and trailing spaces go, runs of spaces become one; a tab is not a space.
 fn collapse_spaces(value: &str) -> String {
-    value.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
+    value.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

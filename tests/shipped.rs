@@ -1,0 +1,173 @@
+//! What ships beside the binary agrees with it: the unit, its user, its directories. What systemd
+//! itself thinks of the unit is asked by `.ci/run`.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use rolekeeper::pure::advice::Exit;
+
+#[test]
+fn a_restart_is_tried_after_those_failures_that_it_can_mend() {
+    let unit = unit();
+    let never = unit.value("RestartPreventExitStatus").split(' ').collect::<BTreeSet<_>>();
+    for exit in [
+        Exit::Done,
+        Exit::Usage,
+        Exit::BadData,
+        Exit::Unavailable,
+        Exit::Bug,
+        Exit::CannotCreate,
+        Exit::TryAgain,
+        Exit::Refused,
+        Exit::Configuration,
+    ] {
+        // A new variant has to be placed here before this compiles.
+        let permanent = match exit {
+            Exit::Usage | Exit::BadData | Exit::Refused | Exit::Configuration => true,
+            Exit::Done | Exit::Unavailable | Exit::Bug | Exit::CannotCreate | Exit::TryAgain => {
+                false
+            }
+        };
+        assert_eq!(never.contains((exit as u8).to_string().as_str()), permanent, "{exit:?}");
+    }
+    assert_eq!(unit.value("Restart"), "on-failure");
+}
+
+#[test]
+fn the_service_is_told_apart_by_name_alike_everywhere() {
+    let unit = unit();
+    let user = unit.value("User");
+    assert_eq!(unit.value("Group"), user);
+
+    let sysusers = words("systemd/rolekeeper.sysusers.conf");
+    assert_eq!(sysusers.len(), 1);
+    assert_eq!(sysusers[0][..2], ["u", user]);
+
+    let state = format!("/var/lib/{}", unit.value("StateDirectory"));
+    assert_eq!(sysusers[0].last().unwrap(), &state);
+
+    let tmpfiles = words("systemd/rolekeeper.tmpfiles.conf");
+    let made = |path: &str, mode: &str, owner: &str| {
+        tmpfiles.iter().any(|line| line[..5] == ["d", path, mode, owner, owner])
+    };
+    assert!(made(&state, unit.value("StateDirectoryMode"), user));
+    let settings = format!("/etc/{}", unit.value("ConfigurationDirectory"));
+    assert!(made(&settings, unit.value("ConfigurationDirectoryMode"), "root"));
+    assert!(made(&format!("{settings}/conf.d"), "0755", "root"));
+}
+
+#[test]
+fn the_vault_is_closed_and_the_way_to_the_credentials_file_is_open() {
+    let unit = unit();
+    assert_eq!(unit.value("StateDirectoryMode"), "0700");
+    assert_eq!(unit.value("RuntimeDirectoryMode"), "0755");
+    assert_eq!(unit.value("RuntimeDirectoryPreserve"), "restart");
+    assert_eq!(unit.value("UMask"), "0077");
+    assert_eq!(unit.value("LimitCORE"), "0");
+}
+
+#[test]
+fn the_sandbox_leaves_what_the_daemon_looks_at() {
+    let unit = unit();
+    // sysinfo then answers zero without an error, and the machine is no longer itself.
+    assert!(!unit.has("ProcSubset"));
+    // The host name is one of the attributes; a private one would not follow a change.
+    assert!(!unit.has("ProtectHostname"));
+    // Owners would show as nobody, and so would the peers of the control socket.
+    assert!(!unit.has("PrivateUsers"));
+    let families = unit.value("RestrictAddressFamilies").split(' ').collect::<BTreeSet<_>>();
+    assert_eq!(families, ["AF_INET", "AF_INET6", "AF_NETLINK", "AF_UNIX"].into());
+}
+
+#[test]
+fn no_capability_is_held_unless_an_example_grants_it() {
+    let unit = unit();
+    assert_eq!(unit.value("CapabilityBoundingSet"), "");
+    assert_eq!(unit.value("AmbientCapabilities"), "");
+    let example = Unit::read("systemd/examples/targets-of-other-users.conf");
+    assert_eq!(example.value("CapabilityBoundingSet"), example.value("AmbientCapabilities"));
+}
+
+#[test]
+fn an_optional_credential_cannot_stop_the_service() {
+    // With a path behind the name, systemd refuses to start the unit once the file is gone.
+    assert_eq!(unit().value("LoadCredentialEncrypted"), "activation");
+}
+
+#[test]
+fn the_example_settings_change_nothing_until_a_line_is_switched_on() {
+    let text = read("packaging/rolekeeper.toml");
+    let as_shipped = text.parse::<toml::Table>().unwrap();
+    assert!(as_shipped.values().all(|section| section.as_table().unwrap().is_empty()));
+
+    let switched_on = text
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            // Prose has a blank behind its mark.
+            Some(setting) if !setting.starts_with(' ') => setting,
+            _ => line,
+        })
+        .collect::<Vec<_>>()
+        .join("\n");
+    let all = switched_on.parse::<toml::Table>().unwrap();
+    let keys = |section: &str| all[section].as_table().unwrap().keys().collect::<Vec<_>>();
+    assert_eq!(
+        keys("service"),
+        ["ca_bundle", "dual_stack", "endpoint_url", "fips", "proxy", "region"]
+    );
+    assert_eq!(keys("refresh"), ["interval", "on_expiry"]);
+    assert_eq!(keys("health"), ["enabled", "interval"]);
+    assert_eq!(all["target"].as_array().unwrap().len(), 2);
+}
+
+/// A unit or a drop-in: its assignments in order.
+struct Unit(Vec<(String, String)>);
+
+impl Unit {
+    fn read(path: &str) -> Self {
+        let assignments = lines(path)
+            .into_iter()
+            .filter(|line| !line.starts_with('['))
+            .map(|line| {
+                let (key, value) = line.split_once('=').unwrap_or_else(|| panic!("{path}: {line}"));
+                (key.to_owned(), value.to_owned())
+            })
+            .collect();
+        Self(assignments)
+    }
+
+    /// The value of a key that stands exactly once.
+    fn value(&self, key: &str) -> &str {
+        let mut values = self.0.iter().filter(|(name, _)| name == key);
+        let (_, value) = values.next().unwrap_or_else(|| panic!("no {key}="));
+        assert!(values.next().is_none(), "{key}= twice");
+        value
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.0.iter().any(|(name, _)| name == key)
+    }
+}
+
+fn unit() -> Unit {
+    Unit::read("systemd/rolekeeper.service")
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+/// The lines of a file that are neither empty nor comments.
+fn lines(path: &str) -> Vec<String> {
+    read(path)
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with(['#', ';']))
+        .map(str::to_owned)
+        .collect()
+}
+
+fn words(path: &str) -> Vec<Vec<String>> {
+    lines(path).iter().map(|line| line.split_whitespace().map(str::to_owned).collect()).collect()
+}

@@ -1,0 +1,311 @@
+#!/usr/bin/env bash
+# The unit under a real systemd: boots a Debian container, installs what ships, and looks.
+#
+#   tests/unit-in-nspawn.sh [DIRECTORY]     of rolekeeper and rolekeeper-lab; default: target/debug
+#
+# The machine is registered with a lab of its own, which runs outside, on a loopback port.
+# Root, Debian's systemd-container and debootstrap are needed. The container's root is made once (half
+# a minute) in $ROOTFS, default target/rootfs; every boot is from a clean overlay in memory. The
+# container shares the network. Prints one line per check and
+# exits non-zero if one failed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+readonly PROGRAMS=${1:-target/debug}
+readonly ROOTFS=${ROOTFS:-$PWD/target/rootfs}
+readonly PACKAGES=systemd,systemd-sysv,dbus,libpam-systemd,procps,ca-certificates
+
+scratch=$(mktemp -d)
+readonly scratch
+leader=
+lab=
+failures=0
+trap stop_everything EXIT
+
+main() {
+    make_rootfs
+    collect_what_ships
+    start_lab
+    start_container
+    install_what_ships
+
+    check_registration
+    check_start
+    check_files
+    check_sandbox
+    check_fingerprint
+    check_reload
+    check_restart_keeps_the_file
+    check_stop
+    check_watchdog
+    check_targets_of_other_users
+
+    echo "$failures failed"
+    ((failures == 0))
+}
+
+# --- checks -----------------------------------------------------------------------------------------
+
+# As the service's user, before the service has ever run.
+check_registration() {
+    check "state directory exists before the first start" \
+        "$(inside stat -c '%a %U:%G' /var/lib/rolekeeper)" "700 rolekeeper:rolekeeper"
+    inside sh -c 'cat > /etc/rolekeeper/conf.d/lab.toml' <<TOML
+[service]
+endpoint_url = "$AWS_ENDPOINT_URL"
+TOML
+    local activation id
+    activation=$("$PROGRAMS/rolekeeper-lab" activation create --json)
+    id=$(member ActivationCode "$activation" |
+        inside runuser -u rolekeeper -- rolekeeper register --region "$AWS_REGION" \
+            --activation-id "$(member ActivationId "$activation")" --activation-code-file -)
+    check "registered" "$([[ $id == *mi-* ]] && echo yes)" yes
+}
+
+check_start() {
+    inside systemctl start rolekeeper
+    check "ready" "$(property ActiveState) $(property SubState)" "active running"
+    check "a status line" "$([[ -n $(property StatusText) ]] && echo yes)" yes
+    echo "       $(property StatusText)"
+    check "runs as" "$(inside ps -o user:20= -p "$(property MainPID)")" "rolekeeper"
+    check "no capability, no new privileges, seccomp filter" \
+        "$(inside grep -E '^(CapBnd|CapEff|NoNewPrivs|Seccomp):' "/proc/$(property MainPID)/status" | tr -s '\t\n' ' ')" \
+        "CapEff: 0000000000000000 CapBnd: 0000000000000000 NoNewPrivs: 1 Seccomp: 2 "
+}
+
+check_files() {
+    check "runtime directory" "$(inside stat -c '%a %U:%G' /run/rolekeeper)" "755 rolekeeper:rolekeeper"
+    check "state directory" "$(inside stat -c '%a %U:%G' /var/lib/rolekeeper)" "700 rolekeeper:rolekeeper"
+    check "settings directory" "$(inside stat -c '%a %U:%G' /etc/rolekeeper)" "755 root:root"
+    check "control socket" "$(inside test -S /run/rolekeeper/control.sock && echo yes)" yes
+    check "an ordinary user does not get into the vault" \
+        "$(inside su -s /bin/sh nobody -c 'ls /var/lib/rolekeeper' 2>/dev/null || echo refused)" refused
+    check "credentials file" \
+        "$(inside stat -c '%a %U:%G' /run/rolekeeper/credentials)" "640 rolekeeper:rolekeeper"
+    check "credentials file: an ordinary user" "$(read_as nobody)" refused
+    inside usermod -aG rolekeeper backup
+    check "credentials file: a member of the group" "$(read_as backup)" read
+}
+
+# What root itself may not write in there, the service may not either.
+check_sandbox() {
+    local pid directory closed=
+    local -r outside="/usr /etc /etc/rolekeeper /boot /home /root /opt /srv /run /run/lock /var/lib /var/log"
+    pid=$(property MainPID)
+    check "exposure as it runs" \
+        "$(inside systemd-analyze security --threshold=15 rolekeeper >/dev/null && echo 'at most 1.5')" "at most 1.5"
+    for directory in $outside; do
+        inside nsenter -t "$pid" -m touch "$directory/x" 2>/dev/null || closed+=" $directory"
+    done
+    check "closed, to root too" "$closed" " $outside"
+}
+
+# The same answer to root, to anyone, and inside the sandbox: or the daemon sees another machine than
+# the operator.
+check_fingerprint() {
+    local root user unit
+    root=$(inside rolekeeper fingerprint show)
+    user=$(inside su -s /bin/sh nobody -c 'rolekeeper fingerprint show')
+    install_probe
+    unit=$(inside systemctl start rolekeeper-probe && inside cat /run/rolekeeper-probe/shown) || unit="no answer"
+    check "fingerprint: an ordinary user and root" "$user" "$root"
+    check "fingerprint: the unit and root" "$unit" "$root"
+}
+
+check_reload() {
+    local pid
+    pid=$(property MainPID)
+    inside systemctl reload rolekeeper
+    check "reload keeps the process" "$(property MainPID) $(property ActiveState)" "$pid active"
+}
+
+check_restart_keeps_the_file() {
+    inside touch /run/rolekeeper/mark
+    inside systemctl restart rolekeeper
+    check "a restart keeps the runtime directory" "$(inside test -e /run/rolekeeper/mark && echo kept)" kept
+    inside rm /run/rolekeeper/mark
+}
+
+check_stop() {
+    local began ended
+    began=$(milliseconds)
+    inside systemctl stop rolekeeper
+    ended=$(milliseconds)
+    check "stopped without an error" "$(property Result) $(property ExecMainStatus)" "success 0"
+    check "a stop withdraws the runtime directory" "$(inside test -e /run/rolekeeper || echo gone)" gone
+    echo "       stopped in $((ended - began)) ms, systemctl included"
+}
+
+# Frozen, the daemon cannot answer; systemd ends it and starts it again.
+check_watchdog() {
+    drop_in watchdog '[Service]\nWatchdogSec=2s\nRestartSec=1s\n'
+    inside systemctl start rolekeeper
+    local pid
+    pid=$(property MainPID)
+    inside kill -STOP "$pid"
+    wait_for "the watchdog to replace the frozen daemon" replaced "$pid"
+    check "the watchdog replaces a daemon that hangs" \
+        "$(inside journalctl -o cat -u rolekeeper | grep -c 'Watchdog timeout')" 1
+    inside systemctl stop rolekeeper
+    drop_in watchdog ''
+}
+
+replaced() {
+    [[ $(property ActiveState) == active && $(property MainPID) != "$1" ]]
+}
+
+# The example drop-in lets the daemon reach another user's directory, and no more than that one.
+check_targets_of_other_users() {
+    inside install -d -o backup -g backup -m 700 /var/lib/backup/.aws /var/lib/other
+    inside install -D -m 644 /usr/share/doc/rolekeeper/examples/targets-of-other-users.conf \
+        /etc/systemd/system/rolekeeper.service.d/targets.conf
+    inside sh -c 'cat > /etc/rolekeeper/conf.d/backup.toml' <<'TOML'
+[[target]]
+name = "backup"
+path = "/var/lib/backup/.aws/credentials"
+owner = "backup"
+group = "backup"
+mode = "0600"
+TOML
+    inside systemctl daemon-reload
+    inside systemctl start rolekeeper
+    check "starts with the example drop-in" "$(property ActiveState)" active
+    check "another user's credentials file" \
+        "$(inside stat -c '%a %U:%G' /var/lib/backup/.aws/credentials)" "600 backup:backup"
+    check "its neighbours stay read-only" \
+        "$(inside nsenter -t "$(property MainPID)" -m touch /var/lib/other/x 2>/dev/null || echo refused)" refused
+    inside systemctl stop rolekeeper
+}
+
+# --- the container ----------------------------------------------------------------------------------
+
+make_rootfs() {
+    [[ -x $ROOTFS/usr/lib/systemd/systemd ]] && return
+    mkdir -p "$(dirname "$ROOTFS")"
+    debootstrap --variant=minbase --include="$PACKAGES" bookworm "$ROOTFS" >"$scratch/debootstrap.log" || {
+        tail -n 5 "$scratch/debootstrap.log" >&2
+        return 1
+    }
+}
+
+collect_what_ships() {
+    mkdir "$scratch/ship"
+    install -m 755 "$PROGRAMS/rolekeeper" "$scratch/ship/"
+    cp -r systemd packaging "$scratch/ship/"
+}
+
+start_lab() {
+    "$PROGRAMS/rolekeeper-lab" serve --listen 127.0.0.1:0 --env-file "$scratch/lab.env" >"$scratch/lab.log" 2>&1 &
+    lab=$!
+    wait_for "the lab" test -s "$scratch/lab.env"
+    # shellcheck disable=SC1091
+    . "$scratch/lab.env"
+}
+
+start_container() {
+    systemd-nspawn -q -D "$ROOTFS" --register=no --keep-unit --volatile=overlay --console=read-only \
+        --bind-ro="$scratch/ship:/mnt/ship" -b >"$scratch/console.log" 2>&1 &
+    nspawn=$!
+    wait_for "the container's first process" find_leader
+    wait_for "the container to be up" is_up
+}
+
+find_leader() {
+    leader=$(pgrep -P "$nspawn" | head -n 1)
+    [[ -n $leader ]]
+}
+
+is_up() {
+    inside systemctl is-system-running 2>/dev/null | grep -qE '^(running|degraded)$'
+}
+
+stop_everything() {
+    [[ -z $lab ]] || kill "$lab" 2>/dev/null || true
+    # SIGRTMIN+4 is systemd's poweroff.
+    if [[ -n $leader ]] && kill -RTMIN+4 "$leader" 2>/dev/null; then
+        wait "$nspawn" || true
+    fi
+    rm -rf "$scratch"
+}
+
+install_what_ships() {
+    inside sh -e <<'SH'
+cd /mnt/ship
+install -m 755 rolekeeper /usr/bin/rolekeeper
+install -m 644 systemd/rolekeeper.service /usr/lib/systemd/system/rolekeeper.service
+install -m 644 systemd/rolekeeper.sysusers.conf /usr/lib/sysusers.d/rolekeeper.conf
+install -m 644 systemd/rolekeeper.tmpfiles.conf /usr/lib/tmpfiles.d/rolekeeper.conf
+install -d /usr/share/doc/rolekeeper/examples
+install -m 644 systemd/examples/* /usr/share/doc/rolekeeper/examples/
+systemd-sysusers rolekeeper.conf
+systemd-tmpfiles --create rolekeeper.conf
+systemctl daemon-reload
+SH
+}
+
+# The unit's sandbox around a command that shows the fingerprint.
+install_probe() {
+    inside sh -e <<'SH'
+sed -E -e '/^(Type|NotifyAccess|WatchdogSec|Restart|RestartSec|ExecReload|LoadCredentialEncrypted)=/d' \
+    -e 's|^ExecStart=.*|ExecStart=/usr/bin/rolekeeper fingerprint show\nStandardOutput=truncate:/run/rolekeeper-probe/shown|' \
+    -e 's|^\[Service\]|[Service]\nType=oneshot|' \
+    /usr/lib/systemd/system/rolekeeper.service > /run/systemd/system/rolekeeper-probe.service
+mkdir -p /run/rolekeeper-probe
+systemctl daemon-reload
+SH
+}
+
+drop_in() {
+    inside mkdir -p /run/systemd/system/rolekeeper.service.d
+    # The text has escapes on purpose.
+    # shellcheck disable=SC2059
+    printf "$2" | inside sh -c "cat > /run/systemd/system/rolekeeper.service.d/$1.conf"
+    inside systemctl daemon-reload
+}
+
+inside() {
+    nsenter -t "$leader" -a "$@"
+}
+
+property() {
+    inside systemctl show -P "$1" rolekeeper
+}
+
+read_as() {
+    inside su -s /bin/sh "$1" -c 'cat /run/rolekeeper/credentials' >/dev/null 2>&1 && echo read || echo refused
+}
+
+# --- small things -----------------------------------------------------------------------------------
+
+check() {
+    if [[ $2 == "$3" ]]; then
+        echo "ok     $1: $2"
+    else
+        echo "FAILED $1: expected '$3', found '$2'"
+        failures=$((failures + 1))
+    fi
+}
+
+# wait_for WHAT COMMAND...: asks ten times a second, for half a minute at most.
+wait_for() {
+    local what=$1 turn
+    shift
+    for ((turn = 0; turn < 300; turn++)); do
+        "$@" && return
+        sleep 0.1
+    done
+    echo "gave up waiting for $what" >&2
+    [[ -s $scratch/console.log ]] && tail -n 20 "$scratch/console.log" >&2
+    return 1
+}
+
+# member NAME JSON: a text member of a flat object.
+member() {
+    sed -nE "s/.*\"$1\" *: *\"([^\"]*)\".*/\1/p" <<<"$2"
+}
+
+milliseconds() {
+    date +%s%3N
+}
+
+main
