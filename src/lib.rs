@@ -5,6 +5,7 @@ pub mod daemon;
 pub mod hardware;
 pub mod host;
 pub mod keys;
+pub mod lab;
 pub mod pure;
 pub mod shelf;
 pub mod ssm;

@@ -3,7 +3,6 @@
 use time::UtcDateTime;
 
 use crate::control::Complaint;
-use crate::pure::advice::Advice;
 use crate::pure::failure::FailureClass;
 use crate::pure::fingerprint::Similarity;
 use crate::pure::identity::Region;

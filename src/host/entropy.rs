@@ -5,7 +5,7 @@ use rsa::rand_core::{OsRng, RngCore};
 use crate::pure::jitter::Jitter;
 
 /// A source of random bytes, fit for keys.
-pub trait Entropy: Send + Sync {
+pub trait Entropy: std::fmt::Debug + Send + Sync {
     fn fill(&self, bytes: &mut [u8]);
 
     /// A fraction in `0..1` to spread a delay by.

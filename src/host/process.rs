@@ -1,13 +1,15 @@
 //! This process's own protection.
 
 use nix::sys::prctl;
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// Keeps the memory, which holds keys, out of core dumps and away from `ptrace` by the same user.
 pub fn protect_memory() {
-    let limited = setrlimit(Resource::RLIMIT_CORE, 0, 0);
-    let hidden = prctl::set_dumpable(false);
-    if limited.is_err() || hidden.is_err() {
+    // In the unit the limit is set already, and changing limits is forbidden.
+    let limited = getrlimit(Resource::RLIMIT_CORE).is_ok_and(|(soft, hard)| soft == 0 && hard == 0)
+        || setrlimit(Resource::RLIMIT_CORE, 0, 0).is_ok();
+    let hidden = prctl::set_dumpable(false).is_ok();
+    if !limited || !hidden {
         tracing::warn!("core dumps could not be switched off");
     }
 }

@@ -1,0 +1,124 @@
+//! `rolekeeper-lab activation`
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::{LabError, Reach, cell, moment, now, print, print_json, table};
+use crate::lab::client::Client;
+use crate::lab::operation::Operation;
+use crate::pure::duration::{display_duration, parse_duration};
+
+#[derive(Debug, Subcommand)]
+pub enum Activation {
+    Create(Create),
+    List(List),
+}
+
+/// Create an activation, and show the command that registers a machine with it.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rolekeeper-lab activation create
+  rolekeeper-lab activation create --role service-role/Web --limit 100 --expires-in 30d
+  rolekeeper-lab activation create --json")]
+pub struct Create {
+    /// The role whose credentials the machines get
+    #[arg(long, value_name = "NAME", default_value = "SSMServiceRole")]
+    role: String,
+    /// How many machines may register, 1 to 1000
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    limit: u32,
+    /// How long the activation lasts, at most 30d
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = parse_duration)]
+    expires_in: Duration,
+    /// Print the service's answer
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+/// List the activations.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rolekeeper-lab activation list
+  rolekeeper-lab activation list --json")]
+pub struct List {
+    /// Print the service's answer
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+impl Activation {
+    pub async fn run(self) -> Result<(), LabError> {
+        match self {
+            Activation::Create(create) => create.run().await,
+            Activation::List(list) => list.run().await,
+        }
+    }
+}
+
+impl Create {
+    async fn run(self) -> Result<(), LabError> {
+        let client = self.reach.client()?;
+        let now = now();
+        let expires_at = (now + self.expires_in).unix_timestamp_nanos() / 1_000_000;
+        let asked = json!({
+            "IamRole": self.role,
+            "RegistrationLimit": self.limit,
+            "ExpirationDate": expires_at as f64 / 1000.0,
+        });
+        let answer = client.call(Operation::CreateActivation, &asked, now).await?;
+        if self.json { print_json(&answer) } else { print(&self.in_words(&client, &answer)) }
+    }
+
+    fn in_words(&self, client: &Client, answer: &Value) -> String {
+        format!(
+            "Activation {id}: role {role}, {limit} machine{s}, for {life}.\n\
+             Register a machine with it:\n\n\
+             echo {code} | rolekeeper register --region {region} --activation-id {id} \
+             --activation-code-file - --endpoint-url {url}\n",
+            id = cell(&answer["ActivationId"]),
+            code = cell(&answer["ActivationCode"]),
+            role = self.role,
+            limit = self.limit,
+            s = if self.limit == 1 { "" } else { "s" },
+            life = display_duration(self.expires_in),
+            region = client.region(),
+            url = client.endpoint_url(),
+        )
+    }
+}
+
+impl List {
+    async fn run(self) -> Result<(), LabError> {
+        let client = self.reach.client()?;
+        let list = client.call_all(Operation::DescribeActivations, "ActivationList", now()).await?;
+        if self.json {
+            return print_json(&json!({ "ActivationList": list }));
+        }
+        let heading = ["ACTIVATION", "ROLE", "USED", "EXPIRES", "STATE"].map(str::to_owned);
+        let mut rows = vec![heading.to_vec()];
+        rows.extend(list.iter().map(|one| {
+            let (used, limit) = (cell(&one["RegistrationsCount"]), cell(&one["RegistrationLimit"]));
+            let state = match (&one["Expired"], used == limit) {
+                (Value::Bool(true), _) => "expired",
+                (_, true) => "used up",
+                _ => "open",
+            };
+            vec![
+                cell(&one["ActivationId"]),
+                cell(&one["IamRole"]),
+                format!("{used}/{limit}"),
+                moment(&one["ExpirationDate"]),
+                state.to_owned(),
+            ]
+        }));
+        print(&table(&rows))
+    }
+}

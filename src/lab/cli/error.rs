@@ -1,0 +1,64 @@
+//! What can go wrong on the command line, and what to do about it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::lab::client::CallError;
+use crate::lab::control::MalformedFault;
+use crate::pure::advice::{Advice, Exit};
+
+#[derive(Debug, thiserror::Error)]
+pub enum LabError {
+    #[error("the command line is wrong: {0}")]
+    Usage(String),
+    #[error("{0} is not set")]
+    Missing(&'static str),
+    #[error("AWS_REGION: {0}")]
+    Region(String),
+    #[error("{0}")]
+    Fault(#[from] MalformedFault),
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error("{0} can be reached from other machines, and the lab is for rehearsal only")]
+    Exposed(SocketAddr),
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, io::Error),
+    #[error("cannot write {path}: {error}", path = .0.display(), error = .1)]
+    EnvFile(PathBuf, io::Error),
+    #[error("cannot write to standard output: {0}")]
+    Output(io::Error),
+    #[error("cannot start: {0}")]
+    Start(io::Error),
+}
+
+impl Advice for LabError {
+    fn remedy(&self) -> String {
+        match self {
+            LabError::Usage(_) | LabError::Fault(_) => "the same command with --help".to_owned(),
+            LabError::Missing(_) | LabError::Region(_) => {
+                "rolekeeper-lab serve --env-file lab.env, and source lab.env in this shell"
+                    .to_owned()
+            }
+            LabError::Call(error) => error.remedy(),
+            LabError::Exposed(_) => {
+                "--listen 127.0.0.1:4599, or --i-know-this-is-a-lab on a network of your own"
+                    .to_owned()
+            }
+            LabError::Listen(..) => "--listen 127.0.0.1:0, which picks a free port".to_owned(),
+            LabError::EnvFile(..) => "an --env-file in a directory that you may write".to_owned(),
+            LabError::Output(_) => "a standard output that can be written".to_owned(),
+            LabError::Start(_) => "see `ulimit -n` and whether memory is left".to_owned(),
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            LabError::Usage(_) | LabError::Missing(_) | LabError::Fault(_) => Exit::Usage,
+            LabError::Region(_) | LabError::Exposed(_) => Exit::Usage,
+            LabError::Call(error) => error.exit(),
+            LabError::Listen(..) | LabError::Start(_) => Exit::Unavailable,
+            LabError::EnvFile(..) | LabError::Output(_) => Exit::CannotCreate,
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! `rolekeeper-lab serve`
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::{LabError, print};
+use crate::host::replace::{Access, replace_file};
+use crate::lab::{Lab, LabSettings};
+use crate::pure::duration::{MalformedDuration, display_duration, parse_duration};
+use crate::pure::identity::Region;
+use crate::pure::secret::Secret;
+
+/// Run the service until it is stopped (Ctrl-C or SIGTERM).
+///
+/// Any AWS client works against it once the printed variables are set, and so do the commands of
+/// this program, in another shell.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rolekeeper-lab serve
+  rolekeeper-lab serve --token-lifetime 30s --env-file lab.env
+  rolekeeper-lab serve --listen 127.0.0.1:0 --region eu-central-1")]
+pub struct Serve {
+    /// Where to listen; port 0 picks a free one
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:4599")]
+    listen: SocketAddr,
+    /// How long role credentials live
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = lifetime)]
+    token_lifetime: Duration,
+    /// Write the variables here too, once the lab listens (mode 0600)
+    #[arg(long, value_name = "FILE")]
+    env_file: Option<PathBuf>,
+    /// The region that requests must be signed for
+    #[arg(long, default_value = "us-east-1")]
+    region: Region,
+    /// Listen on an address that other machines can reach, without encryption
+    #[arg(long)]
+    i_know_this_is_a_lab: bool,
+}
+
+impl Serve {
+    pub async fn run(self) -> Result<(), LabError> {
+        if !self.listen.ip().is_loopback() && !self.i_know_this_is_a_lab {
+            return Err(LabError::Exposed(self.listen));
+        }
+        // Before anything is announced, so that no signal is missed after it.
+        let (mut interrupt, mut terminate) = stop_signals().map_err(LabError::Start)?;
+        let lab = Lab::start(LabSettings {
+            listen: self.listen,
+            token_lifetime: self.token_lifetime,
+            region: self.region,
+        })
+        .await
+        .map_err(|error| LabError::Listen(self.listen, error))?;
+        let variables = variables(&lab);
+        if let Some(path) = &self.env_file {
+            write_private(path, variables.expose().as_bytes())?;
+        }
+        print(&format!(
+            "rolekeeper-lab listens on {} (region {}; credentials live {}).\n\
+             Everything is made up and forgotten at the end. For any AWS client:\n\n{}\n\
+             Stop with Ctrl-C.\n",
+            lab.endpoint_url(),
+            lab.region(),
+            display_duration(self.token_lifetime),
+            variables.expose(),
+        ))?;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        lab.shutdown().await;
+        Ok(())
+    }
+}
+
+/// What a shell sources. None of the values has a character that a shell would read.
+fn variables(lab: &Lab) -> Secret<String> {
+    let admin = lab.admin();
+    Secret::new(format!(
+        "export AWS_ENDPOINT_URL={}\nexport AWS_ACCESS_KEY_ID={}\n\
+         export AWS_SECRET_ACCESS_KEY={}\nexport AWS_REGION={region}\n\
+         export AWS_DEFAULT_REGION={region}\n",
+        lab.endpoint_url(),
+        admin.access_key_id,
+        admin.secret_access_key.expose(),
+        region = lab.region(),
+    ))
+}
+
+fn write_private(path: &Path, bytes: &[u8]) -> Result<(), LabError> {
+    let failed = |error| LabError::EnvFile(path.to_owned(), error);
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .ok_or_else(|| failed(std::io::ErrorKind::InvalidFilename.into()))?;
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    replace_file(directory, name, bytes, Access::PRIVATE).map_err(failed)
+}
+
+fn stop_signals() -> std::io::Result<(Signal, Signal)> {
+    Ok((signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?))
+}
+
+fn lifetime(text: &str) -> Result<Duration, String> {
+    match parse_duration(text).map_err(|error: MalformedDuration| error.to_string())? {
+        lifetime if lifetime < Duration::from_secs(1) => Err("at least 1s".to_owned()),
+        lifetime => Ok(lifetime),
+    }
+}

@@ -1,0 +1,285 @@
+//! An administrator's calls to a lab that runs, here or in another process.
+
+use std::time::Duration;
+
+use aws_smithy_http_client::Connector;
+use aws_smithy_runtime_api::client::http::HttpConnector;
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::byte_stream::ByteStream;
+use serde_json::{Value, json};
+use time::UtcDateTime;
+
+use super::control;
+use super::message::Request;
+use super::operation::Operation;
+use super::tokens::AdminCredentials;
+use crate::pure::advice::{Advice, Exit};
+use crate::pure::identity::Region;
+use crate::pure::signing::{
+    Authorization, CredentialScope, SignedParts, amz_date, canonical_request, sha256_hex,
+    sigv4_signature, string_to_sign,
+};
+
+/// How long a call may take: the lab answers at once, or a fault was asked for.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+#[derive(Debug)]
+pub struct Client {
+    /// `127.0.0.1:4599`
+    authority: String,
+    credentials: AdminCredentials,
+    region: Region,
+    connector: Connector,
+}
+
+/// What to do with the faults of a lab.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FaultCall {
+    Add,
+    List,
+    Clear,
+}
+
+/// A call that did not do what it should.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    #[error("'{0}' is no address of a lab")]
+    Endpoint(String),
+    #[error("no lab answers at http://{0}: {1}")]
+    Unreachable(String, String),
+    #[error("the lab at http://{0} did not answer within 10 s")]
+    TimedOut(String),
+    #[error("the lab at http://{0} answered with status {1} and no JSON")]
+    Unreadable(String, u16),
+    #[error("the lab refused: {code}: {message}")]
+    Refused { status: u16, code: String, message: String },
+}
+
+impl Client {
+    /// `endpoint_url` is `http://HOST:PORT`. Anything else is turned down, so that a command for
+    /// the lab never reaches AWS.
+    pub fn new(
+        endpoint_url: &str,
+        credentials: AdminCredentials,
+        region: Region,
+    ) -> Result<Self, CallError> {
+        let authority = endpoint_url
+            .strip_prefix("http://")
+            .map(|rest| rest.trim_end_matches('/'))
+            .filter(|rest| rest.parse::<http::uri::Authority>().is_ok())
+            .ok_or_else(|| CallError::Endpoint(endpoint_url.chars().take(100).collect()))?
+            .to_owned();
+        Ok(Self { authority, credentials, region, connector: Connector::builder().build_http() })
+    }
+
+    /// `http://127.0.0.1:4599`
+    pub fn endpoint_url(&self) -> String {
+        format!("http://{}", self.authority)
+    }
+
+    pub fn region(&self) -> &Region {
+        &self.region
+    }
+
+    /// Calls an operation of Systems Manager.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub async fn call(
+        &self,
+        operation: Operation,
+        body: &Value,
+        now: UtcDateTime,
+    ) -> Result<Value, CallError> {
+        let request = Request {
+            method: "POST".to_owned(),
+            path: "/".to_owned(),
+            headers: vec![
+                ("content-type".to_owned(), "application/x-amz-json-1.1".to_owned()),
+                ("x-amz-target".to_owned(), format!("AmazonSSM.{operation}")),
+            ],
+            body: body.to_string().into_bytes(),
+            ..Request::default()
+        };
+        self.send(request, operation.service(), now).await
+    }
+
+    /// Calls a `Describe` operation until it has no next page; the answer is `list`'s items.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub async fn call_all(
+        &self,
+        operation: Operation,
+        list: &str,
+        now: UtcDateTime,
+    ) -> Result<Vec<Value>, CallError> {
+        let mut items = Vec::new();
+        let mut asked = json!({});
+        loop {
+            let mut answer = self.call(operation, &asked, now).await?;
+            if let Value::Array(page) = answer[list].take() {
+                items.extend(page);
+            }
+            match answer["NextToken"].take() {
+                Value::Null => return Ok(items),
+                token => asked["NextToken"] = token,
+            }
+        }
+    }
+
+    /// Adds a fault (`body` is a [`control::WireFault`]), lists them or clears them.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub async fn faults(
+        &self,
+        call: FaultCall,
+        body: &Value,
+        now: UtcDateTime,
+    ) -> Result<Value, CallError> {
+        let method = match call {
+            FaultCall::Add => "POST",
+            FaultCall::List => "GET",
+            FaultCall::Clear => "DELETE",
+        };
+        let body = if call == FaultCall::Add { body.to_string().into_bytes() } else { Vec::new() };
+        let request = Request {
+            method: method.to_owned(),
+            path: control::FAULTS.to_owned(),
+            body,
+            ..Request::default()
+        };
+        self.send(request, control::SERVICE, now).await
+    }
+
+    async fn send(
+        &self,
+        mut request: Request,
+        service: &str,
+        now: UtcDateTime,
+    ) -> Result<Value, CallError> {
+        request.headers.push(("host".to_owned(), self.authority.clone()));
+        sign(&mut request, &self.credentials, self.region.as_str(), service, now);
+        let mut outgoing = http::Request::builder()
+            .method(request.method.as_str())
+            .uri(format!("http://{}{}", self.authority, request.path));
+        for (name, value) in &request.headers {
+            outgoing = outgoing.header(name, value);
+        }
+        let unreachable = |why: String| CallError::Unreachable(self.authority.clone(), why);
+        let outgoing = outgoing
+            .body(SdkBody::from(request.body))
+            .map_err(|error| unreachable(error.to_string()))
+            .and_then(|outgoing| {
+                HttpRequest::try_from(outgoing).map_err(|error| unreachable(error.to_string()))
+            })?;
+        let exchange = async {
+            let mut response =
+                self.connector.call(outgoing).await.map_err(|error| unreachable(root(&error)))?;
+            let status = response.status().as_u16();
+            let body = ByteStream::new(response.take_body())
+                .collect()
+                .await
+                .map_err(|error| unreachable(root(&error)))?;
+            Ok((status, body.into_bytes()))
+        };
+        let (status, body) = tokio::time::timeout(TIMEOUT, exchange)
+            .await
+            .map_err(|_| CallError::TimedOut(self.authority.clone()))??;
+        let value = serde_json::from_slice::<Value>(&body)
+            .map_err(|_| CallError::Unreadable(self.authority.clone(), status))?;
+        if status == 200 {
+            return Ok(value);
+        }
+        let text = |name: &str| value[name].as_str().unwrap_or("?").to_owned();
+        Err(CallError::Refused { status, code: text("__type"), message: text("message") })
+    }
+}
+
+/// Adds the headers of an AWS signature, which covers all headers so far.
+pub fn sign(
+    request: &mut Request,
+    credentials: &AdminCredentials,
+    region: &str,
+    service: &str,
+    now: UtcDateTime,
+) {
+    let date = amz_date(now);
+    request.headers.push(("x-amz-date".to_owned(), date.clone()));
+    let mut signed_headers =
+        request.headers.iter().map(|(name, _)| name.to_ascii_lowercase()).collect::<Vec<_>>();
+    signed_headers.sort();
+    let scope = CredentialScope::new(now, region, service);
+    let canonical = canonical_request(&SignedParts {
+        method: &request.method,
+        path: &request.path,
+        query: &request.query,
+        headers: &request
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect::<Vec<_>>(),
+        signed_headers: &signed_headers.iter().map(String::as_str).collect::<Vec<_>>(),
+        payload_sha256: &sha256_hex(&request.body),
+    });
+    let text = string_to_sign(&date, &scope, &canonical);
+    let authorization = Authorization {
+        credential_id: credentials.access_key_id.clone(),
+        signature: sigv4_signature(&credentials.secret_access_key, &scope, &text),
+        scope,
+        signed_headers,
+    };
+    request.headers.push(("authorization".to_owned(), authorization.to_string()));
+}
+
+impl Advice for CallError {
+    fn remedy(&self) -> String {
+        match self {
+            CallError::Endpoint(_) => "--endpoint-url http://127.0.0.1:4599".to_owned(),
+            CallError::Unreachable(..) => {
+                "rolekeeper-lab serve --env-file lab.env, and source lab.env in this shell".to_owned()
+            }
+            CallError::TimedOut(_) => {
+                "rolekeeper-lab fault clear, or see whether something else has that port".to_owned()
+            }
+            CallError::Unreadable(..) => {
+                "see whether something else than the lab has that port".to_owned()
+            }
+            CallError::Refused { status: 500.., .. } => "rolekeeper-lab fault list".to_owned(),
+            CallError::Refused { code, .. } => match code.as_str() {
+                "UnrecognizedClientException" | "InvalidSignatureException" => {
+                    "source the env file of the lab that runs now; every start makes new credentials"
+                        .to_owned()
+                }
+                "InvalidInstanceId" => "rolekeeper-lab node list".to_owned(),
+                _ => "the same command with --help".to_owned(),
+            },
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            CallError::Endpoint(_) => Exit::Usage,
+            CallError::Unreachable(..) | CallError::TimedOut(_) | CallError::Unreadable(..) => {
+                Exit::Unavailable
+            }
+            CallError::Refused { status: 500.., .. } => Exit::Unavailable,
+            CallError::Refused { code, .. } if code == "ValidationException" => Exit::Usage,
+            CallError::Refused { .. } => Exit::Refused,
+        }
+    }
+}
+
+/// The innermost cause: "Connection refused" says more than "dispatch failure".
+fn root(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}

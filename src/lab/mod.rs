@@ -1,0 +1,37 @@
+//! Rehearses: a stand-in for Systems Manager and STS that runs on this machine and can be made to
+//! misbehave.
+//!
+//! [`service::Service`] decides, in plain code: a request, chance and the time go in, an answer
+//! comes out. [`server::Lab`] has the sockets. [`faults`] decide what goes wrong, and when.
+//!
+//! ```text
+//! cli → client ──HTTP──> server → service ─┬─ signatures   who is calling?
+//!                                          ├─ faults       what goes wrong?
+//!                                          ├─ activations, nodes, tokens: what it knows
+//!                                          └─ ledger       what it was asked
+//! ```
+//!
+//! Everything it knows is made up and lives in memory: the account is 000000000000, and no
+//! credential from here is worth anything anywhere else.
+
+pub mod activations;
+pub mod answers;
+pub mod cli;
+pub mod client;
+pub mod control;
+pub mod faults;
+pub mod issue;
+pub mod ledger;
+pub mod message;
+pub mod nodes;
+pub mod operation;
+pub mod paging;
+pub mod server;
+pub mod service;
+pub mod signatures;
+pub mod tokens;
+
+pub use server::{Lab, LabSettings};
+
+/// The account that everything in the lab belongs to; AWS gives it to nobody.
+pub const ACCOUNT: &str = "000000000000";

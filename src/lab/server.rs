@@ -1,0 +1,312 @@
+//! The lab's sockets: HTTP/1.1 on one address, every request handed to [`Service`].
+//!
+//! The accept loop is ours and not axum's because two things must reach the connection itself: a
+//! fault that resets it, and a stop that closes all of them at once.
+
+use std::future::pending;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Extension, State};
+use axum::response::Response;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::Notify;
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::message::{Reply, Request};
+use super::service::{Conduct, Service};
+use super::tokens::AdminCredentials;
+use crate::host::clock::{Clock, SystemClock};
+use crate::host::entropy::SystemEntropy;
+use crate::pure::identity::Region;
+
+/// The largest body that is read; ten times what any operation needs.
+const LARGEST_BODY: usize = 1024 * 1024;
+
+/// How long a client may take over a request's head, and may leave a connection idle.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a client may take over a request's body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Connections that are served at once; more wait to be accepted.
+const MOST_CONNECTIONS: usize = 1000;
+
+/// Pause after a failed `accept` (too many open files, usually), so that the loop is never hot.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Connections that the kernel queues for `accept`.
+const BACKLOG: u32 = 1024;
+
+/// How a lab starts.
+#[derive(Debug, Clone)]
+pub struct LabSettings {
+    /// Port 0 picks a free one.
+    pub listen: SocketAddr,
+    /// How long role credentials live.
+    pub token_lifetime: Duration,
+    /// The region that signatures must name.
+    pub region: Region,
+}
+
+/// A lab that runs on the current tokio runtime. Dropping it stops it.
+#[derive(Debug)]
+pub struct Lab {
+    address: SocketAddr,
+    admin: AdminCredentials,
+    region: Region,
+    service: Arc<Mutex<Service>>,
+    presence: Presence,
+}
+
+/// What holds the port.
+#[derive(Debug)]
+enum Presence {
+    /// The accept loop; aborting it closes the listener and every connection.
+    Listening(JoinHandle<()>),
+    /// Bound and not listening: the port stays ours, and connections are refused.
+    Away(TcpSocket),
+    Gone,
+}
+
+/// Lets a request's fault reach its connection.
+#[derive(Debug, Clone, Default)]
+struct ResetSwitch(Arc<Notify>);
+
+impl Lab {
+    /// Starts to listen; once this returns, requests are answered.
+    ///
+    /// # Errors
+    ///
+    /// The address cannot be had.
+    pub async fn start(settings: LabSettings) -> io::Result<Self> {
+        let listener = bind(settings.listen)?.listen(BACKLOG)?;
+        let address = listener.local_addr()?;
+        let service =
+            Service::new(settings.region.clone(), settings.token_lifetime, &SystemEntropy);
+        let admin = service.admin().clone();
+        let service = Arc::new(Mutex::new(service));
+        let presence = Presence::Listening(tokio::spawn(accept(listener, service.clone())));
+        Ok(Self { address, admin, region: settings.region, service, presence })
+    }
+
+    /// `http://127.0.0.1:4599`
+    pub fn endpoint_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn admin(&self) -> &AdminCredentials {
+        &self.admin
+    }
+
+    pub fn region(&self) -> &Region {
+        &self.region
+    }
+
+    /// Looks into the service, or changes it: nodes, faults, ledger, token lifetime, clock.
+    /// Requests wait meanwhile.
+    pub fn with_service<T>(&self, look: impl FnOnce(&mut Service) -> T) -> T {
+        look(&mut lock(&self.service))
+    }
+
+    /// Drops every connection and refuses new ones, as a service does that is down. What it knows
+    /// stays.
+    ///
+    /// # Errors
+    ///
+    /// Another process took the port in the same instant.
+    pub async fn stop_listening(&mut self) -> io::Result<()> {
+        if let Presence::Listening(accepting) = &mut self.presence {
+            stop(accepting).await;
+            self.presence = Presence::Away(bind(self.address)?);
+        }
+        Ok(())
+    }
+
+    /// Listens again on the same address.
+    ///
+    /// # Errors
+    ///
+    /// The address cannot be had any more.
+    pub fn resume_listening(&mut self) -> io::Result<()> {
+        let socket = match std::mem::replace(&mut self.presence, Presence::Gone) {
+            Presence::Away(socket) => socket,
+            Presence::Gone => bind(self.address)?,
+            listening @ Presence::Listening(_) => {
+                self.presence = listening;
+                return Ok(());
+            }
+        };
+        let listener = socket.listen(BACKLOG)?;
+        self.presence = Presence::Listening(tokio::spawn(accept(listener, self.service.clone())));
+        Ok(())
+    }
+
+    /// Stops for good; once this returns, the port is free and every connection is closed.
+    pub async fn shutdown(mut self) {
+        if let Presence::Listening(accepting) = &mut self.presence {
+            stop(accepting).await;
+        }
+        self.presence = Presence::Gone;
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if let Presence::Listening(accepting) = &self.presence {
+            accepting.abort();
+        }
+    }
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A port whose old connections are still winding down can be had again at once.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
+async fn stop(accepting: &mut JoinHandle<()>) {
+    accepting.abort();
+    // The only way this task ends is being aborted.
+    let _ = accepting.await;
+}
+
+/// Accepts until it is aborted. The set owns the connections, so they end with it.
+async fn accept(listener: TcpListener, service: Arc<Mutex<Service>>) {
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        if connections.len() >= MOST_CONNECTIONS {
+            connections.join_next().await;
+        }
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                connections.spawn(serve(stream, service.clone()));
+            }
+            Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+        }
+    }
+}
+
+/// One connection, to its end or to its reset.
+async fn serve(stream: TcpStream, service: Arc<Mutex<Service>>) {
+    // Small answers go out at once; without it they would only be later.
+    let _ = stream.set_nodelay(true);
+    let reset = ResetSwitch::default();
+    let router = Router::new().fallback(handle).layer(Extension(reset.clone())).with_state(service);
+    let mut connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let reset_asked = {
+        let reset_asked = pin!(reset.0.notified());
+        tokio::select! {
+            _ = &mut connection => false,
+            () = reset_asked => true,
+        }
+    };
+    if reset_asked {
+        // Closing with a linger of zero sends a reset instead of an orderly end.
+        let _ = connection.into_parts().io.into_inner().set_zero_linger();
+    }
+}
+
+async fn handle(
+    State(service): State<Arc<Mutex<Service>>>,
+    Extension(reset): Extension<ResetSwitch>,
+    request: axum::extract::Request,
+) -> Response {
+    let request = match receive(request).await {
+        Ok(request) => request,
+        Err(reply) => return whole(reply),
+    };
+    let now = || SystemClock.now();
+    let conduct = lock(&service).receive(&request, &SystemEntropy, now());
+    match conduct {
+        Conduct::Answer(reply) => whole(reply),
+        Conduct::AnswerAfter(delay) => {
+            tokio::time::sleep(delay).await;
+            let reply = lock(&service).answer(&request, &SystemEntropy, now());
+            whole(reply)
+        }
+        Conduct::Tear(reply) => torn(reply),
+        Conduct::Hang => pending().await,
+        Conduct::Reset => {
+            reset.0.notify_one();
+            pending().await
+        }
+    }
+}
+
+/// Reads a request whole, within bounds of size and time.
+async fn receive(request: axum::extract::Request) -> Result<Request, Reply> {
+    let (head, body) = request.into_parts();
+    let body = match tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, LARGEST_BODY)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => return Err(plain(400, "the body is broken, or larger than 1 MiB\n")),
+        Err(_) => return Err(plain(408, "the body did not arrive within 10 s\n")),
+    };
+    let headers = head
+        .headers
+        .iter()
+        .map(|(name, value)| {
+            (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+        })
+        .collect();
+    Ok(Request {
+        method: head.method.to_string(),
+        path: head.uri.path().to_owned(),
+        query: head.uri.query().unwrap_or_default().to_owned(),
+        headers,
+        body: body.into(),
+    })
+}
+
+fn plain(status: u16, text: &str) -> Reply {
+    let mut reply = Reply::new(status, "text/plain", text.into());
+    // The rest of the request is still on its way; nothing can follow it.
+    reply.headers.push(("connection", "close".to_owned()));
+    reply
+}
+
+fn whole(reply: Reply) -> Response {
+    respond(&reply, Body::from(reply.body.clone()), reply.body.len())
+}
+
+/// The head of the whole answer, the first half of its body, and then the end of the connection.
+fn torn(reply: Reply) -> Response {
+    let half = Bytes::copy_from_slice(&reply.body[..reply.body.len() / 2]);
+    let parts = [Ok(half), Err(io::Error::from(io::ErrorKind::UnexpectedEof))];
+    respond(&reply, Body::from_stream(futures_util::stream::iter(parts)), reply.body.len())
+}
+
+fn respond(reply: &Reply, body: Body, length: usize) -> Response {
+    let mut response = Response::builder().status(reply.status).header("content-length", length);
+    for (name, value) in &reply.headers {
+        response = response.header(*name, value);
+    }
+    response.body(body).unwrap_or_else(|_| {
+        // Statuses and header values are made here or checked where faults come in.
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = axum::http::StatusCode::INTERNAL_SERVER_ERROR;
+        response
+    })
+}
+
+/// A panic under the lock would be a mistake of ours; what the service knows is whole all the same.
+fn lock(service: &Mutex<Service>) -> std::sync::MutexGuard<'_, Service> {
+    service.lock().unwrap_or_else(PoisonError::into_inner)
+}

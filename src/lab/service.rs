@@ -1,0 +1,353 @@
+//! The service itself: requests in, answers out. No sockets, no clock, no chance of its own.
+
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use time::UtcDateTime;
+
+use super::activations::Activations;
+use super::answers::{self, Refusal};
+use super::faults::{Effect, Faults};
+use super::ledger::{Entry, Ledger, Outcome};
+use super::message::{Reply, Request};
+use super::nodes::{Deregister, Information, Nodes, Register};
+use super::operation::{Dialect, Operation, UnknownOperation, requested};
+use super::signatures::{Caller, Keyring, authenticate, claimed_node};
+use super::tokens::{AdminCredentials, Tokens};
+use super::{ACCOUNT, control, issue};
+use crate::host::entropy::Entropy;
+use crate::pure::identity::{InstanceId, Region};
+use crate::pure::secret::Secret;
+
+/// Everything that the lab knows.
+#[derive(Debug)]
+pub struct Service {
+    pub activations: Activations,
+    pub nodes: Nodes,
+    pub tokens: Tokens,
+    pub faults: Faults,
+    pub ledger: Ledger,
+    /// How long new role credentials live.
+    pub token_lifetime: Duration,
+    /// How far the lab's clock is off from this machine's, for everything but faults.
+    pub clock_offset: time::Duration,
+    region: Region,
+    admin: AdminCredentials,
+    /// The ids that `GetCallerIdentity` shows: the admin's, and the role's.
+    user_id: String,
+    role_id: String,
+}
+
+/// How a request is met once the faults have had their say.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Conduct {
+    Answer(Reply),
+    /// Wait, then [`Service::answer`].
+    AnswerAfter(Duration),
+    /// Say that the whole is coming, send half, close.
+    Tear(Reply),
+    Hang,
+    Reset,
+}
+
+impl Service {
+    pub fn new(region: Region, token_lifetime: Duration, entropy: &dyn Entropy) -> Self {
+        Self {
+            activations: Activations::default(),
+            nodes: Nodes::default(),
+            tokens: Tokens::default(),
+            faults: Faults::default(),
+            ledger: Ledger::default(),
+            token_lifetime,
+            clock_offset: time::Duration::ZERO,
+            region,
+            admin: AdminCredentials::new(entropy),
+            user_id: issue::access_key_id("AIDA", entropy),
+            role_id: issue::access_key_id("AROA", entropy),
+        }
+    }
+
+    pub fn region(&self) -> &Region {
+        &self.region
+    }
+
+    pub fn admin(&self) -> &AdminCredentials {
+        &self.admin
+    }
+
+    /// Meets a request, faults included.
+    pub fn receive(
+        &mut self,
+        request: &Request,
+        entropy: &dyn Entropy,
+        now: UtcDateTime,
+    ) -> Conduct {
+        if control::is_control(request) {
+            return Conduct::Answer(self.answer(request, entropy, now));
+        }
+        let (dialect, operation) = requested(request);
+        let operation = operation.ok();
+        let node = claimed_node(request, &self.tokens);
+        let Some(effect) = self.faults.verdict(operation, node.as_ref(), entropy.jitter(), now)
+        else {
+            return Conduct::Answer(self.answer(request, entropy, now));
+        };
+        if !effect.lets_through() {
+            let outcome = Outcome::Disturbed(effect.name());
+            self.ledger.record(Entry { at: now, operation, node, outcome });
+        }
+        match effect {
+            Effect::Status { status, code } => {
+                let code = code.unwrap_or_else(|| usual_code(status).to_owned());
+                let refusal = Refusal::with_status(status, code, "A fault of the lab answers");
+                let request_id = issue::uuid(entropy).to_string();
+                let reply = answers::refusal(dialect, &refusal, &request_id);
+                // A fault's status counts as given, also where STS would have another for the code.
+                let reply = Reply { status, ..reply };
+                Conduct::Answer(reply.stamped(request_id, now.saturating_add(self.clock_offset)))
+            }
+            Effect::Html { status } => Conduct::Answer(answers::html(status)),
+            Effect::Latency(delay) => Conduct::AnswerAfter(delay),
+            Effect::Hang => Conduct::Hang,
+            Effect::Reset => Conduct::Reset,
+            Effect::TornBody => Conduct::Tear(self.answer(request, entropy, now)),
+        }
+    }
+
+    /// Answers a request as the real service would.
+    pub fn answer(&mut self, request: &Request, entropy: &dyn Entropy, now: UtcDateTime) -> Reply {
+        let request_id = issue::uuid(entropy).to_string();
+        let service_time = now.saturating_add(self.clock_offset);
+        if control::is_control(request) {
+            let result = self.control(request, service_time, now);
+            return reply(
+                Dialect::Json,
+                result.map(|value| answers::json_result(&value)),
+                &request_id,
+            )
+            .stamped(request_id, service_time);
+        }
+        let (dialect, operation) = requested(request);
+        let node = claimed_node(request, &self.tokens);
+        let result = match &operation {
+            Ok(operation) => self.perform(*operation, request, &request_id, entropy, service_time),
+            Err(unknown) => Err(not_an_operation(request, unknown)),
+        };
+        let outcome = match &result {
+            Ok(_) => Outcome::Done,
+            Err(refusal) => Outcome::Refused(refusal.code.to_string()),
+        };
+        self.ledger.record(Entry { at: now, operation: operation.ok(), node, outcome });
+        reply(dialect, result, &request_id).stamped(request_id, service_time)
+    }
+
+    fn perform(
+        &mut self,
+        operation: Operation,
+        request: &Request,
+        request_id: &str,
+        entropy: &dyn Entropy,
+        now: UtcDateTime,
+    ) -> Result<Reply, Refusal> {
+        if request.path != "/" || request.method != "POST" {
+            return Err(Refusal::with_status(
+                404,
+                "UnknownOperationException".into(),
+                "AWS's operations are reached by POST /",
+            ));
+        }
+        if operation == Operation::RegisterManagedInstance {
+            return self.register(request, entropy, now).map(|value| answers::json_result(&value));
+        }
+        let keyring = Keyring { admin: &self.admin, tokens: &self.tokens, nodes: &self.nodes };
+        let caller =
+            authenticate(request, keyring, self.region.as_str(), operation.service(), now)?;
+        if operation == Operation::GetCallerIdentity {
+            return self.caller_identity(&caller, request_id);
+        }
+        self.managed(operation, &caller, request, entropy, now)
+            .map(|value| answers::json_result(&value))
+    }
+
+    /// Everything of Systems Manager that is signed: who may, and what it does.
+    fn managed(
+        &mut self,
+        operation: Operation,
+        caller: &Caller,
+        request: &Request,
+        entropy: &dyn Entropy,
+        now: UtcDateTime,
+    ) -> Result<Value, Refusal> {
+        match (operation, caller) {
+            (Operation::RequestManagedInstanceRoleToken, Caller::Node(id)) => {
+                self.role_token(id, body(request)?, entropy, now)
+            }
+            (Operation::UpdateManagedInstancePublicKey, Caller::Node(id)) => {
+                self.nodes.update_key(id, body(request)?)
+            }
+            (Operation::UpdateInstanceInformation, Caller::Role { node, .. }) => {
+                let said = body::<Information>(request)?;
+                require_own(operation, node, said.instance_id.as_deref())?;
+                self.nodes.ping(node, said, now)
+            }
+            (Operation::DeregisterManagedInstance, Caller::Role { node, .. }) => {
+                let asked = body::<Deregister>(request)?;
+                require_own(operation, node, asked.instance_id.as_deref())?;
+                self.nodes.deregister(node)
+            }
+            (Operation::DeregisterManagedInstance, Caller::Admin) => {
+                let id = body::<Deregister>(request)?
+                    .instance_id
+                    .and_then(|id| id.parse::<InstanceId>().ok())
+                    .ok_or_else(super::nodes::unknown_instance)?;
+                self.nodes.deregister(&id)
+            }
+            (Operation::CreateActivation, Caller::Admin) => {
+                self.activations.create(body(request)?, entropy, now)
+            }
+            (Operation::DescribeActivations, Caller::Admin) => {
+                self.activations.describe(&body(request)?, now)
+            }
+            (Operation::DeleteActivation, Caller::Admin) => {
+                self.activations.delete(&body(request)?)
+            }
+            (Operation::DescribeInstanceInformation, Caller::Admin) => {
+                self.nodes.describe(&body(request)?, now)
+            }
+            _ => Err(denied(operation)),
+        }
+    }
+
+    fn register(
+        &mut self,
+        request: &Request,
+        entropy: &dyn Entropy,
+        now: UtcDateTime,
+    ) -> Result<Value, Refusal> {
+        let asked = body::<Register>(request)?;
+        let id = asked.activation_id.clone().unwrap_or_default();
+        let no_code = Secret::new(String::new());
+        let code = asked.activation_code.as_ref().unwrap_or(&no_code);
+        let activation = self.activations.check(&id, code, now)?;
+        let answer = self.nodes.register(asked, activation, entropy, now)?;
+        self.activations.count_registration(&id);
+        Ok(answer)
+    }
+
+    fn role_token(
+        &mut self,
+        id: &InstanceId,
+        asked: RoleTokenRequest,
+        entropy: &dyn Entropy,
+        now: UtcDateTime,
+    ) -> Result<Value, Refusal> {
+        let node = self.nodes.get(id).ok_or_else(super::nodes::unknown_instance)?;
+        let fingerprint =
+            asked.fingerprint.ok_or_else(|| Refusal::validation("Fingerprint is missing"))?;
+        if fingerprint != node.fingerprint {
+            return Err(Refusal::new(
+                "MachineFingerprintDoesNotMatch",
+                "The fingerprint is not the one that this managed instance registered with",
+            ));
+        }
+        Ok(self.tokens.issue(node, self.token_lifetime, entropy, now))
+    }
+
+    fn caller_identity(&self, caller: &Caller, request_id: &str) -> Result<Reply, Refusal> {
+        let (arn, user_id) = match caller {
+            Caller::Admin => {
+                (format!("arn:aws:iam::{ACCOUNT}:user/lab-admin"), self.user_id.clone())
+            }
+            Caller::Role { node, role_name } => (
+                format!("arn:aws:sts::{ACCOUNT}:assumed-role/{role_name}/{node}"),
+                format!("{}:{node}", self.role_id),
+            ),
+            Caller::Node(_) => return Err(denied(Operation::GetCallerIdentity)),
+        };
+        Ok(answers::caller_identity(&arn, &user_id, request_id))
+    }
+
+    /// The lab's own operations: signed by the administrator for the service `lab`.
+    fn control(
+        &mut self,
+        request: &Request,
+        service_time: UtcDateTime,
+        now: UtcDateTime,
+    ) -> Result<Value, Refusal> {
+        let keyring = Keyring { admin: &self.admin, tokens: &self.tokens, nodes: &self.nodes };
+        let region = self.region.as_str();
+        match authenticate(request, keyring, region, control::SERVICE, service_time)? {
+            Caller::Admin => control::perform(&mut self.faults, request, now),
+            _ => Err(Refusal::new("AccessDeniedException", "Only the administrator may do that")),
+        }
+    }
+}
+
+/// `RequestManagedInstanceRoleToken`'s request.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct RoleTokenRequest {
+    fingerprint: Option<String>,
+}
+
+fn reply(dialect: Dialect, result: Result<Reply, Refusal>, request_id: &str) -> Reply {
+    result.unwrap_or_else(|refusal| answers::refusal(dialect, &refusal, request_id))
+}
+
+/// Reads a JSON body. What it held is not repeated: it may have been a secret.
+pub(super) fn body<T: DeserializeOwned>(request: &Request) -> Result<T, Refusal> {
+    serde_json::from_slice(&request.body).map_err(|error| {
+        Refusal::new(
+            "SerializationException",
+            format!(
+                "The body is not the JSON that this operation takes (line {}, column {})",
+                error.line(),
+                error.column()
+            ),
+        )
+    })
+}
+
+fn not_an_operation(request: &Request, unknown: &UnknownOperation) -> Refusal {
+    let status = if request.path == "/" { 400 } else { 404 };
+    let message = if unknown.0.is_empty() {
+        "Send X-Amz-Target: AmazonSSM.OPERATION, or a form with Action=GetCallerIdentity".to_owned()
+    } else {
+        unknown.to_string()
+    };
+    Refusal::with_status(status, "UnknownOperationException".into(), message)
+}
+
+fn require_own(
+    operation: Operation,
+    node: &InstanceId,
+    named: Option<&str>,
+) -> Result<(), Refusal> {
+    match named {
+        Some(named) if named == node.as_str() => Ok(()),
+        Some(_) => Err(denied(operation)),
+        None => Err(Refusal::validation("InstanceId is missing")),
+    }
+}
+
+fn denied(operation: Operation) -> Refusal {
+    Refusal::new(
+        "AccessDeniedException",
+        format!("The caller is not authorized to perform: {}:{operation}", operation.service()),
+    )
+}
+
+/// What AWS usually says with a status.
+fn usual_code(status: u16) -> &'static str {
+    match status {
+        429 => "TooManyRequestsException",
+        503 => "ServiceUnavailableException",
+        403 => "AccessDeniedException",
+        400..=499 => "ValidationException",
+        _ => "InternalServerError",
+    }
+}
+
+#[cfg(test)]
+mod tests;

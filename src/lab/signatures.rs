@@ -1,0 +1,229 @@
+//! Who is calling? Both kinds of signature, checked from the headers that the client says it signed.
+
+use time::{Duration, UtcDateTime};
+
+use super::answers::Refusal;
+use super::message::Request;
+use super::nodes::{Nodes, unknown_instance};
+use super::tokens::{AdminCredentials, Tokens};
+use crate::pure::identity::InstanceId;
+use crate::pure::signing::{
+    Authorization, CredentialScope, SignedParts, amz_date, canonical_request, parse_amz_date,
+    sha256_hex, sigv4_signature, string_to_sign,
+};
+
+/// How far a request's date may be off (AWS General Reference: five minutes for most services).
+const TOLERANCE: Duration = Duration::minutes(5);
+
+/// Who has proven to be calling.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Caller {
+    /// SigV4 by the administrator's credentials.
+    Admin,
+    /// SigV4 by credentials that a node was given.
+    Role { node: InstanceId, role_name: String },
+    /// RSA-PSS by a node's own key.
+    Node(InstanceId),
+}
+
+/// Whose signatures can be checked.
+#[derive(Clone, Copy)]
+pub struct Keyring<'a> {
+    pub admin: &'a AdminCredentials,
+    pub tokens: &'a Tokens,
+    pub nodes: &'a Nodes,
+}
+
+/// Checks date, scope, body and signature. A signature may come again: clients resend.
+///
+/// `service` is the name that the credential scope must have, `now` the service's time.
+pub fn authenticate(
+    request: &Request,
+    keyring: Keyring<'_>,
+    region: &str,
+    service: &str,
+    now: UtcDateTime,
+) -> Result<Caller, Refusal> {
+    if !request.has_header("authorization") {
+        return Err(Refusal::new(
+            "MissingAuthenticationTokenException",
+            "Missing Authentication Token",
+        ));
+    }
+    let header = request
+        .header("authorization")
+        .ok_or_else(|| incomplete("there is more than one Authorization header"))?;
+    let authorization =
+        Authorization::parse(header).map_err(|error| incomplete(&error.to_string()))?;
+    require_signed(request, &authorization)?;
+    let date = request.header("x-amz-date").unwrap_or_default();
+    check_date(date, now)?;
+    check_scope(&authorization.scope, date, region, service)?;
+    let text = signed_text(request, &authorization, date)?;
+    if authorization.credential_id.starts_with("mi-") {
+        verify_rsa(&authorization, &text, keyring.nodes)
+    } else {
+        verify_sigv4(request, &authorization, &text, keyring, now)
+    }
+}
+
+/// Whom a request claims to come from, believed without a check: enough to aim a fault.
+pub fn claimed_node(request: &Request, tokens: &Tokens) -> Option<InstanceId> {
+    let authorization = Authorization::parse(request.header("authorization")?).ok()?;
+    let id = authorization.credential_id;
+    tokens.get(&id).map(|token| token.node.clone()).or_else(|| id.parse().ok())
+}
+
+/// `host` and `x-amz-date` must be covered, or a signature could be moved to another place or time,
+/// and every name that is covered must have been sent.
+fn require_signed(request: &Request, authorization: &Authorization) -> Result<(), Refusal> {
+    for name in ["host", "x-amz-date"] {
+        if !authorization.signed_headers.iter().any(|signed| signed == name) {
+            return Err(Refusal::new(
+                "InvalidSignatureException",
+                format!("'{name}' must be a 'SignedHeader' in the AWS Authorization."),
+            ));
+        }
+        if request.header(name).is_none() {
+            return Err(incomplete(&format!("the header '{name}' must be sent exactly once")));
+        }
+    }
+    match authorization.signed_headers.iter().find(|name| !request.has_header(name)) {
+        Some(name) => {
+            let name = name.chars().take(60).collect::<String>();
+            Err(incomplete(&format!("SignedHeaders names '{name}', which was not sent")))
+        }
+        None => Ok(()),
+    }
+}
+
+fn check_date(date: &str, now: UtcDateTime) -> Result<(), Refusal> {
+    let at = parse_amz_date(date)
+        .ok_or_else(|| incomplete("x-amz-date must look like 20261122T000052Z"))?;
+    let (sent, here) = (amz_date(at), amz_date(now));
+    if at < now - TOLERANCE {
+        let bound = amz_date(now - TOLERANCE);
+        Err(invalid(format!(
+            "Signature expired: {sent} is now earlier than {bound} ({here} - 5 min.)"
+        )))
+    } else if at > now + TOLERANCE {
+        let bound = amz_date(now + TOLERANCE);
+        Err(invalid(format!(
+            "Signature not yet current: {sent} is still later than {bound} ({here} + 5 min.)"
+        )))
+    } else {
+        Ok(())
+    }
+}
+
+fn check_scope(
+    scope: &CredentialScope,
+    date: &str,
+    region: &str,
+    service: &str,
+) -> Result<(), Refusal> {
+    if !date.starts_with(&scope.date) || scope.date.len() != 8 {
+        Err(invalid("Date in Credential scope does not match YYYYMMDD from x-amz-date."))
+    } else if scope.region != region {
+        Err(invalid(format!("Credential should be scoped to a valid region; this is '{region}'.")))
+    } else if scope.service != service {
+        Err(invalid(format!("Credential should be scoped to correct service: '{service}'.")))
+    } else {
+        Ok(())
+    }
+}
+
+/// The string to sign, from what was received.
+fn signed_text(
+    request: &Request,
+    authorization: &Authorization,
+    date: &str,
+) -> Result<String, Refusal> {
+    let payload_sha256 = sha256_hex(&request.body);
+    if request.header("x-amz-content-sha256").is_some_and(|sent| sent != payload_sha256) {
+        return Err(invalid("x-amz-content-sha256 is not the SHA-256 of the body that arrived."));
+    }
+    let headers = request
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect::<Vec<_>>();
+    let signed_headers =
+        authorization.signed_headers.iter().map(String::as_str).collect::<Vec<_>>();
+    let canonical = canonical_request(&SignedParts {
+        method: &request.method,
+        path: &request.path,
+        query: &request.query,
+        headers: &headers,
+        signed_headers: &signed_headers,
+        payload_sha256: &payload_sha256,
+    });
+    Ok(string_to_sign(date, &authorization.scope, &canonical))
+}
+
+fn verify_rsa(authorization: &Authorization, text: &str, nodes: &Nodes) -> Result<Caller, Refusal> {
+    let node = authorization
+        .credential_id
+        .parse()
+        .ok()
+        .and_then(|id: InstanceId| nodes.get(&id))
+        .ok_or_else(unknown_instance)?;
+    if node.public_key.verify(text, &authorization.signature) {
+        Ok(Caller::Node(node.id.clone()))
+    } else {
+        Err(mismatch())
+    }
+}
+
+/// The secrets here are worth nothing elsewhere, so they are compared in plain time.
+fn verify_sigv4(
+    request: &Request,
+    authorization: &Authorization,
+    text: &str,
+    keyring: Keyring<'_>,
+    now: UtcDateTime,
+) -> Result<Caller, Refusal> {
+    let id = authorization.credential_id.as_str();
+    let sent_token = request.header("x-amz-security-token");
+    let issued = keyring.tokens.get(id);
+    let (secret, caller) = match issued {
+        Some(token) if sent_token == Some(token.session_token.expose().as_str()) => (
+            &token.secret_access_key,
+            Caller::Role { node: token.node.clone(), role_name: token.role_name.clone() },
+        ),
+        None if id == keyring.admin.access_key_id && sent_token.is_none() => {
+            (&keyring.admin.secret_access_key, Caller::Admin)
+        }
+        _ => {
+            return Err(Refusal::new(
+                "UnrecognizedClientException",
+                "The security token included in the request is invalid.",
+            ));
+        }
+    };
+    if sigv4_signature(secret, &authorization.scope, text) != authorization.signature {
+        return Err(mismatch());
+    }
+    if issued.is_some_and(|token| token.expires_at <= now) {
+        return Err(Refusal::new(
+            "ExpiredTokenException",
+            "The security token included in the request is expired",
+        ));
+    }
+    Ok(caller)
+}
+
+fn invalid(message: impl Into<String>) -> Refusal {
+    Refusal::new("InvalidSignatureException", message)
+}
+
+fn mismatch() -> Refusal {
+    invalid(
+        "The request signature we calculated does not match the signature you provided. Check your \
+         AWS Secret Access Key and signing method. Consult the service documentation for details.",
+    )
+}
+
+fn incomplete(why: &str) -> Refusal {
+    Refusal::new("IncompleteSignatureException", format!("Authorization is incomplete: {why}"))
+}
