@@ -154,10 +154,10 @@ enum Timestamp {
 impl Timestamp {
     fn moment(&self) -> Option<UtcDateTime> {
         match self {
-            Self::Epoch(seconds) if seconds.is_finite() => UtcDateTime::from_unix_timestamp_nanos(
-                (seconds * 1_000.0).round() as i128 * 1_000_000,
-            )
-            .ok(),
+            Self::Epoch(seconds) if seconds.is_finite() => {
+                let milliseconds = (seconds * 1_000.0).round() as i128;
+                UtcDateTime::from_unix_timestamp_nanos(milliseconds.checked_mul(1_000_000)?).ok()
+            }
             Self::Epoch(_) => None,
             Self::Text(text) => UtcDateTime::parse(text, &Rfc3339).ok(),
         }
