@@ -1,11 +1,17 @@
-//! What ships beside the binary agrees with it: the unit, its user, its directories. What systemd
-//! itself thinks of the unit is asked by `.ci/run`.
+//! What ships beside the binary agrees with it: the unit, its user, its directories, the example
+//! settings. What systemd itself thinks of the unit is asked by `.ci/run`, and looked at under a real
+//! one by `tests/unit-in-nspawn.sh`.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use rolekeeper::config::Settings;
 use rolekeeper::pure::advice::Exit;
+
+const EXAMPLE_SETTINGS: &str = "packaging/rolekeeper.toml";
+
+const EXAMPLE_SETTINGS_NAME: &str = "rolekeeper.toml";
 
 #[test]
 fn a_restart_is_tried_after_those_failures_that_it_can_mend() {
@@ -96,29 +102,47 @@ fn an_optional_credential_cannot_stop_the_service() {
 }
 
 #[test]
-fn the_example_settings_change_nothing_until_a_line_is_switched_on() {
-    let text = read("packaging/rolekeeper.toml");
-    let as_shipped = text.parse::<toml::Table>().unwrap();
-    assert!(as_shipped.values().all(|section| section.as_table().unwrap().is_empty()));
+fn the_example_settings_change_nothing_as_they_are() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(EXAMPLE_SETTINGS);
+    let shipped = Settings::load(Some(&path)).unwrap();
+    assert_eq!(shipped, Settings { files: vec![path], ..Settings::default() });
+}
 
-    let switched_on = text
-        .lines()
-        .map(|line| match line.strip_prefix('#') {
-            // Prose has a blank behind its mark.
-            Some(setting) if !setting.starts_with(' ') => setting,
-            _ => line,
-        })
-        .collect::<Vec<_>>()
-        .join("\n");
-    let all = switched_on.parse::<toml::Table>().unwrap();
-    let keys = |section: &str| all[section].as_table().unwrap().keys().collect::<Vec<_>>();
-    assert_eq!(
-        keys("service"),
-        ["ca_bundle", "dual_stack", "endpoint_url", "fips", "proxy", "region"]
-    );
-    assert_eq!(keys("refresh"), ["interval", "on_expiry"]);
-    assert_eq!(keys("health"), ["enabled", "interval"]);
-    assert_eq!(all["target"].as_array().unwrap().len(), 2);
+#[test]
+fn a_default_that_the_example_settings_show_is_the_default() {
+    let settings = all_switched_on();
+    let default = Settings::default();
+    assert_eq!(settings.fips.value, default.fips.value);
+    assert_eq!(settings.dual_stack.value, default.dual_stack.value);
+    assert_eq!(settings.timeout.value, default.timeout.value);
+    assert_eq!(settings.interval.value, default.interval.value);
+    assert_eq!(settings.on_expiry.value, default.on_expiry.value);
+    assert_eq!(settings.health.value, default.health.value);
+    assert_eq!(settings.health_interval.value, default.health_interval.value);
+}
+
+#[test]
+fn the_example_settings_leave_none_out() {
+    let switched_on = all_switched_on().show();
+    // Every line has an origin behind it: none of them the built-in one.
+    for line in switched_on.lines().filter(|line| line.contains(" = ")) {
+        assert!(line.contains(EXAMPLE_SETTINGS_NAME), "not in the example: {line}");
+    }
+    assert!(!switched_on.lines().any(|line| line.starts_with('#')), "{switched_on}");
+    assert_eq!(all_switched_on().targets.len(), 2);
+}
+
+/// The example with every setting in force: prose has a blank behind its mark, settings have none.
+fn all_switched_on() -> Settings {
+    let text = read(EXAMPLE_SETTINGS);
+    let switched_on = text.lines().map(|line| match line.strip_prefix('#') {
+        Some(setting) if !setting.starts_with(' ') => setting,
+        _ => line,
+    });
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(EXAMPLE_SETTINGS_NAME);
+    fs::write(&path, switched_on.collect::<Vec<_>>().join("\n")).unwrap();
+    Settings::load(Some(&path)).unwrap()
 }
 
 /// A unit or a drop-in: its assignments in order.
