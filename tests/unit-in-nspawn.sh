@@ -67,7 +67,8 @@ check_start() {
     check "ready" "$(property ActiveState) $(property SubState)" "active running"
     check "a status line" "$([[ -n $(property StatusText) ]] && echo yes)" yes
     echo "       $(property StatusText)"
-    check "runs as" "$(inside ps -o user:20= -p "$(property MainPID)")" "rolekeeper"
+    check "runs as the service's user" \
+        "$(inside awk '/^Uid:/ {print $2}' "/proc/$(property MainPID)/status")" "$(inside id -u rolekeeper)"
     check "no capability, no new privileges, seccomp filter" \
         "$(inside grep -E '^(CapBnd|CapEff|NoNewPrivs|Seccomp):' "/proc/$(property MainPID)/status" | tr -s '\t\n' ' ')" \
         "CapEff: 0000000000000000 CapBnd: 0000000000000000 NoNewPrivs: 1 Seccomp: 2 "
