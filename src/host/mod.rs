@@ -2,6 +2,10 @@
 //!
 //! Everything that cannot be repeated comes in through here, so that the rest can be tested.
 
+pub mod accounts;
 pub mod clock;
 pub mod entropy;
+pub mod process;
 pub mod replace;
+pub mod service_manager;
+pub mod signals;

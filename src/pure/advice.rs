@@ -33,3 +33,14 @@ pub enum Exit {
     /// The configuration is wrong (`EX_CONFIG`).
     Configuration = 78,
 }
+
+impl Exit {
+    /// The status behind a number; an unknown number is a mistake of ours.
+    pub fn from_code(code: u8) -> Self {
+        use Exit::*;
+        [Done, Usage, BadData, Unavailable, Bug, CannotCreate, TryAgain, Refused, Configuration]
+            .into_iter()
+            .find(|exit| *exit as u8 == code)
+            .unwrap_or(Bug)
+    }
+}

@@ -3,9 +3,13 @@
 //! Whoever calls does what the answer says.
 
 pub mod advice;
+pub mod duration;
+pub mod failure;
 pub mod fingerprint;
 pub mod identity;
+pub mod ini;
 pub mod jitter;
+pub mod refresher;
 pub mod key_rotation;
 pub mod role_token;
 pub mod secret;

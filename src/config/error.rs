@@ -1,0 +1,35 @@
+//! What can be wrong with the settings, and where.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::pure::advice::{Advice, Exit};
+
+/// A settings file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("{}:{line}:{column}: {message}", path.display())]
+    Invalid { path: PathBuf, line: usize, column: usize, message: String },
+    #[error("{}: {source}", path.display())]
+    Unreadable { path: PathBuf, source: io::Error },
+}
+
+impl Advice for ConfigError {
+    fn remedy(&self) -> String {
+        match self {
+            Self::Invalid { path, .. } => {
+                format!("mend that line, then `rolekeeper config check {}`", path.display())
+            }
+            Self::Unreadable { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                "name an existing file with --config, or leave --config out".to_owned()
+            }
+            Self::Unreadable { path, .. } => {
+                format!("make {} readable for the user that runs rolekeeper", path.display())
+            }
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::Configuration
+    }
+}

@@ -1,0 +1,372 @@
+//! One settings file: its keys, their types, and the line each stands on.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use toml::Spanned;
+
+use super::{ConfigError, OnExpiry, Origin, Setting, Settings, TargetSettings};
+use crate::pure::duration::parse_duration;
+use crate::pure::identity::Region;
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    service: Option<Service>,
+    refresh: Option<Refresh>,
+    health: Option<Health>,
+    #[serde(default)]
+    target: Vec<Spanned<Target>>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Service {
+    region: Option<Spanned<Text<Region>>>,
+    endpoint_url: Option<Spanned<Text<Url>>>,
+    fips: Option<Spanned<bool>>,
+    dual_stack: Option<Spanned<bool>>,
+    ca_bundle: Option<Spanned<Text<AbsolutePath>>>,
+    proxy: Option<Spanned<Text<Url>>>,
+    timeout: Option<Spanned<Text<Timeout>>>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Refresh {
+    interval: Option<Spanned<Text<Interval>>>,
+    on_expiry: Option<Spanned<Text<OnExpiry>>>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Health {
+    enabled: Option<Spanned<bool>>,
+    interval: Option<Spanned<Text<HealthInterval>>>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Target {
+    name: Text<TargetName>,
+    path: Text<AbsolutePath>,
+    profile: Option<Text<ProfileText>>,
+    owner: Option<Text<AccountName>>,
+    group: Option<Text<AccountName>>,
+    mode: Option<Text<FileMode>>,
+}
+
+/// What the default target has, and others when they do not say.
+pub(super) const DEFAULT_PROFILE: &str = "default";
+pub(super) const DEFAULT_MODE: u32 = 0o640;
+
+/// Reads `text` over what is set already.
+pub(super) fn merge(settings: &mut Settings, path: &Path, text: &str) -> Result<(), ConfigError> {
+    let invalid = |span: Option<Range<usize>>, message: String| {
+        let (line, column) = position(text, span.map_or(0, |span| span.start));
+        ConfigError::Invalid { path: path.to_owned(), line, column, message }
+    };
+    let file: File = toml::from_str(text)
+        .map_err(|error| invalid(error.span(), error.message().replace('\n', " ")))?;
+    let origin = |span: Range<usize>| Origin::File {
+        path: path.to_owned(),
+        line: position(text, span.start).0,
+    };
+
+    if let Some(service) = file.service {
+        set(&mut settings.region, service.region, |Text(region)| Some(region), origin);
+        set(&mut settings.endpoint_url, service.endpoint_url, |Text(Url(url))| Some(url), origin);
+        set(&mut settings.fips, service.fips, |fips| fips, origin);
+        set(&mut settings.dual_stack, service.dual_stack, |dual_stack| dual_stack, origin);
+        let bundle = |Text(AbsolutePath(path))| Some(path);
+        set(&mut settings.ca_bundle, service.ca_bundle, bundle, origin);
+        set(&mut settings.proxy, service.proxy, |Text(Url(url))| Some(url), origin);
+        set(&mut settings.timeout, service.timeout, |Text(Bounded(time, ..))| time, origin);
+    }
+    if let Some(refresh) = file.refresh {
+        set(&mut settings.interval, refresh.interval, |Text(Bounded(time, ..))| time, origin);
+        set(&mut settings.on_expiry, refresh.on_expiry, |Text(on_expiry)| on_expiry, origin);
+    }
+    if let Some(health) = file.health {
+        set(&mut settings.health, health.enabled, |enabled| enabled, origin);
+        let interval = |Text(Bounded(time, ..))| time;
+        set(&mut settings.health_interval, health.interval, interval, origin);
+    }
+    for target in file.target {
+        let span = target.span();
+        let target = target_settings(target.into_inner(), origin(span.clone()));
+        match settings.targets.iter().position(|earlier| earlier.name == target.name) {
+            Some(index) if settings.targets[index].is_from(path) => {
+                let message = format!("target '{}' stands twice in this file", target.name);
+                return Err(invalid(Some(span), message));
+            }
+            Some(index) => settings.targets[index] = target,
+            None => settings.targets.push(target),
+        }
+    }
+    Ok(())
+}
+
+fn set<T, U>(
+    setting: &mut Setting<T>,
+    read: Option<Spanned<U>>,
+    value: impl FnOnce(U) -> T,
+    origin: impl Fn(Range<usize>) -> Origin,
+) {
+    if let Some(read) = read {
+        let origin = origin(read.span());
+        *setting = Setting { value: value(read.into_inner()), origin };
+    }
+}
+
+fn target_settings(target: Target, origin: Origin) -> TargetSettings {
+    let account = |name: Option<Text<AccountName>>| name.map(|Text(AccountName(name))| name);
+    let default_profile = || DEFAULT_PROFILE.to_owned();
+    TargetSettings {
+        name: target.name.0.0,
+        path: target.path.0.0,
+        profile: target.profile.map_or_else(default_profile, |Text(ProfileText(name))| name),
+        owner: account(target.owner),
+        group: account(target.group),
+        mode: target.mode.map_or(DEFAULT_MODE, |Text(FileMode(mode))| mode),
+        origin,
+    }
+}
+
+impl TargetSettings {
+    fn is_from(&self, file: &Path) -> bool {
+        matches!(&self.origin, Origin::File { path, .. } if path == file)
+    }
+}
+
+/// Line and column, both from 1; columns count characters.
+fn position(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    (line, column)
+}
+
+/// A TOML string that is parsed where it stands, so that the error has its place.
+struct Text<T>(T);
+
+impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Text<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Parse<T>(PhantomData<T>);
+
+        impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for Parse<T> {
+            type Value = Text<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Text<T>, E> {
+                text.parse().map(Text).map_err(E::custom)
+            }
+        }
+
+        deserializer.deserialize_str(Parse(PhantomData))
+    }
+}
+
+struct Url(String);
+
+impl FromStr for Url {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        let uri = text.parse::<http::Uri>().ok();
+        let usable = uri.is_some_and(|uri| {
+            matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some()
+        });
+        if usable {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err("expected a URL such as https://example.com or http://127.0.0.1:4599")
+        }
+    }
+}
+
+struct AbsolutePath(PathBuf);
+
+impl FromStr for AbsolutePath {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        let path = PathBuf::from(text);
+        let plain = path.is_absolute() && path.file_name().is_some() && !text.contains("/../");
+        if plain { Ok(Self(path)) } else { Err("expected an absolute path of a file") }
+    }
+}
+
+struct TargetName(String);
+
+impl FromStr for TargetName {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+        if (1..=64).contains(&text.len()) && text.bytes().all(plain) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err("expected a name of letters, digits, '-', '_' and '.'")
+        }
+    }
+}
+
+/// Checked in full when the target is made, by the rules of the file's grammar.
+struct ProfileText(String);
+
+impl FromStr for ProfileText {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"_.@/+%:-".contains(&b);
+        if !text.is_empty() && text != "DEFAULT" && text.bytes().all(plain) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err("expected a profile name of letters, digits and _.@/+%:- other than DEFAULT")
+        }
+    }
+}
+
+struct AccountName(String);
+
+impl FromStr for AccountName {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        let plain = |b: u8| b.is_ascii_graphic() && !matches!(b, b':' | b'/' | b',');
+        if !text.is_empty() && text.bytes().all(plain) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err("expected the name or the number of a user or group")
+        }
+    }
+}
+
+struct FileMode(u32);
+
+impl FromStr for FileMode {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        let octal = text.len() <= 4 && text.bytes().all(|b| b.is_ascii_digit());
+        let mode = u32::from_str_radix(text, 8).ok().filter(|_| octal);
+        let mode = mode.ok_or("expected an octal mode such as \"0640\"")?;
+        if mode & 0o600 != 0o600 {
+            Err("the owner must be able to read and write the file: expected 0600, 0640 or 0644")
+        } else if mode & !0o644 != 0 {
+            Err("credentials are never executable and never writable by others than the owner: \
+                 expected 0600, 0640 or 0644")
+        } else {
+            Ok(Self(mode))
+        }
+    }
+}
+
+impl FromStr for OnExpiry {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        match text {
+            "keep" => Ok(Self::Keep),
+            "withdraw" => Ok(Self::Withdraw),
+            _ => Err("expected \"withdraw\" or \"keep\""),
+        }
+    }
+}
+
+/// A duration within bounds, in seconds.
+struct Bounded<const LEAST: u64, const MOST: u64>(Duration);
+
+/// Shorter than a second is a hot loop; longer than a day misses every expiry.
+type Interval = Bounded<1, 86_400>;
+
+/// The service shows a node as lost after about an hour without a ping.
+type HealthInterval = Bounded<60, 3_600>;
+
+/// With three attempts in a minute, a recovered service is heard within five minutes.
+type Timeout = Bounded<1, 20>;
+
+impl<const LEAST: u64, const MOST: u64> FromStr for Bounded<LEAST, MOST> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let duration = parse_duration(text).map_err(|error| error.to_string())?;
+        let (least, most) = (Duration::from_secs(LEAST), Duration::from_secs(MOST));
+        if (least..=most).contains(&duration) {
+            Ok(Self(duration))
+        } else {
+            let show = crate::pure::duration::display_duration;
+            Err(format!("expected {} to {}", show(least), show(most)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Settings, String> {
+        let mut settings = Settings::default();
+        merge(&mut settings, Path::new("/etc/x.toml"), text)
+            .map(|()| settings)
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn values_carry_the_line_they_stand_on() {
+        let text = "[service]\nregion = \"eu-central-1\"\n\n[refresh]\ninterval = \"10m\"\n";
+        let settings = read(text).unwrap();
+        assert_eq!(settings.region.value.unwrap().as_str(), "eu-central-1");
+        assert_eq!(settings.region.origin.to_string(), "/etc/x.toml:2");
+        assert_eq!(settings.interval.value, Duration::from_secs(600));
+        assert_eq!(settings.interval.origin.to_string(), "/etc/x.toml:5");
+        assert_eq!(settings.fips.origin, Origin::Default);
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_place() {
+        let error = read("[service]\nregion = \"eu-central-1\"\n  regoin = \"x\"\n").unwrap_err();
+        assert!(error.starts_with("/etc/x.toml:3:3: unknown field `regoin`"), "{error}");
+    }
+
+    #[test]
+    fn values_of_the_wrong_shape_say_what_was_expected() {
+        for (text, expected) in [
+            ("[service]\nregion = \"Frankfurt\"", ":2:10: region 'Frankfurt'"),
+            ("[service]\nregion = 7", ":2:10: invalid type"),
+            ("[service]\nendpoint_url = \"localhost:4599\"", "expected a URL"),
+            ("[refresh]\ninterval = \"soon\"", "expected a number and a unit"),
+            ("[refresh]\ninterval = \"0s\"", "expected 1s to 1d"),
+            ("[[target]]\nname = \"a\"\npath = \"credentials\"", "absolute path"),
+            ("[[target]]\nname = \"a\"\npath = \"/c\"\nmode = \"0666\"", "never writable"),
+            ("[[target]]\nname = \"a\"\npath = \"/c\"\nmode = \"0750\"", "never executable"),
+            ("[[target]]\nname = \"a\"\npath = \"/c\"\nprofile = \"a b\"", "profile name"),
+            ("[[target]]\npath = \"/c\"", "missing field `name`"),
+            ("[service", "/etc/x.toml:1:"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_later_file_replaces_a_target_and_one_file_may_not() {
+        let target = |path: &str| format!("[[target]]\nname = \"a\"\npath = \"{path}\"\n");
+        let mut settings = Settings::default();
+        merge(&mut settings, Path::new("/1.toml"), &target("/one")).unwrap();
+        merge(&mut settings, Path::new("/2.toml"), &target("/two")).unwrap();
+        assert_eq!(settings.targets.len(), 1);
+        assert_eq!(settings.targets[0].path, Path::new("/two"));
+        let twice = target("/one") + &target("/two");
+        assert!(read(&twice).unwrap_err().contains("stands twice"));
+    }
+}

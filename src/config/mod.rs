@@ -1,0 +1,184 @@
+//! The operator's settings: typed, with units, each with its origin.
+//!
+//! `/etc/rolekeeper/rolekeeper.toml`, then `/etc/rolekeeper/conf.d/*.toml` in the order of their
+//! names; a later file wins, a later `[[target]]` of the same name replaces the earlier one. An
+//! unknown key is an error with file, line and column: a setting that does nothing is a trap.
+
+mod error;
+mod file;
+mod show;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use error::ConfigError;
+
+use crate::pure::identity::Region;
+
+/// Where the settings are looked for without `--config`.
+pub const DEFAULT_FILE: &str = "/etc/rolekeeper/rolekeeper.toml";
+
+/// Files in here are read after the main one.
+pub const DEFAULT_DIRECTORY: &str = "/etc/rolekeeper/conf.d";
+
+/// How often at most, and as a rule, credentials are renewed: half of a token's hour.
+pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(30 * 60);
+
+/// How often health is reported; the reference agent's `Ssm.HealthFrequencyMinutes`.
+pub const DEFAULT_HEALTH_INTERVAL: Duration = Duration::from_secs(5 * 60);
+
+/// How long one attempt of a request may take; with three attempts a minute in all.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A value, and where it comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting<T> {
+    pub value: T,
+    pub origin: Origin,
+}
+
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    Default,
+    File { path: PathBuf, line: usize },
+}
+
+/// What happens to credentials in the files once they are dead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnExpiry {
+    Keep,
+    Withdraw,
+}
+
+/// The effective settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The files that were read.
+    pub files: Vec<PathBuf>,
+    /// From the registration when absent.
+    pub region: Setting<Option<Region>>,
+    pub endpoint_url: Setting<Option<String>>,
+    pub fips: Setting<bool>,
+    pub dual_stack: Setting<bool>,
+    pub ca_bundle: Setting<Option<PathBuf>>,
+    pub proxy: Setting<Option<String>>,
+    pub timeout: Setting<Duration>,
+    pub interval: Setting<Duration>,
+    pub on_expiry: Setting<OnExpiry>,
+    pub health: Setting<bool>,
+    pub health_interval: Setting<Duration>,
+    /// Empty when no file names one: the default target then stands.
+    pub targets: Vec<TargetSettings>,
+}
+
+/// A `[[target]]`. Names of users and groups are not looked up yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetSettings {
+    pub name: String,
+    pub path: PathBuf,
+    pub profile: String,
+    pub owner: Option<String>,
+    pub group: Option<String>,
+    /// Permission bits.
+    pub mode: u32,
+    pub origin: Origin,
+}
+
+impl Settings {
+    /// Reads the given file alone, or the default places, which may be empty.
+    ///
+    /// # Errors
+    ///
+    /// The first thing wrong, with file, line and column.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let mut settings = Self::default();
+        match file {
+            Some(path) => settings.read(path)?,
+            None => {
+                for path in default_files()? {
+                    settings.read(&path)?;
+                }
+            }
+        }
+        Ok(settings)
+    }
+
+    /// Sets the endpoint for one command.
+    #[must_use]
+    pub fn with_endpoint_url(mut self, url: Option<String>) -> Self {
+        if url.is_some() {
+            self.endpoint_url = Setting { value: url, origin: Origin::Default };
+        }
+        self
+    }
+
+    fn read(&mut self, path: &Path) -> Result<(), ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        file::merge(self, path, &text)?;
+        self.files.push(path.to_owned());
+        Ok(())
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            files: Vec::new(),
+            region: default(None),
+            endpoint_url: default(None),
+            fips: default(false),
+            dual_stack: default(false),
+            ca_bundle: default(None),
+            proxy: default(None),
+            timeout: default(DEFAULT_TIMEOUT),
+            interval: default(DEFAULT_INTERVAL),
+            on_expiry: default(OnExpiry::Withdraw),
+            health: default(true),
+            health_interval: default(DEFAULT_HEALTH_INTERVAL),
+            targets: Vec::new(),
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+        }
+    }
+}
+
+fn default<T>(value: T) -> Setting<T> {
+    Setting { value, origin: Origin::Default }
+}
+
+/// The main file, where there is one, and the files of the directory, where there is one.
+fn default_files() -> Result<Vec<PathBuf>, ConfigError> {
+    let mut files = Vec::new();
+    let main = Path::new(DEFAULT_FILE);
+    if main.exists() {
+        files.push(main.to_owned());
+    }
+    let directory = Path::new(DEFAULT_DIRECTORY);
+    let unreadable = |source| ConfigError::Unreadable { path: directory.to_owned(), source };
+    match std::fs::read_dir(directory) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(unreadable(error)),
+        Ok(entries) => {
+            let mut more = Vec::new();
+            for entry in entries {
+                let path = entry.map_err(unreadable)?.path();
+                if path.extension().is_some_and(|extension| extension == "toml") {
+                    more.push(path);
+                }
+            }
+            more.sort();
+            files.extend(more);
+        }
+    }
+    Ok(files)
+}

@@ -1,0 +1,130 @@
+//! `config show`: the effective settings as a settings file, each line with its origin.
+
+use std::fmt::{self, Display, Write};
+
+use super::{OnExpiry, Origin, Setting, Settings, TargetSettings};
+use crate::pure::duration::display_duration;
+
+impl Settings {
+    /// As TOML. A proxy's password is left out; an absent value is a comment.
+    pub fn show(&self) -> String {
+        let mut page = Page::default();
+        page.section("[service]");
+        let region = self.region.value.as_ref().map(quoted);
+        page.optional("region", region, &self.region.origin, "from the registration");
+        let url = self.endpoint_url.value.as_ref().map(quoted);
+        page.optional("endpoint_url", url, &self.endpoint_url.origin, "AWS's own for the region");
+        page.setting("fips", &self.fips);
+        page.setting("dual_stack", &self.dual_stack);
+        let bundle = self.ca_bundle.value.as_ref().map(|path| quoted(path.display()));
+        page.optional("ca_bundle", bundle, &self.ca_bundle.origin, "the system's certificates");
+        let proxy = self.proxy.value.as_deref().map(|url| quoted(without_password(url)));
+        page.optional("proxy", proxy, &self.proxy.origin, "from the environment");
+        page.line("timeout", quoted(display_duration(self.timeout.value)), &self.timeout.origin);
+        page.section("[refresh]");
+        let interval = quoted(display_duration(self.interval.value));
+        page.line("interval", interval, &self.interval.origin);
+        page.line("on_expiry", quoted(self.on_expiry.value), &self.on_expiry.origin);
+        page.section("[health]");
+        page.setting("enabled", &self.health);
+        let interval = quoted(display_duration(self.health_interval.value));
+        page.line("interval", interval, &self.health_interval.origin);
+        for target in &self.targets {
+            page.target(target);
+        }
+        page.0
+    }
+}
+
+#[derive(Default)]
+struct Page(String);
+
+impl Page {
+    fn section(&mut self, title: &str) {
+        if !self.0.is_empty() {
+            self.0.push('\n');
+        }
+        self.0.push_str(title);
+        self.0.push('\n');
+    }
+
+    fn setting<T: Display>(&mut self, name: &str, setting: &Setting<T>) {
+        self.line(name, &setting.value, &setting.origin);
+    }
+
+    fn optional(&mut self, name: &str, value: Option<String>, origin: &Origin, otherwise: &str) {
+        match value {
+            Some(value) => self.line(name, value, origin),
+            // Writing to a String cannot fail.
+            None => {
+                let _ = writeln!(self.0, "# {name}: {otherwise}");
+            }
+        }
+    }
+
+    fn line(&mut self, name: &str, value: impl Display, origin: &Origin) {
+        let assignment = format!("{name} = {value}");
+        let _ = writeln!(self.0, "{assignment:<48} # {origin}");
+    }
+
+    fn target(&mut self, target: &TargetSettings) {
+        self.section("[[target]]");
+        self.line("name", quoted(&target.name), &target.origin);
+        self.line("path", quoted(target.path.display()), &target.origin);
+        self.line("profile", quoted(&target.profile), &target.origin);
+        for (name, account) in [("owner", &target.owner), ("group", &target.group)] {
+            if let Some(account) = account {
+                self.line(name, quoted(account), &target.origin);
+            }
+        }
+        self.line("mode", quoted(format_args!("{:04o}", target.mode)), &target.origin);
+    }
+}
+
+impl Display for OnExpiry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Keep => "keep",
+            Self::Withdraw => "withdraw",
+        })
+    }
+}
+
+fn quoted(text: impl Display) -> String {
+    toml::Value::String(text.to_string()).to_string()
+}
+
+/// `http://user:password@proxy` as `http://user:***@proxy`.
+fn without_password(url: &str) -> String {
+    let parts = url.split_once("://").and_then(|(scheme, rest)| {
+        let (account, host) = rest.rsplit_once('@')?;
+        let (user, _) = account.split_once(':')?;
+        Some(format!("{scheme}://{user}:***@{host}"))
+    });
+    parts.unwrap_or_else(|| url.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_reads_back_as_the_same_settings() {
+        let mut settings = Settings::default();
+        let text = "[service]\nregion = \"eu-central-1\"\n[[target]]\nname = \"a\"\npath = \"/c\"\n\
+                    owner = \"backup\"\n[refresh]\non_expiry = \"keep\"\n";
+        super::super::file::merge(&mut settings, "/1".as_ref(), text).unwrap();
+        let mut again = Settings::default();
+        super::super::file::merge(&mut again, "/1".as_ref(), &settings.show()).unwrap();
+        assert_eq!(again.region.value, settings.region.value);
+        assert_eq!(again.on_expiry.value, OnExpiry::Keep);
+        assert_eq!(again.targets[0].owner, settings.targets[0].owner);
+        assert!(settings.show().contains("# /1:2"));
+    }
+
+    #[test]
+    fn a_proxys_password_is_not_shown() {
+        assert_eq!(without_password("http://me:hunter2@proxy:3128"), "http://me:***@proxy:3128");
+        assert_eq!(without_password("http://proxy:3128"), "http://proxy:3128");
+    }
+}

@@ -1,0 +1,148 @@
+//! The daemon's end of the socket.
+
+use std::io;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::sys::stat::{Mode, umask};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::protocol::{Command, Complaint, Reply};
+use super::{Order, Wish, socket_path};
+use crate::host::accounts::own_uid;
+use crate::pure::advice::Exit;
+use crate::pure::fingerprint::SimilarityThreshold;
+use crate::shelf::ShelfReader;
+
+/// Connections at a time; one more waits in the kernel's queue.
+const CONNECTIONS: usize = 16;
+
+/// How long a peer may take to say what it wants, and to take the answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The longest command, in bytes.
+const LONGEST_COMMAND: u64 = 1024;
+
+/// A socket that listens. Removed when it is dropped.
+#[derive(Debug)]
+pub struct Bound {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+/// Binds the control socket, mode 0660: the daemon's user, its group and root.
+///
+/// # Errors
+///
+/// `AddrInUse` when another daemon answers there; otherwise what the system call said.
+pub fn bind(runtime_dir: &Path) -> io::Result<Bound> {
+    let path = socket_path(runtime_dir);
+    if StdUnixStream::connect(&path).is_ok() {
+        return Err(io::ErrorKind::AddrInUse.into());
+    }
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        // What a daemon left that did not end well.
+        _ => {}
+    }
+    let before = umask(Mode::from_bits_truncate(0o117));
+    let listener = UnixListener::bind(&path);
+    umask(before);
+    Ok(Bound { listener: listener?, path })
+}
+
+impl Bound {
+    /// Answers until the task is dropped.
+    pub async fn serve(self, shelf: ShelfReader, orders: mpsc::Sender<Order>) {
+        let mut connections = JoinSet::new();
+        loop {
+            while connections.len() >= CONNECTIONS {
+                connections.join_next().await;
+            }
+            match self.listener.accept().await {
+                Ok((stream, _)) => {
+                    connections.spawn(converse(stream, shelf.clone(), orders.clone()));
+                }
+                // Out of descriptors: the next accept would fail at once, too.
+                Err(error) => {
+                    tracing::warn!(%error, "a control connection was not accepted");
+                    tokio::time::sleep(PATIENCE).await;
+                }
+            }
+            while connections.try_join_next().is_some() {}
+        }
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        // A leftover is removed by the next daemon.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+async fn converse(stream: UnixStream, shelf: ShelfReader, orders: mpsc::Sender<Order>) {
+    let privileged =
+        stream.peer_cred().is_ok_and(|peer| peer.uid() == 0 || peer.uid() == own_uid().as_raw());
+    let (reader, mut writer) = stream.into_split();
+    let mut line = String::new();
+    let mut reader = BufReader::new(reader.take(LONGEST_COMMAND));
+    let Ok(Ok(_)) = timeout(PATIENCE, reader.read_line(&mut line)).await else {
+        return;
+    };
+    let reply = match serde_json::from_str(&line) {
+        Err(_) => Reply::Refused(Complaint::new(
+            Exit::Usage,
+            "the daemon does not know this command",
+            "use a rolekeeper of the daemon's version",
+        )),
+        Ok(command) => match wish(&command) {
+            Ok(None) => Reply::Status(Box::new(shelf.look().status)),
+            Ok(Some(_)) if !privileged => Reply::Refused(Complaint::new(
+                Exit::Refused,
+                "this is for root and for the daemon's user alone",
+                "run the command with sudo",
+            )),
+            Ok(Some(wish)) => order(wish, &orders).await,
+            Err(complaint) => Reply::Refused(complaint),
+        },
+    };
+    if let Ok(mut text) = serde_json::to_vec(&reply) {
+        text.push(b'\n');
+        // A peer that left does not want its answer.
+        let _ = timeout(PATIENCE, writer.write_all(&text)).await;
+    }
+}
+
+/// What the driver is to do; nothing for a look at the status.
+fn wish(command: &Command) -> Result<Option<Wish>, Complaint> {
+    Ok(match command {
+        Command::AcceptFingerprint => Some(Wish::AcceptFingerprint),
+        Command::Refresh => Some(Wish::Refresh),
+        Command::RotateKey => Some(Wish::RotateKey),
+        Command::SetThreshold { threshold } => {
+            let threshold = SimilarityThreshold::try_from(*threshold);
+            Some(Wish::SetThreshold(threshold.map_err(|error| Complaint::of(&error))?))
+        }
+        Command::Status => None,
+    })
+}
+
+async fn order(wish: Wish, orders: &mpsc::Sender<Order>) -> Reply {
+    let (reply, answer) = oneshot::channel();
+    let sent = orders.send(Order { wish, reply }).await;
+    match (sent, answer.await) {
+        (Ok(()), Ok(Ok(sentence))) => Reply::Done(sentence),
+        (Ok(()), Ok(Err(complaint))) => Reply::Refused(complaint),
+        _ => Reply::Refused(Complaint::new(
+            Exit::TryAgain,
+            "the daemon is stopping",
+            "try again when it runs",
+        )),
+    }
+}

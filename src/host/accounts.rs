@@ -1,0 +1,61 @@
+//! Users and groups of this machine, by name or by number.
+
+use nix::unistd::{Gid, Group, Uid, User};
+
+/// A name that this machine does not know.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no {kind} '{name}' on this machine")]
+pub struct UnknownAccount {
+    pub kind: &'static str,
+    pub name: String,
+}
+
+/// The number of a user.
+///
+/// # Errors
+///
+/// When neither the account database nor the text itself gives one.
+pub fn user(name: &str) -> Result<Uid, UnknownAccount> {
+    let known = User::from_name(name).ok().flatten().map(|user| user.uid);
+    let unknown = || UnknownAccount { kind: "user", name: name.to_owned() };
+    known.or_else(|| name.parse().ok().map(Uid::from_raw)).ok_or_else(unknown)
+}
+
+/// The number of a group.
+///
+/// # Errors
+///
+/// As [`user`].
+pub fn group(name: &str) -> Result<Gid, UnknownAccount> {
+    let known = Group::from_name(name).ok().flatten().map(|group| group.gid);
+    let unknown = || UnknownAccount { kind: "group", name: name.to_owned() };
+    known.or_else(|| name.parse().ok().map(Gid::from_raw)).ok_or_else(unknown)
+}
+
+/// The name of a user, or the number when there is none.
+pub fn user_name(uid: Uid) -> String {
+    User::from_uid(uid).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name)
+}
+
+/// The name of a group, or the number when there is none.
+pub fn group_name(gid: Gid) -> String {
+    Group::from_gid(gid).ok().flatten().map_or_else(|| gid.to_string(), |group| group.name)
+}
+
+/// Who this process acts as.
+pub fn own_uid() -> Uid {
+    Uid::effective()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accounts_are_found_by_name_and_by_number() {
+        assert_eq!(user("root").unwrap().as_raw(), 0);
+        assert_eq!(group("0").unwrap().as_raw(), 0);
+        assert_eq!(user_name(Uid::from_raw(0)), "root");
+        assert_eq!(user("no such user").unwrap_err().name, "no such user");
+    }
+}

@@ -1,0 +1,318 @@
+use proptest::collection::vec;
+use proptest::prelude::*;
+use time::macros::utc_datetime;
+
+use super::*;
+use crate::pure::advice::Advice;
+
+const SET: &str = "# rolekeeper: expires 2026-11-22T01:00:00Z\n\
+                   aws_access_key_id = ASIAEXAMPLE000000001\n\
+                   aws_secret_access_key = se/cr+et=\n\
+                   aws_session_token = to/k+en==\n";
+
+fn profile() -> ProfileName {
+    "default".parse().unwrap()
+}
+
+fn token() -> RoleToken {
+    RoleToken::new(
+        Some("ASIAEXAMPLE000000001".into()),
+        Some(Secret::new("se/cr+et=".into())),
+        Some(Secret::new("to/k+en==".into())),
+        utc_datetime!(2026-11-22 00:00),
+        Some(utc_datetime!(2026-11-22 01:00:00.999)),
+        false,
+    )
+    .unwrap()
+}
+
+fn set(text: &str) -> Result<String, Unusable> {
+    let mut document = Document::parse(text.as_bytes())?;
+    document.set_profile(&profile(), &token())?;
+    Ok(String::from_utf8(document.as_bytes().to_vec()).unwrap())
+}
+
+fn withdrawn(text: &str) -> Result<String, Unusable> {
+    let mut document = Document::parse(text.as_bytes())?;
+    document.withdraw_profile(&profile())?;
+    Ok(String::from_utf8(document.as_bytes().to_vec()).unwrap())
+}
+
+fn defect(text: &str) -> (usize, Defect) {
+    let error = set(text).unwrap_err();
+    let read = Document::parse(text.as_bytes()).and_then(|d| d.read_profile(&profile()));
+    assert_eq!(read, Err(error), "{text:?}: reading refuses what writing refuses");
+    assert_eq!(withdrawn(text), Err(error), "{text:?}: and so does withdrawing");
+    (error.line, error.defect)
+}
+
+#[test]
+fn a_new_file_holds_one_section() {
+    assert_eq!(set("").unwrap(), format!("[default]\n{SET}"));
+}
+
+#[test]
+fn a_new_section_stands_apart_from_the_one_before() {
+    let other = "[other]\nregion = x\n";
+    assert_eq!(set(other).unwrap(), format!("{other}\n[default]\n{SET}"));
+    assert_eq!(set(other.trim_end()).unwrap(), format!("{other}\n[default]\n{SET}"));
+}
+
+#[test]
+fn a_file_whose_sections_end_in_a_blank_line_keeps_that_habit() {
+    let other = "[other]\nregion = x\n\n";
+    assert_eq!(set(other).unwrap(), format!("{other}[default]\n{SET}\n"));
+}
+
+#[test]
+fn keys_are_replaced_where_they_stood_and_nothing_else_moves() {
+    let text = "; mine\r\n[default]\r\nregion = x\r\ns3 =\r\n  addressing_style = path\r\n\
+                AWS_Secret_Access_Key=old\r\n# keep\r\naws_access_key_id     = old\r\n\r\n\
+                output = json\r\n[other]\naws_access_key_id = theirs";
+    let want = format!(
+        "; mine\r\n[default]\r\nregion = x\r\ns3 =\r\n  addressing_style = path\r\n\
+         {SET}# keep\r\n\r\noutput = json\r\n[other]\naws_access_key_id = theirs"
+    );
+    assert_eq!(set(text).unwrap(), want);
+}
+
+#[test]
+fn keys_go_under_a_header_that_has_none_even_without_a_line_end() {
+    assert_eq!(set("[default]").unwrap(), format!("[default]\n{SET}"));
+    assert_eq!(
+        set("[default] # mine\n\nregion = x").unwrap(),
+        format!("[default] # mine\n{SET}\nregion = x")
+    );
+}
+
+#[test]
+fn a_comment_of_ours_within_a_nested_block_does_not_draw_the_keys_there() {
+    let text = "[default]\ns3 =\n  a = b\n# rolekeeper: expires long ago\n  c = d\n";
+    assert_eq!(set(text).unwrap(), format!("[default]\n{SET}s3 =\n  a = b\n  c = d\n"));
+}
+
+#[test]
+fn what_was_set_is_read_back() {
+    let document = Document::parse(set("[other]\n").unwrap().as_bytes()).unwrap();
+    let published = document.read_profile(&profile()).unwrap().unwrap();
+    assert_eq!(published.access_key_id.expose(), "ASIAEXAMPLE000000001");
+    assert_eq!(published.secret_access_key.expose(), "se/cr+et=");
+    assert_eq!(published.session_token.expose(), "to/k+en==");
+    assert_eq!(published.expires_at, Some(utc_datetime!(2026-11-22 01:00)));
+}
+
+#[test]
+fn a_profile_counts_as_published_only_with_all_three_keys() {
+    let read =
+        |text: &str| Document::parse(text.as_bytes()).unwrap().read_profile(&profile()).unwrap();
+    let two = "[default]\naws_access_key_id = a\naws_secret_access_key = b\n";
+    assert_eq!(read(""), None);
+    assert_eq!(read(two), None);
+    assert_eq!(read(&format!("{two}aws_session_token =\n")), None);
+    let foreign = read(&format!("{two}aws_session_token = c\n")).unwrap();
+    assert_eq!(foreign.expires_at, None);
+}
+
+#[test]
+fn withdrawing_keeps_a_section_that_holds_more_than_ours() {
+    let kept = "[default]\nregion = x\n\n[other]\n";
+    assert_eq!(withdrawn(&set(kept).unwrap()).unwrap(), kept);
+    let commented = "[default]\n# mine\n";
+    assert_eq!(withdrawn(&set(commented).unwrap()).unwrap(), commented);
+}
+
+#[test]
+fn withdrawing_a_section_between_two_leaves_one_blank_line() {
+    let text = format!("[a]\nb = c\n\n[default]\n{SET}\n[d]\n");
+    assert_eq!(withdrawn(&text).unwrap(), "[a]\nb = c\n\n[d]\n");
+    assert_eq!(withdrawn("[a]\n\n[default]\n").unwrap(), "[a]\n\n[default]\n");
+}
+
+#[test]
+fn what_botocore_refuses_is_refused_with_its_line() {
+    for (text, want) in [
+        ("\u{feff}[a]\n", (1, Defect::ByteOrderMark)),
+        ("# c\nregion = x\n[a]\n", (2, Defect::OutsideSection)),
+        ("[a]\nb = c\n\n[a]\n", (4, Defect::DuplicateSection { first: 1 })),
+        ("[a]\nb = c\nd = e\nB: f\n", (4, Defect::DuplicateKey { first: 2 })),
+        ("[a]\nb\n", (2, Defect::NotAKey)),
+        ("[a]\n= b\n", (2, Defect::NotAKey)),
+        ("[a]\nb =\n  c = d\n  e\n", (4, Defect::NestedNotAKey)),
+        ("[a\nb = c\n", (1, Defect::UnclearSection)),
+        ("[]\n", (1, Defect::UnclearSection)),
+    ] {
+        assert_eq!(defect(text), want, "{text:?}");
+    }
+    let error = Document::parse(b"[a]\nb = \xff\n").unwrap_err();
+    assert_eq!(error, Unusable { line: 2, defect: Defect::NotUtf8 });
+}
+
+#[test]
+fn what_programs_read_differently_is_refused_with_its_line() {
+    for (text, want) in [
+        ("[a]\rb = c\n", (1, Defect::BareCarriageReturn)),
+        ("[a]\r", (1, Defect::BareCarriageReturn)),
+        ("[DEFAULT]\n", (1, Defect::DefaultSection)),
+        ("[default]#c\n", (1, Defect::UnclearSection)),
+        ("[default] x\n", (1, Defect::UnclearSection)),
+        ("[default] # [x]\n", (1, Defect::UnclearSection)),
+        ("[ default ]\n", (1, Defect::ProfileVariant)),
+        ("[profile default]\n", (1, Defect::ProfileVariant)),
+        ("[profile \"default\"]\n", (1, Defect::ProfileVariant)),
+        (" [default]\n", (1, Defect::ProfileVariant)),
+        ("[a]\nb = c\n [default]\n", (3, Defect::ProfileVariant)),
+        ("[default]\n  region = x\n", (2, Defect::Indented)),
+        ("[default]\n  # c\n", (2, Defect::Indented)),
+        ("[default]\naws_session_token = x\n\n  y\n", (4, Defect::Indented)),
+        ("[default]\naws_session_token = x\n  # y\n", (3, Defect::Indented)),
+        ("[default]\nb = c\n  [other]\n", (3, Defect::Indented)),
+        ("[default]\nregion: x\n", (2, Defect::Colon)),
+        ("[default]\ns3 =\n  aws_session_token = x\n", (3, Defect::NestedName)),
+        ("[default]\naws_security_token = x\n", (2, Defect::SecurityToken)),
+    ] {
+        assert_eq!(defect(text), want, "{text:?}");
+    }
+}
+
+#[test]
+fn the_same_oddities_in_another_profile_are_none_of_our_business() {
+    for text in [
+        "[ other ]\n  region : x\n  # c\n",
+        "[profile other]\nb = c\n  # d\n\n  e\n",
+        "[other]\naws_security_token = x\ns3 =\n  aws_session_token = y\n",
+        "[Default]\n[default2]\n[xdefault]\n",
+    ] {
+        assert_eq!(set(text).unwrap(), format!("{text}\n[default]\n{SET}"));
+    }
+}
+
+#[test]
+fn no_refusal_repeats_what_stands_on_a_line() {
+    let error = set("[default]\naws_secret_access_key = hunter2\nhunter2half\n").unwrap_err();
+    assert_eq!(error.to_string(), "line 3 is neither a [section] nor a `key = value`");
+    assert_eq!(error.remedy(), "write line 3 as `key = value`, or remove it");
+    let document = Document::parse(b"[default]\naws_secret_access_key = hunter2\n").unwrap();
+    assert!(!format!("{document:?}").contains("hunter2"));
+}
+
+/// One line of somebody else's, without its line end.
+fn line() -> impl Strategy<Value = String> {
+    let blank = prop_oneof![Just(""), Just(" "), Just("\t")];
+    let comment = "[ ]{0,2}[#;][ -~]{0,12}";
+    let section = "\\[[a-d]{1,2}\\]( # [a-z]*)?";
+    let key = "[A-Da-d]{1,3}[ ]{0,2}[=:][ ]{0,2}[ -~]{0,8}";
+    let nested = "[ \\t]{1,3}[a-d]{1,3} = [ -~]{0,8}";
+    let ours = prop_oneof![
+        Just("[default]"),
+        Just("aws_access_key_id = x"),
+        Just("aws_secret_access_key=y"),
+        Just("AWS_SESSION_TOKEN = z"),
+        Just("# rolekeeper: expires 2026-01-01T00:00:00Z"),
+    ];
+    prop_oneof![
+        1 => blank.prop_map(str::to_owned),
+        1 => comment.prop_map(String::from),
+        2 => section.prop_map(String::from),
+        4 => key.prop_map(String::from),
+        1 => nested.prop_map(String::from),
+        1 => "s3 =\n  [a-d]{1,3} = [a-z]{0,4}".prop_map(String::from),
+        3 => ours.prop_map(str::to_owned),
+    ]
+}
+
+/// A whole text of such lines, most of which parse.
+fn text() -> impl Strategy<Value = String> {
+    let line = (line(), prop_oneof![3 => Just("\n"), 1 => Just("\r\n")]);
+    (vec(line, 0..14), any::<bool>()).prop_map(|(lines, ended)| {
+        let mut text = String::new();
+        for (line, end) in lines {
+            let line = line.replace('\n', end);
+            text.extend([line.as_str(), end]);
+        }
+        let unended = text.trim_end_matches(['\r', '\n']).len();
+        text.truncate(if ended { text.len() } else { unended });
+        text
+    })
+}
+
+/// The lines that are nobody's but the operator's.
+fn foreign(text: &str) -> Vec<&str> {
+    let lines = grammar::parse(text).unwrap();
+    let section = Section::find(&lines, &profile()).unwrap();
+    let ours = |line: &Line<'_>| section.as_ref().is_some_and(|section| section.owns(line));
+    lines.iter().filter(|line| !ours(line)).map(|line| line.whole).collect()
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_bytes_never_panic_and_survive_parsing(bytes in vec(any::<u8>(), 0..200)) {
+        if let Ok(document) = Document::parse(&bytes) {
+            prop_assert_eq!(document.as_bytes(), bytes.as_slice());
+        }
+    }
+
+    #[test]
+    fn arbitrary_text_never_panics(text in "(\\PC|[\\[\\]=: \t\r\n#;]|default){0,60}") {
+        if let Ok(set) = set(&text) {
+            prop_assert_eq!(super::tests::set(&set).unwrap(), set.as_str());
+            withdrawn(&set).unwrap();
+        }
+    }
+
+    #[test]
+    fn every_foreign_line_survives_in_its_order(text in text()) {
+        if let Ok(set) = set(&text) {
+            let mut want = foreign(&text);
+            let set = foreign(&set);
+            // A last line may get its line end, a new section its header and a blank line.
+            let at = want.len().saturating_sub(1);
+            let same = set.len() >= want.len() && set[..at] == want[..at];
+            prop_assert!(same, "{:?} became {:?}", want, set);
+            if let Some(last) = want.pop() {
+                prop_assert_eq!(set[at].trim_end_matches('\n'), last.trim_end_matches('\n'));
+            }
+            prop_assert!(set.len() <= want.len() + 3, "{:?}", set);
+        }
+    }
+
+    #[test]
+    fn setting_twice_is_setting_once(text in text()) {
+        if let Ok(once) = set(&text) {
+            prop_assert_eq!(set(&once).unwrap(), once);
+        }
+    }
+
+    #[test]
+    fn what_is_set_in_any_document_is_read_back(text in text()) {
+        if let Ok(set) = set(&text) {
+            let document = Document::parse(set.as_bytes()).unwrap();
+            let published = document.read_profile(&profile()).unwrap().unwrap();
+            prop_assert_eq!(published.session_token.expose(), "to/k+en==");
+            prop_assert!(set.contains(SET));
+        }
+    }
+
+    #[test]
+    fn withdrawing_from_a_document_without_the_profile_undoes_setting(text in text()) {
+        prop_assume!(!text.contains("[default]"));
+        if let Ok(set) = set(&text) {
+            let mut want = text;
+            end_line(&mut want);
+            prop_assert_eq!(withdrawn(&set).unwrap(), want);
+        }
+    }
+
+    #[test]
+    fn withdrawing_leaves_no_key_and_every_foreign_line(text in text()) {
+        if let Ok(kept) = withdrawn(&text) {
+            let document = Document::parse(kept.as_bytes()).unwrap();
+            prop_assert_eq!(document.read_profile(&profile()).unwrap(), None);
+            let said = |text: &str| {
+                let lines = foreign(text).into_iter().map(str::trim).map(str::to_owned);
+                lines.filter(|l| !l.is_empty() && l != "[default]").collect::<Vec<_>>()
+            };
+            prop_assert_eq!(said(&kept), said(&text));
+            prop_assert_eq!(withdrawn(&kept).unwrap(), kept);
+        }
+    }
+}

@@ -1,0 +1,572 @@
+//! When to look, to ask, to publish and to withdraw: the daemon's decisions, all of them.
+//!
+//! ```text
+//!            deadline, nudge               similar
+//!  WAITING ──────────────────▶ PROBING ──────────────▶ REQUESTING
+//!     ▲                          │  ▲                     │   │
+//!     │   token: publish, wait   │  └── still booting:    │   │
+//!     │   half of its life       │      look again in 5 s │   │
+//!     ├──────────────────────────┼─────────────────────────┘   │
+//!     │   failed: wait by class  │ different: withdraw,         │
+//!     ├──────────────────────────┼─ ask as a stranger ──────────┘ denied
+//!     │                          ▼                              │
+//!     └──────────────────── HIBERNATING ◀────────────────────────┘
+//!                     10, 20, 40, 60 min between requests;
+//!                     ends by a token, a nudge, or the old hardware
+//! ```
+//!
+//! The driver feeds events and performs the actions in order; calling with [`Event::Deadline`] too
+//! often, too early or too late is harmless. All times are by the service's clock as far as known.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use time::UtcDateTime;
+
+use super::failure::FailureClass;
+use super::fingerprint::Verdict;
+use super::jitter::Jitter;
+use super::role_token::RoleToken;
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// Time has passed. Says nothing about which deadline, and need not be on time.
+    Deadline,
+    /// Publishing or withdrawing ended; `complete` when every target took it.
+    Delivered { complete: bool },
+    /// The request failed.
+    Failed(FailureClass),
+    /// The machine was looked at. `settled` once it is no longer booting.
+    Hardware { verdict: Verdict, settled: bool },
+    /// The operator wants it now.
+    Nudged,
+    /// The service answered.
+    Token(Arc<RoleToken>),
+}
+
+/// What to do, in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Look at the machine, and report [`Event::Hardware`].
+    ProbeHardware,
+    /// Put the token into every target and outlet, and report [`Event::Delivered`].
+    Publish(Arc<RoleToken>),
+    /// Ask the service, and report [`Event::Token`] or [`Event::Failed`].
+    RequestToken(AskAs),
+    /// Replace the RSA key, as the service asked. Its outcome changes nothing here.
+    RotateKey,
+    /// Take dead credentials out of every target, and report [`Event::Delivered`].
+    Withdraw,
+}
+
+/// Which fingerprint a request carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AskAs {
+    /// The registered one.
+    Registered,
+    /// One that the service has never seen: this is not the machine that registered, and the
+    /// service's refusal is where the fleet's owner sees it.
+    Stranger,
+}
+
+/// What the operator chose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// The longest time between two requests while all is well.
+    pub interval: Duration,
+    /// Whether credentials that have ended are taken out of the files.
+    pub withdraw_expired: bool,
+}
+
+impl Default for Policy {
+    /// 30 minutes: half of the hour that the service's tokens live.
+    fn default() -> Self {
+        Self { interval: Duration::from_secs(30 * 60), withdraw_expired: true }
+    }
+}
+
+/// The state in one word, as `status` shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// The credentials are usable and the last request succeeded.
+    Fresh,
+    /// The credentials are usable, but could not be renewed when they should have been.
+    Stale,
+    /// There are no usable credentials.
+    Expired,
+    /// The service denied us; it is asked again at hibernation's pace.
+    Hibernating,
+    /// This is not the machine that registered.
+    Mismatch,
+}
+
+/// The state machine. One task owns it.
+#[derive(Debug)]
+pub struct Refresher {
+    policy: Policy,
+    phase: Phase,
+    standing: Standing,
+    /// Failures in a row of the present kind.
+    failures: u32,
+    failure: Option<FailureClass>,
+    /// Looks in a row that found another machine while this one was booting.
+    looks: u8,
+    token: Option<Arc<RoleToken>>,
+    /// When the credentials in the files end; `None` when there are none of ours.
+    published_until: Option<UtcDateTime>,
+    /// A delivery that is not complete, or is due.
+    delivery: Option<Delivery>,
+    next_request: Timer,
+    next_look: Timer,
+}
+
+/// A request is kept from following another by less than this, whatever a token's life says.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// The share of a wait by which a fleet is spread: refreshes come up to a tenth early.
+const SPREAD: u32 = 10;
+
+/// Looks at a machine that is still booting, and the time between them. Source: the reference
+/// agent's `generateFingerprint`, three attempts 5 s apart.
+const BOOT_LOOKS: u8 = 3;
+const BOOT_LOOK_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How soon the old hardware is noticed when it comes back.
+const LOOK_INTERVAL: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Waiting,
+    Probing,
+    Requesting,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Good,
+    Denied,
+    Mismatch,
+}
+
+/// A delivery under way has no timer: its outcome sets the next one.
+#[derive(Debug)]
+struct Delivery {
+    attempts: u32,
+    timer: Option<Timer>,
+}
+
+/// A moment, and the wait that led to it: a clock that is set back must not lengthen the wait.
+#[derive(Debug, Clone, Copy)]
+struct Timer {
+    due: UtcDateTime,
+    wait: Duration,
+}
+
+impl Timer {
+    fn after(wait: Duration, now: UtcDateTime) -> Self {
+        Self { due: now.saturating_add(wait.try_into().unwrap_or(time::Duration::MAX)), wait }
+    }
+
+    fn is_due(&mut self, now: UtcDateTime) -> bool {
+        self.due = self.due.min(Self::after(self.wait, now).due);
+        self.due <= now
+    }
+}
+
+impl Refresher {
+    /// Starts with a request due at once. `published_until` is the end of the credentials that an
+    /// earlier run left in the files: they stay while they are valid.
+    pub fn new(policy: Policy, published_until: Option<UtcDateTime>, now: UtcDateTime) -> Self {
+        Self {
+            policy,
+            phase: Phase::Waiting,
+            standing: Standing::Good,
+            failures: 0,
+            failure: None,
+            looks: 0,
+            token: None,
+            published_until,
+            delivery: None,
+            next_request: Timer::after(Duration::ZERO, now),
+            next_look: Timer::after(Duration::ZERO, now),
+        }
+    }
+
+    /// Takes what happened, answers what to do.
+    pub fn handle(&mut self, event: Event, jitter: Jitter, now: UtcDateTime) -> Vec<Action> {
+        match event {
+            Event::Deadline => self.on_deadline(now),
+            Event::Delivered { complete } => self.on_delivered(complete, jitter, now),
+            Event::Failed(class) => self.on_failure(class, jitter, now),
+            Event::Hardware { verdict, settled } => self.on_hardware(verdict, settled, now),
+            Event::Nudged => self.on_nudge(now),
+            Event::Token(token) => self.on_token(token, jitter, now),
+        }
+    }
+
+    /// When to call with [`Event::Deadline`] next. In the past when something is due.
+    pub fn next_deadline(&self) -> UtcDateTime {
+        let asking = match (self.phase, self.standing) {
+            (Phase::Waiting, Standing::Mismatch) => {
+                Some(self.next_request.due.min(self.next_look.due))
+            }
+            (Phase::Waiting, _) => Some(self.next_request.due),
+            (Phase::Probing | Phase::Requesting, _) => None,
+        };
+        let delivery = self.delivery.as_ref().and_then(|delivery| delivery.timer);
+        let expiry = self.published_until.filter(|_| self.policy.withdraw_expired);
+        let delivery = delivery.map(|timer| timer.due);
+        asking.into_iter().chain(delivery).chain(expiry).min().unwrap_or(UtcDateTime::MAX)
+    }
+
+    /// The state in one word.
+    pub fn condition(&self, now: UtcDateTime) -> Condition {
+        let usable = self.token.as_ref().is_some_and(|token| token.is_usable(now));
+        match (self.standing, usable, self.failure) {
+            (Standing::Mismatch, _, _) => Condition::Mismatch,
+            (Standing::Denied, _, _) => Condition::Hibernating,
+            (Standing::Good, false, _) => Condition::Expired,
+            (Standing::Good, true, None) => Condition::Fresh,
+            (Standing::Good, true, Some(_)) => Condition::Stale,
+        }
+    }
+
+    /// The token that outlets may hand out.
+    pub fn token(&self) -> Option<&Arc<RoleToken>> {
+        self.token.as_ref()
+    }
+
+    /// When the service is asked next.
+    pub fn next_request(&self) -> UtcDateTime {
+        self.next_request.due
+    }
+
+    /// Failures in a row, 0 when all is well.
+    pub fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// Takes the operator's new choice; it counts from the next answer on.
+    pub fn set_policy(&mut self, policy: Policy) {
+        self.policy = policy;
+    }
+
+    fn on_deadline(&mut self, now: UtcDateTime) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if self.policy.withdraw_expired && self.published_until.is_some_and(|end| end <= now) {
+            self.withdraw(now);
+        }
+        let delivery = self.delivery.as_mut().and_then(|delivery| delivery.timer.as_mut());
+        if delivery.is_some_and(|timer| timer.is_due(now)) {
+            actions.push(self.deliver());
+        }
+        let look = self.next_look.is_due(now) && self.standing == Standing::Mismatch;
+        if (self.next_request.is_due(now) || look) && self.phase == Phase::Waiting {
+            self.phase = Phase::Probing;
+            actions.push(Action::ProbeHardware);
+        }
+        actions
+    }
+
+    fn on_nudge(&mut self, now: UtcDateTime) -> Vec<Action> {
+        self.failures = 0;
+        self.looks = 0;
+        if self.phase == Phase::Waiting {
+            self.phase = Phase::Probing;
+            self.next_request = Timer::after(Duration::ZERO, now);
+            vec![Action::ProbeHardware]
+        } else {
+            Vec::new()
+        }
+    }
+
+    fn on_hardware(&mut self, verdict: Verdict, settled: bool, now: UtcDateTime) -> Vec<Action> {
+        if verdict != Verdict::Different {
+            if self.standing == Standing::Mismatch {
+                self.standing = Standing::Good;
+                self.failures = 0;
+            }
+            self.looks = 0;
+            self.phase = Phase::Requesting;
+            return vec![Action::RequestToken(AskAs::Registered)];
+        }
+        self.phase = Phase::Waiting;
+        self.looks = self.looks.saturating_add(1);
+        if self.standing != Standing::Mismatch && !settled && self.looks < BOOT_LOOKS {
+            self.next_request = Timer::after(BOOT_LOOK_INTERVAL, now);
+            return Vec::new();
+        }
+        let mut actions = Vec::new();
+        if self.standing != Standing::Mismatch {
+            self.standing = Standing::Mismatch;
+            self.failures = 0;
+            self.token = None;
+            self.next_request = Timer::after(Duration::ZERO, now);
+            if self.published_until.is_some() {
+                self.withdraw(now);
+                actions.push(self.deliver());
+            }
+        }
+        self.next_look = Timer::after(LOOK_INTERVAL, now);
+        if self.next_request.is_due(now) {
+            self.phase = Phase::Requesting;
+            actions.push(Action::RequestToken(AskAs::Stranger));
+        }
+        actions
+    }
+
+    fn on_token(&mut self, token: Arc<RoleToken>, jitter: Jitter, now: UtcDateTime) -> Vec<Action> {
+        if self.standing == Standing::Mismatch {
+            // A service that gives a stranger this machine's role has made a mistake: not used.
+            return self.on_failure(FailureClass::Denied, jitter, now);
+        }
+        if !token.is_usable(now) {
+            return self.on_failure(FailureClass::BadAnswer, jitter, now);
+        }
+        let life = (token.expires_at - now).unsigned_abs();
+        let wait = self.policy.interval.min(life / 2);
+        let pause = (wait - jitter.of(wait / SPREAD)).max(SHORTEST_PAUSE);
+        self.phase = Phase::Waiting;
+        self.standing = Standing::Good;
+        self.failures = 0;
+        self.failure = None;
+        self.next_request = Timer::after(pause, now);
+        self.published_until = Some(token.expires_at);
+        self.delivery = Some(Delivery { attempts: 0, timer: None });
+        let rotate = token.update_key_pair;
+        self.token = Some(token);
+        let mut actions = vec![self.deliver()];
+        if rotate {
+            actions.push(Action::RotateKey);
+        }
+        actions
+    }
+
+    fn on_failure(&mut self, class: FailureClass, jitter: Jitter, now: UtcDateTime) -> Vec<Action> {
+        if class == FailureClass::Denied && self.standing == Standing::Good {
+            self.standing = Standing::Denied;
+            self.failures = 0;
+        }
+        // Only the service's own yes, a nudge or the old hardware ends hibernation.
+        let pace = if self.standing == Standing::Good { class } else { FailureClass::Denied };
+        self.phase = Phase::Waiting;
+        self.next_request = Timer::after(pace.delay(self.failures, jitter), now);
+        self.failures = self.failures.saturating_add(1);
+        self.failure = Some(class);
+        Vec::new()
+    }
+
+    fn on_delivered(&mut self, complete: bool, jitter: Jitter, now: UtcDateTime) -> Vec<Action> {
+        let attempts = self.delivery.take().map_or(0, |delivery| delivery.attempts);
+        if !complete {
+            let timer = Timer::after(FailureClass::Local.delay(attempts, jitter), now);
+            let attempts = attempts.saturating_add(1);
+            self.delivery = Some(Delivery { attempts, timer: Some(timer) });
+        }
+        Vec::new()
+    }
+
+    /// From here on the files are to hold nothing of ours.
+    fn withdraw(&mut self, now: UtcDateTime) {
+        self.published_until = None;
+        let timer = Some(Timer::after(Duration::ZERO, now));
+        self.delivery = Some(Delivery { attempts: 0, timer });
+    }
+
+    /// What the files are to hold now.
+    fn deliver(&mut self) -> Action {
+        if let Some(delivery) = &mut self.delivery {
+            delivery.timer = None;
+        }
+        match (&self.token, self.published_until) {
+            (Some(token), Some(_)) => Action::Publish(Arc::clone(token)),
+            _ => Action::Withdraw,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::utc_datetime;
+
+    use super::*;
+    use crate::pure::secret::Secret;
+
+    const START: UtcDateTime = utc_datetime!(2026-11-22 00:00);
+    const SIMILAR: Event = Event::Hardware { verdict: Verdict::Similar, settled: true };
+    const DIFFERENT: Event = Event::Hardware { verdict: Verdict::Different, settled: true };
+
+    fn at(seconds: i64) -> UtcDateTime {
+        START + time::Duration::seconds(seconds)
+    }
+
+    fn token(now: UtcDateTime, life: i64) -> Arc<RoleToken> {
+        let text = || Some(Secret::new("x".to_owned()));
+        let expires_at = now + time::Duration::seconds(life);
+        let id = Some("ASIAEXAMPLE000000001".to_owned());
+        Arc::new(RoleToken::new(id, text(), text(), now, Some(expires_at), false).unwrap())
+    }
+
+    /// Feeds events at one moment, with no jitter; the actions of the last.
+    fn feed(refresher: &mut Refresher, events: &[Event], now: UtcDateTime) -> Vec<Action> {
+        let mut actions = Vec::new();
+        for event in events {
+            actions = refresher.handle(event.clone(), Jitter::NONE, now);
+        }
+        actions
+    }
+
+    fn fresh(life: i64) -> Refresher {
+        let mut refresher = Refresher::new(Policy::default(), None, START);
+        let token = Event::Token(token(START, life));
+        let delivered = Event::Delivered { complete: true };
+        feed(&mut refresher, &[Event::Deadline, SIMILAR, token, delivered], START);
+        refresher
+    }
+
+    #[test]
+    fn a_token_is_renewed_after_half_of_its_life_and_30_minutes_at_most() {
+        assert_eq!(fresh(600).next_deadline(), at(300));
+        assert_eq!(fresh(3600).next_deadline(), at(1800));
+        assert_eq!(fresh(43_200).next_deadline(), at(1800));
+    }
+
+    #[test]
+    fn looking_early_or_twice_does_nothing() {
+        let mut refresher = fresh(3600);
+        assert_eq!(feed(&mut refresher, &[Event::Deadline], at(1799)), []);
+        assert_eq!(feed(&mut refresher, &[Event::Deadline], at(1800)), [Action::ProbeHardware]);
+        assert_eq!(feed(&mut refresher, &[Event::Deadline], at(1801)), []);
+    }
+
+    #[test]
+    fn the_machine_is_looked_at_before_every_request() {
+        let mut refresher = fresh(3600);
+        let ask = [Action::RequestToken(AskAs::Registered)];
+        assert_eq!(feed(&mut refresher, &[Event::Deadline, SIMILAR], at(1800)), ask);
+    }
+
+    #[test]
+    fn credentials_stay_through_failures_and_are_withdrawn_at_their_end() {
+        let mut refresher = fresh(3600);
+        let mut now = at(1800);
+        while now < at(3600) {
+            assert!(!feed(&mut refresher, &[Event::Deadline], now).contains(&Action::Withdraw));
+            feed(&mut refresher, &[SIMILAR, Event::Failed(FailureClass::Unreachable)], now);
+            assert_eq!(refresher.condition(now), Condition::Stale);
+            now = refresher.next_deadline();
+        }
+        assert_eq!(now, at(3600));
+        assert!(feed(&mut refresher, &[Event::Deadline], now).contains(&Action::Withdraw));
+        assert_eq!(refresher.condition(now), Condition::Expired);
+    }
+
+    #[test]
+    fn credentials_of_an_earlier_run_are_withdrawn_at_their_end_too() {
+        let mut refresher = Refresher::new(Policy::default(), Some(at(100)), START);
+        let failed = Event::Failed(FailureClass::Unreachable);
+        feed(&mut refresher, &[Event::Deadline, SIMILAR, failed], START);
+        assert!(!feed(&mut refresher, &[Event::Deadline], at(99)).contains(&Action::Withdraw));
+        assert!(feed(&mut refresher, &[Event::Deadline], at(100)).contains(&Action::Withdraw));
+    }
+
+    #[test]
+    fn another_machine_withdraws_asks_as_a_stranger_and_hibernates() {
+        let mut refresher = fresh(3600);
+        let actions = feed(&mut refresher, &[Event::Deadline, DIFFERENT], at(1800));
+        assert_eq!(actions, [Action::Withdraw, Action::RequestToken(AskAs::Stranger)]);
+        feed(&mut refresher, &[Event::Failed(FailureClass::Denied)], at(1800));
+        assert_eq!(refresher.condition(at(1800)), Condition::Mismatch);
+        assert_eq!(refresher.next_request(), at(1800 + 600));
+        // It is looked at once a minute, and nobody is asked.
+        assert_eq!(feed(&mut refresher, &[Event::Deadline], at(1860)), [Action::ProbeHardware]);
+        assert_eq!(feed(&mut refresher, &[DIFFERENT], at(1860)), []);
+    }
+
+    #[test]
+    fn the_old_hardware_ends_hibernation_at_the_next_look() {
+        let mut refresher = fresh(3600);
+        let denied = Event::Failed(FailureClass::Denied);
+        feed(&mut refresher, &[Event::Deadline, DIFFERENT, denied], at(1800));
+        let actions = feed(&mut refresher, &[Event::Deadline, SIMILAR], at(1860));
+        assert_eq!(actions, [Action::RequestToken(AskAs::Registered)]);
+        let token = token(at(1860), 3600);
+        let actions = feed(&mut refresher, &[Event::Token(Arc::clone(&token))], at(1860));
+        assert_eq!(actions, [Action::Publish(token)]);
+        assert_eq!(refresher.condition(at(1860)), Condition::Fresh);
+    }
+
+    #[test]
+    fn a_token_given_to_a_stranger_is_not_used() {
+        let mut refresher = fresh(3600);
+        feed(&mut refresher, &[Event::Deadline, DIFFERENT], at(1800));
+        assert_eq!(feed(&mut refresher, &[Event::Token(token(at(1800), 3600))], at(1800)), []);
+        assert_eq!(refresher.condition(at(1800)), Condition::Mismatch);
+    }
+
+    #[test]
+    fn a_machine_that_is_still_booting_gets_three_looks_5_seconds_apart() {
+        let booting = Event::Hardware { verdict: Verdict::Different, settled: false };
+        let mut refresher = Refresher::new(Policy::default(), None, START);
+        for look in 0..2 {
+            let now = at(look * 5);
+            assert_eq!(feed(&mut refresher, &[Event::Deadline], now), [Action::ProbeHardware]);
+            assert_eq!(feed(&mut refresher, &[booting.clone()], now), []);
+            assert_eq!(refresher.next_deadline(), at((look + 1) * 5));
+        }
+        let actions = feed(&mut refresher, &[Event::Deadline, booting], at(10));
+        assert_eq!(actions, [Action::RequestToken(AskAs::Stranger)]);
+    }
+
+    #[test]
+    fn a_denial_hibernates_and_a_nudge_asks_at_once() {
+        let mut refresher = fresh(3600);
+        let denied = Event::Failed(FailureClass::Denied);
+        feed(&mut refresher, &[Event::Deadline, SIMILAR, denied.clone()], at(1800));
+        assert_eq!(refresher.condition(at(1800)), Condition::Hibernating);
+        assert_eq!(refresher.next_request(), at(1800 + 600));
+        assert_eq!(feed(&mut refresher, &[Event::Nudged], at(1801)), [Action::ProbeHardware]);
+        feed(&mut refresher, &[SIMILAR, denied], at(1801));
+        assert_eq!(refresher.next_request(), at(1801 + 600));
+    }
+
+    #[test]
+    fn a_token_that_is_dead_on_arrival_is_a_failure_with_a_wait() {
+        let mut refresher = Refresher::new(Policy::default(), None, START);
+        feed(&mut refresher, &[Event::Deadline, SIMILAR], START);
+        assert_eq!(feed(&mut refresher, &[Event::Token(token(START, 0))], START), []);
+        assert!(refresher.next_deadline() > START + time::Duration::SECOND);
+        assert_eq!(refresher.condition(START), Condition::Expired);
+    }
+
+    #[test]
+    fn a_target_that_fails_is_written_again_without_asking_the_service() {
+        let mut refresher = fresh(3600);
+        let nudged = [Event::Nudged, SIMILAR, Event::Token(token(at(60), 3600))];
+        feed(&mut refresher, &nudged, at(60));
+        feed(&mut refresher, &[Event::Delivered { complete: false }], at(60));
+        let due = refresher.next_deadline();
+        assert!(due > at(60) && due <= at(70));
+        let actions = feed(&mut refresher, &[Event::Deadline], due);
+        assert!(matches!(actions.as_slice(), [Action::Publish(_)]), "{actions:?}");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_lengthen_a_wait() {
+        let mut refresher = fresh(3600);
+        feed(&mut refresher, &[Event::Deadline], at(-86_400));
+        assert_eq!(refresher.next_deadline(), at(-86_400 + 1800));
+    }
+
+    #[test]
+    fn a_wish_for_a_new_key_follows_the_publication() {
+        let mut refresher = Refresher::new(Policy::default(), None, START);
+        feed(&mut refresher, &[Event::Deadline, SIMILAR], START);
+        let mut wishing = RoleToken::clone(&token(START, 3600));
+        wishing.update_key_pair = true;
+        let wishing = Arc::new(wishing);
+        let actions = feed(&mut refresher, &[Event::Token(Arc::clone(&wishing))], START);
+        assert_eq!(actions, [Action::Publish(wishing), Action::RotateKey]);
+    }
+}

@@ -1,0 +1,207 @@
+//! What the driver last knew, for everyone who only reads: a watch pair with one writer.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+use time::UtcDateTime;
+use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
+use tokio::sync::watch;
+
+use crate::pure::role_token::RoleToken;
+
+/// The driver's half.
+#[derive(Debug)]
+pub struct Shelf(watch::Sender<Snapshot>);
+
+/// Everybody else's half. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct ShelfReader(watch::Receiver<Snapshot>);
+
+/// One consistent view.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    pub status: Status,
+    /// What outlets may hand out now; `None` while there is nothing usable.
+    pub token: Option<Arc<RoleToken>>,
+}
+
+/// What `status` shows, and its JSON form. Holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    pub state: State,
+    pub instance_id: Option<String>,
+    pub region: Option<String>,
+    /// Of the program that answers.
+    pub version: String,
+    pub credentials: Option<Credentials>,
+    pub fingerprint: Option<FingerprintStatus>,
+    pub targets: Vec<TargetStatus>,
+    pub failure: Option<Failure>,
+}
+
+/// The state in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    Fresh,
+    Stale,
+    Expired,
+    Hibernating,
+    Mismatch,
+    Unregistered,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credentials {
+    pub access_key_id_suffix: String,
+    pub issued_at: Moment,
+    pub expires_at: Moment,
+    pub next_refresh_at: Moment,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FingerprintStatus {
+    /// `similar`, `different` or `disabled`.
+    pub verdict: String,
+    /// Percent.
+    pub score: u8,
+    /// Percent, or -1 when the check is off.
+    pub threshold: i64,
+    /// Names of the attributes that are not what they were.
+    pub changed: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetStatus {
+    pub name: String,
+    pub path: PathBuf,
+    pub profile: String,
+    pub written_at: Option<Moment>,
+    pub error: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    pub class: String,
+    pub message: String,
+    pub remedy: String,
+    /// Failures in a row.
+    pub attempts: u32,
+    pub next_try_at: Option<Moment>,
+}
+
+/// A point in time whose text is RFC 3339 in UTC with whole seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(pub UtcDateTime);
+
+impl Shelf {
+    /// An empty shelf and its reader.
+    pub fn new() -> (Self, ShelfReader) {
+        let (sender, receiver) =
+            watch::channel(Snapshot { status: Status::unregistered(), token: None });
+        (Self(sender), ShelfReader(receiver))
+    }
+
+    /// Replaces what readers see, and wakes those who wait.
+    pub fn put(&self, snapshot: Snapshot) {
+        self.0.send_replace(snapshot);
+    }
+
+    /// Changes a part of what readers see.
+    pub fn change(&self, change: impl FnOnce(&mut Snapshot)) {
+        self.0.send_modify(change);
+    }
+}
+
+impl ShelfReader {
+    /// The newest view.
+    pub fn look(&self) -> Snapshot {
+        self.0.borrow().clone()
+    }
+
+    /// Waits for a view other than the last one waited for; `None` when the driver is gone.
+    pub async fn changed(&mut self) -> Option<Snapshot> {
+        self.0.changed().await.ok()?;
+        Some(self.0.borrow_and_update().clone())
+    }
+}
+
+impl Status {
+    /// Before anything is known.
+    pub fn unregistered() -> Self {
+        Self {
+            state: State::Unregistered,
+            instance_id: None,
+            region: None,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            credentials: None,
+            fingerprint: None,
+            targets: Vec::new(),
+            failure: None,
+        }
+    }
+}
+
+impl State {
+    /// The word in every report.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fresh => "fresh",
+            Self::Stale => "stale",
+            Self::Expired => "expired",
+            Self::Hibernating => "hibernating",
+            Self::Mismatch => "mismatch",
+            Self::Unregistered => "unregistered",
+        }
+    }
+}
+
+impl std::fmt::Display for Moment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
+        f.write_str(&self.0.format(format).map_err(|_| std::fmt::Error)?)
+    }
+}
+
+impl Serialize for Moment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        UtcDateTime::parse(&text, &Rfc3339).map(Self).map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::utc_datetime;
+
+    use super::*;
+
+    #[test]
+    fn status_has_the_members_and_words_that_scripts_rely_on() {
+        let mut status = Status::unregistered();
+        status.state = State::Fresh;
+        status.credentials = Some(Credentials {
+            access_key_id_suffix: "0001".into(),
+            issued_at: Moment(utc_datetime!(2026-11-22 00:00:00.7)),
+            expires_at: Moment(utc_datetime!(2026-11-22 01:00)),
+            next_refresh_at: Moment(utc_datetime!(2026-11-22 00:30)),
+        });
+        let json = serde_json::to_string(&status).unwrap();
+        assert!(
+            json.starts_with(r#"{"state":"fresh","instance_id":null,"region":null,"version":"#)
+        );
+        assert!(json.contains(r#""issued_at":"2026-11-22T00:00:00Z""#));
+        let mut read: Status = serde_json::from_str(&json).unwrap();
+        // Times have whole seconds in text.
+        read.credentials.as_mut().unwrap().issued_at = Moment(utc_datetime!(2026-11-22 00:00:00.7));
+        assert_eq!(read, status);
+    }
+}

@@ -1,0 +1,166 @@
+//! Talks to Systems Manager: register, request a role token, replace the public key, report health.
+//!
+//! The wire is the reference agent's (AWS JSON 1.1, its bodies byte for byte); the carrier is the
+//! AWS SDK's own runtime, with its timeouts, retries, TLS, proxies and endpoint rules, and a signer
+//! of ours. Every attempt is signed anew, by the service's clock as far as it is known.
+
+mod carrier;
+mod error;
+mod signer;
+mod wire;
+
+use std::sync::Arc;
+
+pub use carrier::{Connection, OPERATION_TIMEOUT};
+pub use error::SsmError;
+pub use wire::{HealthReport, Tag};
+
+use carrier::Carrier;
+use signer::Credential;
+
+use crate::host::clock::ServiceClock;
+use crate::keys::{PublicKey, SigningKey};
+use crate::pure::identity::{Activation, Fingerprint, InstanceId};
+use crate::pure::role_token::RoleToken;
+use crate::pure::secret::Secret;
+
+/// A client of one endpoint in one region. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Ssm {
+    carrier: Arc<Carrier>,
+    clock: ServiceClock,
+}
+
+/// What an instance signs its own requests with.
+#[derive(Debug, Clone)]
+pub struct InstanceKey {
+    pub instance_id: InstanceId,
+    pub signing_key: Arc<SigningKey>,
+}
+
+/// Ordinary AWS credentials: a role token's, or an administrator's.
+#[derive(Debug, Clone)]
+pub struct AwsCredentials {
+    pub access_key_id: String,
+    pub secret_access_key: Secret<String>,
+    pub session_token: Option<Secret<String>>,
+}
+
+impl Ssm {
+    /// Prepares the connection; nothing is sent yet.
+    ///
+    /// # Errors
+    ///
+    /// When the region has no endpoint under the given rules, or the CA bundle cannot be read.
+    pub async fn new(connection: &Connection, clock: ServiceClock) -> Result<Self, SsmError> {
+        Ok(Self { carrier: Arc::new(Carrier::new(connection, clock.clone()).await?), clock })
+    }
+
+    /// Where requests go.
+    pub fn endpoint(&self) -> &str {
+        self.carrier.endpoint()
+    }
+
+    /// The clock that answers correct.
+    pub fn clock(&self) -> &ServiceClock {
+        &self.clock
+    }
+
+    /// `RegisterManagedInstance`, unsigned: trades an activation for an instance id.
+    ///
+    /// # Errors
+    ///
+    /// The service's refusal, or no answer. After [`FailureClass::Unreachable`] or
+    /// [`FailureClass::BadAnswer`] the service may have registered an instance all the same.
+    ///
+    /// [`FailureClass::Unreachable`]: crate::pure::failure::FailureClass::Unreachable
+    /// [`FailureClass::BadAnswer`]: crate::pure::failure::FailureClass::BadAnswer
+    pub async fn register(
+        &self,
+        activation: &Activation,
+        fingerprint: Fingerprint,
+        public_key: &PublicKey,
+        tags: &[Tag],
+    ) -> Result<InstanceId, SsmError> {
+        const OPERATION: &str = "RegisterManagedInstance";
+        let body = wire::register(activation, fingerprint, public_key, tags);
+        let answer = self.carrier.call(OPERATION, body, Credential::Anonymous).await?;
+        wire::read_registered(answer.expose()).map_err(|reason| self.bad_answer(OPERATION, reason))
+    }
+
+    /// `RequestManagedInstanceRoleToken`, signed by the instance's key.
+    ///
+    /// # Errors
+    ///
+    /// The service's refusal, no answer, or an answer that lacks what it must have.
+    pub async fn request_role_token(
+        &self,
+        key: &InstanceKey,
+        fingerprint: Fingerprint,
+    ) -> Result<RoleToken, SsmError> {
+        const OPERATION: &str = "RequestManagedInstanceRoleToken";
+        let body = wire::request_role_token(fingerprint);
+        let answer = self.carrier.call(OPERATION, body, Credential::Instance(key.clone())).await?;
+        wire::read_role_token(answer.expose(), self.clock.now())
+            .map_err(|reason| self.bad_answer(OPERATION, reason))
+    }
+
+    /// `UpdateManagedInstancePublicKey`, signed by the key that is to be replaced.
+    ///
+    /// # Errors
+    ///
+    /// The service's refusal, or no answer: then only a request signed by the new key can tell.
+    pub async fn update_public_key(
+        &self,
+        old_key: &InstanceKey,
+        new_key: &PublicKey,
+    ) -> Result<(), SsmError> {
+        let body = wire::update_public_key(new_key);
+        let credential = Credential::Instance(old_key.clone());
+        self.carrier.call("UpdateManagedInstancePublicKey", body, credential).await.map(drop)
+    }
+
+    /// `UpdateInstanceInformation`, the health ping, signed by the role's credentials.
+    ///
+    /// # Errors
+    ///
+    /// The service's refusal, or no answer.
+    pub async fn report_health(
+        &self,
+        credentials: AwsCredentials,
+        report: &HealthReport,
+    ) -> Result<(), SsmError> {
+        let body = wire::report_health(report);
+        let credential = Credential::Aws(credentials);
+        self.carrier.call("UpdateInstanceInformation", body, credential).await.map(drop)
+    }
+
+    /// `DeregisterManagedInstance`, by credentials that are allowed to.
+    ///
+    /// # Errors
+    ///
+    /// The service's refusal, or no answer.
+    pub async fn deregister(
+        &self,
+        credentials: AwsCredentials,
+        instance_id: &InstanceId,
+    ) -> Result<(), SsmError> {
+        let body = wire::deregister(instance_id);
+        let credential = Credential::Aws(credentials);
+        self.carrier.call("DeregisterManagedInstance", body, credential).await.map(drop)
+    }
+
+    fn bad_answer(&self, operation: &'static str, reason: String) -> SsmError {
+        SsmError::bad_answer(operation, self.endpoint(), reason)
+    }
+}
+
+impl From<&RoleToken> for AwsCredentials {
+    fn from(token: &RoleToken) -> Self {
+        Self {
+            access_key_id: token.access_key_id.as_str().to_owned(),
+            secret_access_key: token.secret_access_key.clone(),
+            session_token: Some(token.session_token.clone()),
+        }
+    }
+}
