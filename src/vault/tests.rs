@@ -15,12 +15,14 @@ use crate::pure::fingerprint::Attribute;
 use super::records::Journal;
 use super::*;
 
-/// Captured from the reference agent's vault.
-const THEIR_REGISTRATION: &str = include_str!("../../tests/vectors/vault/RegistrationKey");
-const THEIR_FINGERPRINT: &str = include_str!("../../tests/vectors/vault/InstanceFingerprint");
+/// Captured from the reference agent: its files, and more.
+const REFERENCE_AGENT: &str = include_str!("../../tests/vectors/reference-agent.json");
 
 const NOW: UtcDateTime = utc_datetime!(2026-11-22 00:00:52);
 const LATER: UtcDateTime = utc_datetime!(2026-12-24 18:00:00);
+
+static THEIR_REGISTRATION: LazyLock<String> = LazyLock::new(|| their_file("RegistrationKey"));
+static THEIR_FINGERPRINT: LazyLock<String> = LazyLock::new(|| their_file("InstanceFingerprint"));
 
 static OLD_KEY: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::generate().unwrap());
 static NEW_KEY: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::generate().unwrap());
@@ -74,6 +76,12 @@ impl State {
     }
 }
 
+fn their_file(name: &str) -> String {
+    let captured = serde_json::from_str::<serde_json::Value>(REFERENCE_AGENT).unwrap();
+    let file = &captured["files"][format!("/var/lib/amazon/ssm/Vault/Store/{name}")];
+    file["content"].as_str().unwrap().to_owned()
+}
+
 fn id(text: &str) -> InstanceId {
     text.parse().unwrap()
 }
@@ -123,8 +131,8 @@ fn assert_is_b(state: &State) {
 #[test]
 fn records_of_the_reference_agent_read_and_write_back_to_the_byte() {
     let state = State::new();
-    state.write("RegistrationKey", THEIR_REGISTRATION);
-    state.write("InstanceFingerprint", THEIR_FINGERPRINT);
+    state.write("RegistrationKey", &THEIR_REGISTRATION);
+    state.write("InstanceFingerprint", &THEIR_FINGERPRINT);
     let vault = state.open();
     let registration = vault.registration().unwrap();
     assert_eq!(registration.instance_id, id("mi-f52168f4aefc72946"));
@@ -138,8 +146,8 @@ fn records_of_the_reference_agent_read_and_write_back_to_the_byte() {
     assert_eq!(record.threshold, SimilarityThreshold::Percent(40));
 
     let key = vault.load::<records::RegistrationKey>().unwrap().unwrap();
-    assert_eq!(text(&key), THEIR_REGISTRATION);
-    assert_eq!(text(&records::InstanceFingerprint::new(&record)), THEIR_FINGERPRINT);
+    assert_eq!(text(&key), *THEIR_REGISTRATION);
+    assert_eq!(text(&records::InstanceFingerprint::new(&record)), *THEIR_FINGERPRINT);
 }
 
 #[test]
@@ -221,7 +229,7 @@ fn nothing_there_is_missing() {
 fn what_makes_no_sense_is_damaged_and_no_error_quotes_the_key() {
     let state = State::new();
     let vault = state.open();
-    let whole = THEIR_REGISTRATION;
+    let whole = THEIR_REGISTRATION.as_str();
     for broken in [
         String::new(),
         "\0".repeat(1810),
@@ -245,7 +253,7 @@ fn what_makes_no_sense_is_damaged_and_no_error_quotes_the_key() {
 fn what_is_no_plain_file_is_damaged_and_is_not_followed() {
     let state = State::new();
     let elsewhere = state.path().join("elsewhere");
-    fs::write(&elsewhere, THEIR_REGISTRATION).unwrap();
+    fs::write(&elsewhere, &*THEIR_REGISTRATION).unwrap();
     let vault = state.open();
     let path = state.file("RegistrationKey");
     let damage = || match vault.registration() {
