@@ -1,4 +1,5 @@
 #![forbid(unsafe_code)]
+pub mod cli;
 pub mod config;
 pub mod control;
 pub mod daemon;

@@ -1,24 +1,21 @@
 //! A new RSA key without ever losing the node: decided here, remembered by `vault`.
 //!
 //! ```text
-//!  stage_key: the new key is durable
-//!      │
-//!      ▼          publish: Accepted                prove new: Accepted
-//!   STAGED ─────────────────────────► PUBLISHED ───────────────────────► proven ──► promoted
-//!    │  ▲ ▲                              │  │                               ▲
-//!    │  │ │   prove old: Accepted        │  │ prove new: SignatureRefused   │
-//!    │  │ └──────────────────────────────┘  └─► prove old                   │
-//!    │  │                                                                   │
-//!    │  └── wait ◄── prove new: SignatureRefused                            │
-//!    │                    ▲                                                 │
-//!    │   publish: Unclear │                         prove new: Accepted     │
-//!    ├─────────────► prove new ─────────────────────────────────────────────┘
-//!    │
-//!    │   publish: KeyRefused, and no earlier publish can still arrive
-//!    └─────────────► prove old ── Accepted ──► abandoned (the old key stays)
+//!  the new key is durable
+//!     │
+//!     ▼       publish: Accepted               prove new: Accepted
+//!  STAGED ──────────────────────► PUBLISHED ───────────────────────► proven ─► promoted
+//!   │   ▲                             │                                ▲
+//!   │   │     prove old: Accepted     │ prove new: SignatureRefused    │
+//!   │   └─────────────────────────────┘                                │
+//!   │ publish: Unclear                                                 │
+//!   ├──────────────────────► prove new ── Accepted ────────────────────┘
+//!   │                            └─────── SignatureRefused ─► wait, then publish again
+//!   │ publish: KeyRefused
+//!   └──────────────────────► prove old ── Accepted ─► abandoned: the old key stays
 //!
-//!  Every other answer: wait, keep both keys, begin again with "prove new".
-//!  So does a start that finds a staged key: nobody knows what the service heard before the crash.
+//!  Every other answer: wait, keep both keys, and begin the next round with "prove new". So does a
+//!  start that finds a staged key, for nobody knows what the service heard before the crash.
 //! ```
 //!
 //! Invariant: at every instant the vault holds the key that the service holds. The new key is
@@ -77,7 +74,9 @@ pub enum Next {
     Promote,
     /// Forget the staged key: over, the old key stays.
     Abandon,
-    /// Nothing for [`SETTLING_TIME`] or longer, then [`KeyRotation::resume`]. Both keys stay.
+    /// Nothing for [`SETTLING_TIME`] or longer, then [`KeyRotation::resume`] with `settled`. Both
+    /// keys stay, and role tokens are requested with the old one; should the service refuse its
+    /// signature meanwhile, resume at once and unsettled.
     Wait(Because),
 }
 
@@ -222,4 +221,99 @@ impl Asked {
 
 fn wait(because: Because) -> Asked {
     Asked::Nothing(Next::Wait(because))
+}
+
+#[cfg(test)]
+mod simulation;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The actions that a service with these answers leads to.
+    fn actions(start: (KeyRotation, Decision), answers: &[Answer]) -> Vec<Next> {
+        let (mut rotation, first) = start;
+        let rest = answers.iter().map(|answer| rotation.answered(*answer).next);
+        std::iter::once(first.next).chain(rest).collect()
+    }
+
+    #[test]
+    fn a_key_is_published_written_down_as_published_proven_and_promoted() {
+        let (mut rotation, decision) = KeyRotation::begin();
+        assert_eq!(decision, Decision { record: None, next: Next::Publish });
+        let decision = rotation.answered(Answer::Accepted);
+        assert_eq!(decision, Decision { record: Some(Step::Published), next: Next::ProveNew });
+        let decision = rotation.answered(Answer::Accepted);
+        assert_eq!(decision, Decision { record: None, next: Next::Promote });
+    }
+
+    #[test]
+    fn a_refused_key_is_abandoned_once_the_old_one_is_proven() {
+        assert_eq!(
+            actions(KeyRotation::begin(), &[Answer::KeyRefused, Answer::Accepted]),
+            [Next::Publish, Next::ProveOld, Next::Abandon]
+        );
+    }
+
+    #[test]
+    fn a_refused_key_is_not_abandoned_while_an_earlier_publish_may_arrive() {
+        let answers = [Answer::SignatureRefused, Answer::KeyRefused];
+        assert_eq!(
+            actions(KeyRotation::resume(Step::Staged, false), &answers),
+            [Next::ProveNew, Next::Publish, Next::Wait(Because::Refused)]
+        );
+    }
+
+    #[test]
+    fn an_unclear_publish_is_settled_by_asking_with_the_new_key() {
+        assert_eq!(
+            actions(KeyRotation::begin(), &[Answer::Unclear, Answer::Accepted]),
+            [Next::Publish, Next::ProveNew, Next::Promote]
+        );
+        assert_eq!(
+            actions(KeyRotation::begin(), &[Answer::Unclear, Answer::SignatureRefused]),
+            [Next::Publish, Next::ProveNew, Next::Wait(Because::NotTaken)]
+        );
+    }
+
+    #[test]
+    fn a_denial_that_is_not_about_the_key_changes_nothing() {
+        for step in [Step::Staged, Step::Published] {
+            assert_eq!(
+                actions(KeyRotation::resume(step, false), &[Answer::Denied]),
+                [Next::ProveNew, Next::Wait(Because::Denied)]
+            );
+        }
+    }
+
+    #[test]
+    fn a_service_that_takes_back_its_yes_is_asked_again_later() {
+        let (mut rotation, _) = KeyRotation::begin();
+        rotation.answered(Answer::Accepted);
+        assert_eq!(rotation.answered(Answer::SignatureRefused).next, Next::ProveOld);
+        let decision = rotation.answered(Answer::Accepted);
+        let wait = Next::Wait(Because::NotTaken);
+        assert_eq!(decision, Decision { record: Some(Step::Staged), next: wait });
+    }
+
+    #[test]
+    fn with_neither_key_accepted_both_are_kept_for_ever() {
+        for step in [Step::Staged, Step::Published] {
+            for settled in [false, true] {
+                let actions =
+                    actions(KeyRotation::resume(step, settled), &[Answer::SignatureRefused; 9]);
+                assert_eq!(actions[9], Next::Wait(Because::NeitherKey));
+                assert!(!actions.contains(&Next::Abandon) && !actions.contains(&Next::Promote));
+            }
+        }
+    }
+
+    #[test]
+    fn an_answer_to_nothing_changes_nothing() {
+        let (mut rotation, _) = KeyRotation::resume(Step::Published, false);
+        let promote = rotation.answered(Answer::Accepted);
+        for answer in [Answer::Accepted, Answer::SignatureRefused, Answer::Unclear] {
+            assert_eq!(rotation.answered(answer), promote);
+        }
+    }
 }

@@ -115,8 +115,8 @@ pub fn deliver(target: &Target, token: &RoleToken) -> Result<Delivery, TargetErr
     edit(target, |document| document.set_profile(&target.profile, token))
 }
 
-/// Takes our keys out of the target's profile. A file that this leaves empty stays, empty; one that
-/// does not hold our keys is not touched.
+/// Takes our keys out of the target's profile. A file that this leaves empty stays, empty. One that
+/// does not hold our keys is not touched, and keys that somebody else put into the profile stay.
 ///
 /// # Errors
 ///

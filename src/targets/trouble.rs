@@ -92,7 +92,7 @@ impl Advice for TargetError {
             Trouble::Symlink => {
                 format!("remove the symlink, or set the target's `path` to where {path} leads")
             }
-            Trouble::NotAFile(_) => format!("remove {path}, or set another `path`"),
+            Trouble::NotAFile(_) => format!("move {path} away, or set another `path`"),
             Trouble::HardLinks(_) => format!("cp -p {path} {path}.new && mv {path}.new {path}"),
             Trouble::TooLarge => format!("see whether {path} is a credentials file at all"),
             Trouble::Content { unusable, .. } => unusable.remedy(),
@@ -136,7 +136,7 @@ fn remedy_for_directory(directory: &UnsafeDirectory) -> String {
     let path = directory.path.display();
     match &directory.reason {
         Reason::Missing => format!("make it first: mkdir -m 0755 {path}"),
-        Reason::NotADirectory => format!("remove {path}, or set the target's `path` elsewhere"),
+        Reason::NotADirectory => "set the target's `path` to a file in a directory".into(),
         Reason::Writable(mode) if mode & 0o1000 != 0 => {
             format!("make a directory of its own in {path} (mode 0755) and set `path` in there")
         }

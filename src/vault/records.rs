@@ -176,9 +176,7 @@ impl RegistrationKey {
     }
 
     fn is_blank(&self) -> bool {
-        self.instance_id.is_empty()
-            && self.region.is_empty()
-            && self.private_key.expose().is_empty()
+        self.instance_id.is_empty() && self.region.is_empty() && self.private_key == empty_secret()
     }
 }
 

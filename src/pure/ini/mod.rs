@@ -128,7 +128,8 @@ impl Document {
         Ok(())
     }
 
-    /// Takes our four lines out of `profile`.
+    /// Takes our four lines out of `profile`. Without our comment the keys are somebody else's,
+    /// and stay.
     ///
     /// A section that holds nothing else but blank lines goes with them, and so does the blank line
     /// that set it apart: after [`Document::set_profile`] on a file without the profile, the old
@@ -140,7 +141,7 @@ impl Document {
     pub fn withdraw_profile(&mut self, profile: &ProfileName) -> Result<(), Unusable> {
         let text = self.text.expose();
         let lines = grammar::parse(text)?;
-        let Some(section) = Section::find(&lines, profile)?.filter(Section::has_ours) else {
+        let Some(section) = Section::find(&lines, profile)?.filter(Section::is_marked) else {
             return Ok(());
         };
         let gone = section.lines_that_go(&lines);

@@ -65,9 +65,9 @@ impl<'a> Section<'a> {
         self.numbers().any(|number| number == line.number)
     }
 
-    /// Whether anything in the section is ours.
-    pub fn has_ours(&self) -> bool {
-        self.numbers().next().is_some()
+    /// Whether the keys are ours: our comment says so. Without it somebody else wrote them.
+    pub fn is_marked(&self) -> bool {
+        !self.comments.is_empty()
     }
 
     /// How many lines of the document stand before our keys. Never in the midst of a nested block:

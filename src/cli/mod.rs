@@ -1,0 +1,192 @@
+//! What the operator types: one file per command.
+
+mod completions;
+mod config;
+mod deregister;
+mod export;
+mod fingerprint;
+mod local;
+mod log;
+mod man;
+mod refresh;
+mod register;
+mod rotate_key;
+mod run;
+mod status;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use crate::config::{ConfigError, Settings};
+use crate::control::Complaint;
+use crate::daemon::Directories;
+use crate::host::environment;
+use crate::pure::advice::{Advice, Exit};
+
+/// AWS credentials for a server outside AWS.
+///
+/// Registers this machine once through a hybrid activation of AWS Systems Manager, then keeps
+/// short-lived role credentials fresh in credentials files that any AWS SDK reads.
+#[derive(Debug, Parser)]
+#[command(name = "rolekeeper", version, after_help = EXAMPLES, max_term_width = 100)]
+struct Arguments {
+    #[command(flatten)]
+    places: Places,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  rolekeeper register --region eu-central-1 --activation-id ID --activation-code-file code.txt
+  rolekeeper run
+  rolekeeper status
+  AWS_SHARED_CREDENTIALS_FILE=/run/rolekeeper/credentials aws sts get-caller-identity
+
+Exit status: 0 done, 64 usage, 65 bad data, 69 service unavailable, 70 our bug, 73 cannot create,
+75 try again later, 77 refused, 78 configuration.";
+
+/// Where things are; accepted before and after every command.
+#[derive(Debug, Args)]
+struct Places {
+    /// Settings file, instead of /etc/rolekeeper/rolekeeper.toml and /etc/rolekeeper/conf.d
+    #[arg(long, global = true, value_name = "FILE", env = "ROLEKEEPER_CONFIG")]
+    config: Option<PathBuf>,
+    /// Where the vault is kept [default: $STATE_DIRECTORY, else /var/lib/rolekeeper]
+    #[arg(long, global = true, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// Where socket and credentials are [default: $RUNTIME_DIRECTORY, else /run/rolekeeper]
+    #[arg(long, global = true, value_name = "DIR")]
+    runtime_dir: Option<PathBuf>,
+    /// Log more; twice for everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Register(register::Register),
+    Run(run::Run),
+    Status(status::Status),
+    Refresh(refresh::Refresh),
+    #[command(subcommand)]
+    Fingerprint(fingerprint::Fingerprint),
+    RotateKey(rotate_key::RotateKey),
+    Export(export::Export),
+    #[command(subcommand)]
+    Config(config::Config),
+    Deregister(deregister::Deregister),
+    Completions(completions::Completions),
+    Man(man::Man),
+}
+
+/// Runs the command line to its exit status. Errors have two lines on standard error: what failed,
+/// and what to try.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    crate::host::process::protect_memory();
+    let outcome = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => {
+            log::start(arguments.places.verbose);
+            execute(arguments)
+        }
+        Err(error) if error.use_stderr() => Err(usage(&error)),
+        Err(help) => {
+            // A reader that has gone away is no error.
+            let _ = help.print();
+            Ok(())
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Complaint { message, remedy, exit }) => {
+            eprintln!("rolekeeper: {message}\ntry: {remedy}");
+            ExitCode::from(exit)
+        }
+    }
+}
+
+fn execute(Arguments { places, command }: Arguments) -> Result<(), Complaint> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| {
+        Complaint::new(Exit::Bug, format!("no event loop: {error}"), "free some file descriptors")
+    })?;
+    let outcome = runtime.block_on(async {
+        match command {
+            Command::Register(command) => command.execute(&places).await,
+            Command::Run(command) => command.execute(places).await,
+            Command::Status(command) => command.execute(&places).await,
+            Command::Refresh(command) => command.execute(&places).await,
+            Command::Fingerprint(command) => command.execute(&places).await,
+            Command::RotateKey(command) => command.execute(&places).await,
+            Command::Export(command) => command.execute(&places),
+            Command::Config(command) => command.execute(&places),
+            Command::Deregister(command) => command.execute(&places).await,
+            Command::Completions(command) => command.execute(),
+            Command::Man(command) => command.execute(),
+        }
+    });
+    // A name look-up may hang in a thread of its own; nobody waits for it.
+    runtime.shutdown_background();
+    outcome
+}
+
+impl Places {
+    fn settings(&self) -> Result<Settings, ConfigError> {
+        Settings::load(self.config.as_deref())
+    }
+
+    /// systemd may give several directories, parted by colons; the first is ours.
+    fn directories(&self) -> Directories {
+        let place = |given: &Option<PathBuf>, name: &str, default: &str| {
+            let from_environment = || {
+                let value = environment::variable(name)?;
+                value.split(':').next().map(PathBuf::from)
+            };
+            given.clone().or_else(from_environment).unwrap_or_else(|| PathBuf::from(default))
+        };
+        Directories {
+            state: place(&self.state_dir, "STATE_DIRECTORY", "/var/lib/rolekeeper"),
+            runtime: place(&self.runtime_dir, "RUNTIME_DIRECTORY", "/run/rolekeeper"),
+        }
+    }
+}
+
+/// The command line's description, for completions and man pages.
+fn description() -> clap::Command {
+    Arguments::command()
+}
+
+/// clap's message up to the usage, on one line.
+fn usage(error: &clap::Error) -> Complaint {
+    let text = error.to_string();
+    let message = text.split("\n\n").next().unwrap_or_default();
+    let words = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    let message = words.strip_prefix("error: ").unwrap_or(&words);
+    let command = text.lines().find_map(|line| line.trim().strip_prefix("Usage: "));
+    let names = command.unwrap_or("rolekeeper").split_whitespace();
+    let names = names.take_while(|word| word.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'));
+    let names = names.filter(|word| !word.starts_with('-')).collect::<Vec<_>>().join(" ");
+    Complaint::new(Exit::Usage, message, format!("{names} --help"))
+}
+
+/// Prints a result. A reader that has gone away, as `head` does, is no error.
+fn print(text: &str) -> Result<(), Complaint> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Complaint::new(
+            Exit::CannotCreate,
+            format!("standard output: {error}"),
+            "give it a place to write to",
+        )),
+        _ => Ok(()),
+    }
+}
+
+impl<E: Advice> From<E> for Complaint {
+    fn from(error: E) -> Self {
+        Self::of(&error)
+    }
+}

@@ -1,0 +1,244 @@
+//! `rolekeeper register`
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use clap::Args;
+
+use super::{Places, local, print};
+use crate::control::{self, Command, Complaint, Reply};
+use crate::hardware::{Probe, SystemProbe};
+use crate::host::entropy::{Entropy, SystemEntropy};
+use crate::host::environment;
+use crate::keys::SigningKey;
+use crate::pure::advice::{Advice, Exit};
+use crate::pure::failure::FailureClass;
+use crate::pure::fingerprint::{Attribute, Reading, SimilarityThreshold};
+use crate::pure::identity::{Activation, ActivationCode, ActivationId, Fingerprint, Region};
+use crate::pure::secret::Secret;
+use crate::ssm::{SsmError, Tag};
+use crate::vault::{FingerprintRecord, PendingRegistration, Vault, VaultError};
+
+/// Register this machine through a hybrid activation
+///
+/// Makes an RSA key and a fingerprint, sends them with the activation once, and keeps the identity
+/// in the vault. Prints the instance id. An identity that is there already stays whole until the
+/// service has accepted the new one.
+///
+/// The activation code comes from one of --activation-code-file, --activation-code and the systemd
+/// credential "activation".
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Register {
+    /// AWS region of the activation, such as eu-central-1 [default: from the settings]
+    #[arg(long, value_name = "REGION")]
+    region: Option<Region>,
+    /// Activation id, a UUID
+    #[arg(long, value_name = "ID")]
+    activation_id: Option<ActivationId>,
+    /// File that holds the activation code; - reads standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "activation_code")]
+    activation_code_file: Option<PathBuf>,
+    /// The activation code itself; every user of this machine can see it while the command runs
+    #[arg(long, value_name = "CODE")]
+    activation_code: Option<String>,
+    /// Succeed, and change nothing, when this machine is registered already
+    #[arg(long)]
+    ensure: bool,
+    /// Replace the identity that is there; its records are kept aside
+    #[arg(long, conflicts_with = "ensure")]
+    force: bool,
+    /// Tag of the new instance; may be repeated
+    #[arg(long = "tag", value_name = "KEY=VALUE")]
+    tags: Vec<TagArgument>,
+    /// Percent of the hardware that must stay the same, 1 to 100; -1 switches the check off
+    #[arg(long, value_name = "N", default_value = "40", allow_hyphen_values = true)]
+    similarity_threshold: SimilarityThreshold,
+    /// Another endpoint than AWS's own for the region
+    #[arg(long, value_name = "URL")]
+    endpoint_url: Option<String>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  rolekeeper register --region eu-central-1 --activation-id 8d1f6d1e-6f0b-4a3c-9d55-0b6f7d6a1c11 \\
+      --activation-code-file code.txt
+  printf %s \"$CODE\" | rolekeeper register --region eu-central-1 --activation-id \"$ID\" \\
+      --activation-code-file -
+  rolekeeper register --ensure --region eu-central-1 --activation-id \"$ID\" \\
+      --activation-code-file /etc/rolekeeper/activation-code";
+
+/// The systemd credential that may hold the code.
+const CREDENTIAL: &str = "activation";
+
+/// More than any code has; keeps a wrong file from being read whole.
+const LARGEST_CODE_FILE: u64 = 4096;
+
+#[derive(Debug, Clone)]
+struct TagArgument(Tag);
+
+impl FromStr for TagArgument {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        match text.split_once('=') {
+            Some((key, value)) if !key.is_empty() && !value.is_empty() => {
+                Ok(Self(Tag { key: key.to_owned(), value: value.to_owned() }))
+            }
+            _ => Err("expected KEY=VALUE"),
+        }
+    }
+}
+
+impl Register {
+    pub(super) async fn execute(self, places: &Places) -> Result<(), Complaint> {
+        let settings = places.settings()?.with_endpoint_url(self.endpoint_url.clone());
+        let directories = places.directories();
+        if self.ensure
+            && let Some(id) = registered(&directories.state)?
+        {
+            eprintln!("already registered as {id}; nothing was changed");
+            return print(&format!("{id}\n"));
+        }
+        let region = self.region.clone().or_else(|| settings.region.value.clone());
+        let region = region.ok_or_else(|| missing("--region"))?;
+        let activation = self.activation()?;
+        let ssm = local::ssm(&settings, region.clone()).await?;
+
+        let mut vault = Vault::open(&directories.state)?;
+        self.check_vacant(&vault)?;
+        let pending = self.prepare(region)?;
+        vault.stage_registration(&pending, ssm.clock().now())?;
+        let tags = self.tags.iter().map(|TagArgument(tag)| tag.clone()).collect::<Vec<_>>();
+        let public_key = pending.signing_key.public_key();
+        let fingerprint = pending.fingerprint.fingerprint;
+        let id = match ssm.register(&activation, fingerprint, &public_key, &tags).await {
+            Ok(id) => id,
+            Err(error) => {
+                if error.class == FailureClass::Denied {
+                    vault.discard_registration(ssm.clock().now())?;
+                }
+                return Err(failed(&error));
+            }
+        };
+        // Shown before it is saved: whatever happens now, the id is known.
+        print(&format!("{id}\n"))?;
+        vault.commit_registration(&id, ssm.clock().now())?;
+        drop(vault);
+        eprintln!("registered as {id} in {}, by activation {}", ssm.region(), activation.id);
+        wake_daemon(&directories.runtime).await;
+        Ok(())
+    }
+
+    fn activation(&self) -> Result<Activation, Complaint> {
+        let id = self.activation_id.clone().ok_or_else(|| missing("--activation-id"))?;
+        let code = match (&self.activation_code_file, &self.activation_code) {
+            (Some(path), _) => read_code(path)?,
+            (None, Some(code)) => Secret::new(code.clone()),
+            (None, None) => match environment::variable("CREDENTIALS_DIRECTORY") {
+                Some(directory) => read_code(&Path::new(&directory).join(CREDENTIAL))?,
+                None => return Err(missing("--activation-code-file")),
+            },
+        };
+        let code = ActivationCode::parse(code).map_err(|error| {
+            Complaint::new(Exit::Usage, error.to_string(), "copy the code from create-activation")
+        })?;
+        Ok(Activation { id, code })
+    }
+
+    /// Refuses to touch an identity unless that was asked for.
+    fn check_vacant(&self, vault: &Vault) -> Result<(), Complaint> {
+        match vault.registration() {
+            Err(VaultError::Missing { .. }) => Ok(()),
+            _ if self.force => Ok(()),
+            Ok(registration) => Err(Complaint::new(
+                Exit::CannotCreate,
+                format!("this machine is registered already, as {}", registration.instance_id),
+                "--ensure to keep that identity, --force to replace it",
+            )),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A new key, a new fingerprint, and the hardware that they stand for.
+    fn prepare(&self, region: Region) -> Result<PendingRegistration, Complaint> {
+        let observation = SystemProbe::new().observe();
+        if let Reading::Unknown(reason) = observation.get(Attribute::MachineId) {
+            return Err(Complaint::new(
+                Exit::BadData,
+                format!("this machine has no usable machine-id: {reason}"),
+                "systemd-machine-id-setup",
+            ));
+        }
+        let signing_key = SigningKey::generate()
+            .map_err(|error| Complaint::new(Exit::Bug, error.to_string(), "try again"))?;
+        let mut bytes = [0; 16];
+        SystemEntropy.fill(&mut bytes);
+        let fingerprint = FingerprintRecord {
+            fingerprint: Fingerprint::from_random_bytes(bytes),
+            hardware_hash: observation.hash(),
+            threshold: self.similarity_threshold,
+        };
+        let now = crate::host::clock::Clock::now(&crate::host::clock::SystemClock);
+        Ok(PendingRegistration { region, signing_key, key_created_at: Some(now), fingerprint })
+    }
+}
+
+/// The id of this machine, when it has one.
+fn registered(state_dir: &Path) -> Result<Option<String>, Complaint> {
+    let registration = Vault::read_only(state_dir).and_then(|vault| vault.registration());
+    match registration {
+        Ok(registration) => Ok(Some(registration.instance_id.to_string())),
+        Err(VaultError::Missing { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn read_code(path: &Path) -> Result<Secret<String>, Complaint> {
+    use std::io::Read;
+    let mut code = String::with_capacity(LARGEST_CODE_FILE as usize);
+    let read = if path == Path::new("-") {
+        std::io::stdin().take(LARGEST_CODE_FILE).read_to_string(&mut code)
+    } else {
+        std::fs::File::open(path)
+            .and_then(|file| file.take(LARGEST_CODE_FILE).read_to_string(&mut code))
+    };
+    let code = Secret::new(code);
+    match read {
+        Ok(_) => Ok(code),
+        Err(error) => Err(Complaint::new(
+            Exit::BadData,
+            format!("activation code file {}: {error}", path.display()),
+            "name a readable file that holds the code and nothing else",
+        )),
+    }
+}
+
+fn missing(option: &str) -> Complaint {
+    Complaint::new(Exit::Usage, format!("{option} is required"), "rolekeeper register --help")
+}
+
+/// Without an answer, nobody knows whether the activation was spent.
+fn failed(error: &SsmError) -> Complaint {
+    let mut complaint = Complaint::of(error);
+    let unanswered = matches!(error.class, FailureClass::Unreachable | FailureClass::BadAnswer);
+    if unanswered {
+        complaint.remedy = format!(
+            "{}; if an instance appears at the service all the same, deregister it there",
+            error.remedy().replace("; the daemon tries again by itself", "")
+        );
+    }
+    complaint
+}
+
+/// A daemon that waits for this goes to work at once, and says how that went.
+async fn wake_daemon(runtime_dir: &Path) {
+    match control::ask(runtime_dir, &Command::Refresh).await {
+        Ok(Reply::Done(sentence)) => eprintln!("the daemon: {sentence}"),
+        Err(control::ControlError::Refused(complaint)) => {
+            eprintln!("the daemon: {}\ntry: {}", complaint.message, complaint.remedy);
+        }
+        // Nobody waits.
+        Ok(_) | Err(_) => {}
+    }
+}

@@ -1,0 +1,129 @@
+//! `rolekeeper status`
+
+use std::fmt::Write;
+
+use clap::Args;
+
+use super::{Places, print};
+use crate::control::{self, Command, Complaint, ControlError, Reply};
+use crate::pure::advice::Exit;
+use crate::shelf::{self, State};
+use crate::vault::Vault;
+
+/// Show state, expiry, next refresh, targets and the last failure
+///
+/// Asks the daemon. Exit status 0 when it answers, 69 when none does.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Status {
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  rolekeeper status
+  rolekeeper status --json | jq -r .credentials.expires_at";
+
+impl Status {
+    pub(super) async fn execute(self, places: &Places) -> Result<(), Complaint> {
+        let directories = places.directories();
+        let (status, absent) = match control::ask(&directories.runtime, &Command::Status).await {
+            Ok(Reply::Status(status)) => (*status, None),
+            Ok(_) => {
+                return Err(Complaint::new(
+                    Exit::Bug,
+                    "an answer to another question",
+                    "report this",
+                ));
+            }
+            Err(error @ ControlError::NotRunning { .. }) => {
+                let complaint = Complaint::of(&error);
+                (without_daemon(&directories.state, &complaint)?, Some(complaint))
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if self.json {
+            let json = serde_json::to_string(&status).unwrap_or_default();
+            print(&format!("{json}\n"))?;
+        } else {
+            print(&page(&status))?;
+        }
+        absent.map_or(Ok(()), Err)
+    }
+}
+
+/// What the vault alone tells.
+fn without_daemon(
+    state_dir: &std::path::Path,
+    complaint: &Complaint,
+) -> Result<shelf::Status, Complaint> {
+    let mut status = shelf::Status::unregistered();
+    let registration = Vault::read_only(state_dir).and_then(|vault| vault.registration());
+    match registration {
+        Ok(registration) => {
+            status.state = State::Expired;
+            status.instance_id = Some(registration.instance_id.to_string());
+            status.region = Some(registration.region.to_string());
+        }
+        Err(crate::vault::VaultError::Missing { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    status.failure = Some(shelf::Failure {
+        class: "no-daemon".to_owned(),
+        message: complaint.message.clone(),
+        remedy: complaint.remedy.clone(),
+        attempts: 0,
+        next_try_at: None,
+    });
+    Ok(status)
+}
+
+fn page(status: &shelf::Status) -> String {
+    let mut page = String::new();
+    // Writing to a String cannot fail.
+    let mut line = |name: &str, value: &str| {
+        let _ = writeln!(page, "{name:<12} {value}");
+    };
+    line("state", status.state.name());
+    line("instance", status.instance_id.as_deref().unwrap_or("not registered"));
+    if let Some(region) = &status.region {
+        line("region", region);
+    }
+    if let Some(credentials) = &status.credentials {
+        line("credentials", &format!("access key id ..{}", credentials.access_key_id_suffix));
+        line("issued", &credentials.issued_at.to_string());
+        line("expires", &credentials.expires_at.to_string());
+        line("refresh", &credentials.next_refresh_at.to_string());
+    }
+    if let Some(fingerprint) = &status.fingerprint {
+        let threshold = match fingerprint.threshold {
+            -1 => "check off".to_owned(),
+            percent => format!("{percent} % needed"),
+        };
+        let mut text =
+            format!("{}, {} % agree, {threshold}", fingerprint.verdict, fingerprint.score);
+        if !fingerprint.changed.is_empty() {
+            let _ = write!(text, "; changed: {}", fingerprint.changed.join(", "));
+        }
+        line("hardware", &text);
+    }
+    for target in &status.targets {
+        let place = format!("{} [{}]", target.path.display(), target.profile);
+        let outcome = match (&target.error, target.written_at) {
+            (Some(error), _) => format!("NOT WRITTEN: {error}"),
+            (None, Some(at)) => format!("written {at}"),
+            (None, None) => "not written yet".to_owned(),
+        };
+        line("target", &format!("{}: {place}, {outcome}", target.name));
+    }
+    if let Some(failure) = &status.failure {
+        line("failure", &format!("{}: {}", failure.class, failure.message));
+        line("try", &failure.remedy);
+        if let Some(at) = failure.next_try_at {
+            line("next try", &format!("{at}, after {} in a row", failure.attempts));
+        }
+    }
+    page
+}
