@@ -569,3 +569,33 @@ fn a_request_of_the_reference_agent_is_understood() {
     let (_, code, _) = seen(&service.answer(&request, &SystemEntropy, NOW));
     assert_eq!(code, "InvalidSignatureException");
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_request_is_too_odd_to_be_refused(
+        operation in proptest::sample::select(&Operation::ALL),
+        method in "[A-Z]{0,5}|POST",
+        path in "/|/.*",
+        authorization in "(AWS4-HMAC-SHA256 )?(Credential=(mi-|AKIA)[0-9a-f/_]*, )?.*",
+        date in "[0-9TZ]{0,17}|20261122T000052Z",
+        body in ".*|\\{\"(ActivationId|InstanceId|PublicKey|Tags)\":.*\\}",
+    ) {
+        let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let request = Request {
+            method,
+            path,
+            query: String::new(),
+            headers: vec![
+                header("host", "127.0.0.1"),
+                header("x-amz-target", &format!("AmazonSSM.{operation}")),
+                header("x-amz-date", &date),
+                header("authorization", &authorization),
+            ],
+            body: body.into_bytes(),
+        };
+        let region = "us-east-1".parse().unwrap();
+        let mut service = Service::new(region, HOUR, &SystemEntropy);
+        let (status, code, _) = seen(&service.answer(&request, &SystemEntropy, NOW));
+        proptest::prop_assert!(status >= 400 && !code.is_empty());
+    }
+}
