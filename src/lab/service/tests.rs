@@ -508,6 +508,7 @@ fn control_is_the_administrators_and_is_never_disturbed() {
 }
 
 /// The kernel's chance, but the next instance id is the one of the captured request.
+#[derive(Debug)]
 struct CapturedId;
 
 impl Entropy for CapturedId {
