@@ -16,7 +16,6 @@ pub enum Signal {
 }
 
 /// The signals that are waited for, from now on.
-
 pub struct SignalStream(Signals);
 
 impl SignalStream {

@@ -512,7 +512,7 @@ mod tests {
         for look in 0..2 {
             let now = at(look * 5);
             assert_eq!(feed(&mut refresher, &[Event::Deadline], now), [Action::ProbeHardware]);
-            assert_eq!(feed(&mut refresher, &[booting.clone()], now), []);
+            assert_eq!(feed(&mut refresher, std::slice::from_ref(&booting), now), []);
             assert_eq!(refresher.next_deadline(), at((look + 1) * 5));
         }
         let actions = feed(&mut refresher, &[Event::Deadline, booting], at(10));
