@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::ErrorKind;
 use rolekeeper::lab::cli::{Arguments, LabError, run};
 use rolekeeper::pure::advice::Advice;
 
@@ -31,6 +32,9 @@ fn main() -> ExitCode {
 
 /// clap's message up to the usage, without its "error:".
 fn in_one_line(error: &clap::Error) -> String {
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return "a command is missing".to_owned();
+    }
     let text = error.to_string();
     let message = text.split("\n\n").next().unwrap_or_default();
     let words = message.split_whitespace().collect::<Vec<_>>().join(" ");

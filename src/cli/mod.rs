@@ -146,7 +146,10 @@ impl Places {
                 let value = environment::variable(name)?;
                 value.split(':').next().map(PathBuf::from)
             };
-            given.clone().or_else(from_environment).unwrap_or_else(|| PathBuf::from(default))
+            let place = given.clone().or_else(from_environment);
+            let place = place.unwrap_or_else(|| PathBuf::from(default));
+            // Only an empty path, or a working directory that is gone, cannot be made absolute.
+            std::path::absolute(&place).unwrap_or(place)
         };
         Directories {
             state: place(&self.state_dir, "STATE_DIRECTORY", "/var/lib/rolekeeper"),

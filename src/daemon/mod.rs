@@ -11,6 +11,7 @@ mod report;
 mod rotation;
 mod targets;
 
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,9 +82,7 @@ impl Daemon {
         started(reader.clone());
         let (orders, mut inbox) = mpsc::channel(ORDERS);
         let mut vault = self.open_vault()?;
-        let socket = control::bind(&self.directories.runtime).map_err(|source| {
-            DaemonError::Socket { path: control::socket_path(&self.directories.runtime), source }
-        })?;
+        let socket = self.bind()?;
         let mut tasks = JoinSet::new();
         tasks.spawn(socket.serve(reader.clone(), orders));
 
@@ -115,6 +114,14 @@ impl Daemon {
         }
         let driver = Driver::new(self, shelf, vault, ssm)?;
         driver.run(inbox, waiting).await
+    }
+
+    /// The control socket, in a runtime directory that others may pass through.
+    fn bind(&self) -> Result<control::Bound, DaemonError> {
+        let directory = &self.directories.runtime;
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o755).create(directory);
+        made.and_then(|()| control::bind(directory))
+            .map_err(|source| DaemonError::Socket { path: control::socket_path(directory), source })
     }
 
     /// The vault of a registered machine; nothing on one that is not registered yet.

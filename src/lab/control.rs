@@ -166,10 +166,14 @@ fn describe(standing: &Standing) -> Value {
     let mut value = json!(wire);
     value["Id"] = standing.id.into();
     value["Hits"] = standing.hits.into();
-    if let Some(until) = fault.until.and_then(|until| until.format(&Rfc3339).ok()) {
+    if let Some(until) = fault.until.and_then(to_the_second) {
         value["Until"] = until.into();
     }
     value
+}
+
+fn to_the_second(at: UtcDateTime) -> Option<String> {
+    at.replace_nanosecond(0).ok()?.format(&Rfc3339).ok()
 }
 
 fn is_code(code: &str) -> bool {

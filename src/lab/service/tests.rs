@@ -506,3 +506,97 @@ fn control_is_the_administrators_and_is_never_disturbed() {
     sign(&mut request, &scene.service.admin().clone(), "us-east-1", control::SERVICE, NOW);
     assert_eq!(scene.ask(&request, NOW).2["Cleared"], 1);
 }
+
+/// The kernel's chance, but the next instance id is the one of the captured request.
+#[derive(Debug)]
+struct CapturedId;
+
+impl Entropy for CapturedId {
+    fn fill(&self, bytes: &mut [u8]) {
+        if bytes.len() == 9 {
+            bytes.copy_from_slice(&[0xf5, 0x21, 0x68, 0xf4, 0xae, 0xfc, 0x72, 0x94, 0x60]);
+        } else {
+            SystemEntropy.fill(bytes);
+        }
+    }
+}
+
+/// Captured from amazon-ssm-agent 3.3.0.0; the key was thrown away.
+#[test]
+fn a_request_of_the_reference_agent_is_understood() {
+    const PUBLIC_KEY: &str = "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAz85zXtqtiLpL0CmS1hxcWsbVU7ofKxeEAMvjvyfH1Liz\
+    dIe7cfn3uge3HwnoD59loEUmIi+oUJCcx9jgU4Ue7/7V+l68IUClfOKMAFgvnvx5oKxjQSiznXWFMz8foinUbspc\
+    7f8/ZCSSZ1uEBsahIt8QarJ3TQH/LqwaoDMJcPSZkHjQzykdoao5LTVE/gF+b1Ud8DOlGiJUyHU7jveP5tLGPboG\
+    lv8HDmOpATHjkmXVwJBjPOQUxuRcK9e8talOsDMrYtYILf2qMMlm5Cv9KJi2FEcAy27zd35YAcKjO82MvCo/QuHR\
+    ZfrMzak/7f984nPLfo0JKxrPWjWmuZY1nQIDAQAB";
+    const SIGNATURE: &str = "PxPUUp8mEgvyjicHkxozSJUaR1LSK/68We5MeN1kSkqx19RcX3QaWABsESQJvXM6ZEQS3nu5EM8CB8HvW0UZMtjl\
+    TMFNUeVnHemOG9Mhrcjs+iV8QIwzvRRhZ5a2g3xEooYMizKRUXfswKG9NwoQw21y7pVcR7Ueo7KmHwBk5hmfubPW\
+    YAqYypvlylT8zvcLDk1BxnddYm4INC1pSPRKzofHod1i6YJ5dtef/W2Wxy1OtSG+m6sotsXkm92ifEQ1SwddqO57\
+    StwL/IE75FImyxVLs6u5CBfPcKs5h9zdjuLOnINBgESjB4e1tMhef7EbrYlKeVWHHC4+N67ogJ16EQ==";
+    let mut service = Service::new("us-east-1".parse().unwrap(), HOUR, &SystemEntropy);
+    let mut registration = registration(&mut service, json!({ "IamRole": "Role" }));
+    let mut body = serde_json::from_slice::<Value>(&registration.body).unwrap();
+    body["PublicKey"] = PUBLIC_KEY.into();
+    registration.body = body.to_string().into_bytes();
+    let (_, _, answer) = seen(&service.answer(&registration, &CapturedId, NOW));
+    assert_eq!(answer["InstanceId"], "mi-f52168f4aefc72946");
+    let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let mut request = Request {
+        method: "POST".to_owned(),
+        path: "/".to_owned(),
+        query: String::new(),
+        headers: vec![
+            header("Host", "127.0.0.1:8080"),
+            header(
+                "Authorization",
+                &format!(
+                    "AWS4-HMAC-SHA256 Credential=mi-f52168f4aefc72946/20261122/us-east-1/ssm/aws4_request, \
+                     SignedHeaders=content-type;host;x-amz-date;x-amz-target, Signature={SIGNATURE}"
+                ),
+            ),
+            header("Content-Type", "application/x-amz-json-1.1"),
+            header(
+                "X-Amz-Content-Sha256",
+                "90338bfc72fce338381cf6f4d2bf67322bf6b0a26b56964a4b4534b220c952f6",
+            ),
+            header("X-Amz-Date", "20261122T000206Z"),
+            header("X-Amz-Target", "AmazonSSM.RequestManagedInstanceRoleToken"),
+        ],
+        body: br#"{"Fingerprint":"f6699b39-9f9a-4a34-8cea-d81c17d5fa4d"}"#.to_vec(),
+    };
+    let (status, _, answer) = seen(&service.answer(&request, &SystemEntropy, NOW));
+    assert_eq!(status, 200, "{answer}");
+    request.headers[0].1 = "127.0.0.1".to_owned();
+    let (_, code, _) = seen(&service.answer(&request, &SystemEntropy, NOW));
+    assert_eq!(code, "InvalidSignatureException");
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_request_is_too_odd_to_be_refused(
+        operation in proptest::sample::select(&Operation::ALL),
+        method in "[A-Z]{0,5}|POST",
+        path in "/|/.*",
+        authorization in "(AWS4-HMAC-SHA256 )?(Credential=(mi-|AKIA)[0-9a-f/_]*, )?.*",
+        date in "[0-9TZ]{0,17}|20261122T000052Z",
+        body in ".*|\\{\"(ActivationId|InstanceId|PublicKey|Tags)\":.*\\}",
+    ) {
+        let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let request = Request {
+            method,
+            path,
+            query: String::new(),
+            headers: vec![
+                header("host", "127.0.0.1"),
+                header("x-amz-target", &format!("AmazonSSM.{operation}")),
+                header("x-amz-date", &date),
+                header("authorization", &authorization),
+            ],
+            body: body.into_bytes(),
+        };
+        let region = "us-east-1".parse().unwrap();
+        let mut service = Service::new(region, HOUR, &SystemEntropy);
+        let (status, code, _) = seen(&service.answer(&request, &SystemEntropy, NOW));
+        proptest::prop_assert!(status >= 400 && !code.is_empty());
+    }
+}

@@ -1,0 +1,183 @@
+//! `rolekeeper-lab` as it is typed: the real binary, real signals, a real file.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use tempfile::TempDir;
+
+const LAB: &str = env!("CARGO_BIN_EXE_rolekeeper-lab");
+
+/// `rolekeeper-lab serve`, and what its env file says.
+struct Served {
+    process: Child,
+    env_file: PathBuf,
+    variables: Vec<(String, String)>,
+    _directory: TempDir,
+}
+
+impl Served {
+    fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let env_file = directory.path().join("lab.env");
+        let mut process = bare()
+            .args(["serve", "--listen", "127.0.0.1:0", "--region", "eu-central-1", "--env-file"])
+            .arg(&env_file)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert!(line.starts_with("rolekeeper-lab listens on http://127.0.0.1:"), "{line}");
+        let variables = std::fs::read_to_string(&env_file)
+            .unwrap()
+            .lines()
+            .map(|line| line.strip_prefix("export ").and_then(|rest| rest.split_once('=')).unwrap())
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        Self { process, env_file, variables, _directory: directory }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        bare().args(arguments).envs(self.variables.iter().cloned()).output().unwrap()
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    fn address(&self) -> &str {
+        let (_, url) = self.variables.iter().find(|(name, _)| name == "AWS_ENDPOINT_URL").unwrap();
+        url.strip_prefix("http://").unwrap()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // Whoever stopped it already has nothing left to kill.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The binary without any AWS variable of the machine that tests.
+fn bare() -> Command {
+    let mut command = Command::new(LAB);
+    command.env_clear();
+    command
+}
+
+/// One line that says what failed, one that says what to do, and the exit status.
+fn assert_refused(output: &Output, status: i32, message: &str) {
+    let error = String::from_utf8_lossy(&output.stderr);
+    let lines = error.lines().collect::<Vec<_>>();
+    assert_eq!(output.status.code(), Some(status), "{error}");
+    assert_eq!(lines.len(), 2, "{error}");
+    assert!(lines[0].contains(message) && lines[1].starts_with("try: "), "{error}");
+}
+
+#[test]
+fn the_env_file_is_private_and_complete() {
+    let served = Served::start();
+    let mode = std::fs::metadata(&served.env_file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o7777, 0o600);
+    let names = served.variables.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>();
+    assert_eq!(
+        names,
+        [
+            "AWS_ENDPOINT_URL",
+            "AWS_ACCESS_KEY_ID",
+            "AWS_SECRET_ACCESS_KEY",
+            "AWS_REGION",
+            "AWS_DEFAULT_REGION"
+        ]
+    );
+}
+
+#[test]
+fn activations_come_with_a_command_to_paste() {
+    let served = Served::start();
+    let created = served.json(&["activation", "create", "--role", "Web", "--json"]);
+    let id = created["ActivationId"].as_str().unwrap();
+    assert_eq!((id.len(), created["ActivationCode"].as_str().unwrap().len()), (36, 20));
+    let listed = served.json(&["activation", "list", "--json"]);
+    assert_eq!(listed["ActivationList"][0]["ActivationId"], id);
+    assert_eq!(listed["ActivationList"][0]["IamRole"], "Web");
+    let words = served.run(&["activation", "create"]);
+    let words = String::from_utf8(words.stdout).unwrap();
+    assert!(
+        words.contains(" | rolekeeper register --region eu-central-1 --activation-id "),
+        "{words}"
+    );
+    assert!(words.contains(&format!("--endpoint-url http://{}\n", served.address())), "{words}");
+}
+
+#[test]
+fn faults_are_added_listed_and_cleared() {
+    let served = Served::start();
+    let add = ["fault", "add", "--operation", "DescribeActivations", "--status", "500"];
+    assert!(served.run(&[&add[..], &["--count", "1", "--for", "1h"]].concat()).status.success());
+    let listed = served.json(&["fault", "list", "--json"]);
+    assert_eq!(listed["Faults"][0]["Operation"], "DescribeActivations");
+    assert_refused(&served.run(&["activation", "list"]), 69, "InternalServerError");
+    assert!(served.run(&["activation", "list"]).status.success());
+    served.json(&["fault", "add", "--hang", "--json"]);
+    assert_eq!(served.json(&["fault", "clear", "--json"])["Cleared"], 1);
+    assert_eq!(served.json(&["fault", "list", "--json"])["Faults"], serde_json::json!([]));
+}
+
+#[test]
+fn nodes_are_listed_and_an_unknown_one_cannot_be_deregistered() {
+    let served = Served::start();
+    let listed = served.json(&["node", "list", "--json"]);
+    assert_eq!(listed["InstanceInformationList"], serde_json::json!([]));
+    let unknown = served.run(&["node", "deregister", "mi-0123456789abcdef0"]);
+    assert_refused(&unknown, 77, "InvalidInstanceId");
+}
+
+#[test]
+fn wrong_command_lines_say_what_to_do() {
+    for (arguments, status, message) in [
+        (&[][..], 64, "a command is missing"),
+        (&["fault", "add"], 64, "required"),
+        (&["fault", "add", "--status", "200"], 64, "400 to 599"),
+        (&["fault", "add", "--hang", "--operation", "Send"], 64, "no operation 'Send'"),
+        (&["serve", "--token-lifetime", "5"], 64, "needs a unit"),
+        (&["serve", "--listen", "0.0.0.0:0"], 64, "other machines"),
+        (&["serve", "--listen", "127.0.0.1:0", "--env-file", "/proc/none/x"], 73, "cannot write"),
+        (&["node", "list"], 64, "AWS_ENDPOINT_URL is not set"),
+    ] {
+        assert_refused(&bare().args(arguments).output().unwrap(), status, message);
+    }
+}
+
+#[test]
+fn credentials_of_another_start_are_refused() {
+    let (old, new) = (Served::start(), Served::start());
+    let url = format!("http://{}", new.address());
+    let output = old.run(&["node", "list", "--endpoint-url", &url]);
+    assert_refused(&output, 77, "UnrecognizedClientException");
+    let output =
+        new.run(&["node", "list", "--endpoint-url", "https://ssm.us-east-1.amazonaws.com"]);
+    assert_refused(&output, 64, "is no address of a lab");
+}
+
+#[test]
+fn signals_stop_it_although_a_client_is_waiting() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let mut served = Served::start();
+        let mut waiting = TcpStream::connect(served.address()).unwrap();
+        kill(Pid::from_raw(served.process.id().cast_signed()), signal).unwrap();
+        assert_eq!(served.process.wait().unwrap().code(), Some(0));
+        let mut rest = Vec::new();
+        assert_eq!(waiting.read_to_end(&mut rest).unwrap_or(0), 0);
+        assert_refused(&served.run(&["node", "list"]), 69, "no lab answers");
+    }
+}
