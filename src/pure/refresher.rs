@@ -113,6 +113,8 @@ pub struct Refresher {
     /// Looks in a row that found another machine while this one was booting.
     looks: u8,
     token: Option<Arc<RoleToken>>,
+    /// A request has ended, well or not. Until then `now` may be any wall clock's after a start.
+    heard: bool,
     /// When the credentials in the files end; `None` when there are none of ours.
     published_until: Option<UtcDateTime>,
     /// A delivery that is not complete, or is due.
@@ -186,6 +188,7 @@ impl Refresher {
             failure: None,
             looks: 0,
             token: None,
+            heard: false,
             published_until,
             delivery: None,
             next_request: Timer::after(Duration::ZERO, now),
@@ -215,20 +218,20 @@ impl Refresher {
             (Phase::Probing | Phase::Requesting, _) => None,
         };
         let delivery = self.delivery.as_ref().and_then(|delivery| delivery.timer);
-        let expiry = self.published_until.filter(|_| self.policy.withdraw_expired);
         let delivery = delivery.map(|timer| timer.due);
-        asking.into_iter().chain(delivery).chain(expiry).min().unwrap_or(UtcDateTime::MAX)
+        asking.into_iter().chain(delivery).chain(self.withdrawal()).min().unwrap_or(UtcDateTime::MAX)
     }
 
     /// The state in one word.
     pub fn condition(&self, now: UtcDateTime) -> Condition {
-        let usable = self.token.as_ref().is_some_and(|token| token.is_usable(now));
-        match (self.standing, usable, self.failure) {
+        let usable = self.published_until.is_some_and(|end| now < end);
+        let renewed = self.token.is_some() && self.failure.is_none();
+        match (self.standing, usable, renewed) {
             (Standing::Mismatch, _, _) => Condition::Mismatch,
             (Standing::Denied, _, _) => Condition::Hibernating,
             (Standing::Good, false, _) => Condition::Expired,
-            (Standing::Good, true, None) => Condition::Fresh,
-            (Standing::Good, true, Some(_)) => Condition::Stale,
+            (Standing::Good, true, true) => Condition::Fresh,
+            (Standing::Good, true, false) => Condition::Stale,
         }
     }
 
@@ -254,7 +257,7 @@ impl Refresher {
 
     fn on_deadline(&mut self, now: UtcDateTime) -> Vec<Action> {
         let mut actions = Vec::new();
-        if self.policy.withdraw_expired && self.published_until.is_some_and(|end| end <= now) {
+        if self.withdrawal().is_some_and(|end| end <= now) {
             self.withdraw(now);
         }
         let delivery = self.delivery.as_mut().and_then(|delivery| delivery.timer.as_mut());
@@ -328,6 +331,7 @@ impl Refresher {
         let wait = self.policy.interval.min(life / 2);
         let pause = (wait - jitter.of(wait / SPREAD)).max(SHORTEST_PAUSE);
         self.phase = Phase::Waiting;
+        self.heard = true;
         self.standing = Standing::Good;
         self.failures = 0;
         self.failure = None;
@@ -351,6 +355,7 @@ impl Refresher {
         // Only the service's own yes, a nudge or the old hardware ends hibernation.
         let pace = if self.standing == Standing::Good { class } else { FailureClass::Denied };
         self.phase = Phase::Waiting;
+        self.heard = true;
         self.next_request = Timer::after(pace.delay(self.failures, jitter), now);
         self.failures = self.failures.saturating_add(1);
         self.failure = Some(class);
@@ -365,6 +370,13 @@ impl Refresher {
             self.delivery = Some(Delivery { attempts, timer: Some(timer) });
         }
         Vec::new()
+    }
+
+    /// When the files are to be emptied, as far as it is known. Not before a first request has
+    /// shown whether the clock can be trusted: a machine without one of its own may boot in any year,
+    /// and a good answer replaces the credentials anyway.
+    fn withdrawal(&self) -> Option<UtcDateTime> {
+        self.published_until.filter(|_| self.policy.withdraw_expired && self.heard)
     }
 
     /// From here on the files are to hold nothing of ours.
