@@ -361,7 +361,7 @@ impl Driver {
             Ok(targets) => {
                 self.outcomes = targets.iter().map(|_| TargetOutcome::default()).collect();
                 self.targets = targets;
-                self.refresher.set_policy(policy(&self.daemon));
+                self.refresher.set_policy(policy(&self.daemon), self.ssm.clock().now());
                 tracing::info!("settings reloaded");
             }
             Err(error) => tracing::error!("{error}; the targets stay as they were"),

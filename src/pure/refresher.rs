@@ -126,6 +126,11 @@ pub struct Refresher {
 /// A request is kept from following another by less than this, whatever a token's life says.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// A token that ends sooner is dead on arrival: the clock may be off by as much
+/// (`host::clock::TOLERATED_SKEW`), and a service that gives out such tokens would be asked for ever
+/// faster.
+const LEAST_LIFE: time::Duration = time::Duration::seconds(5);
+
 /// The share of a wait by which a fleet is spread: refreshes come up to a tenth early.
 const SPREAD: u32 = 10;
 
@@ -163,6 +168,12 @@ struct Delivery {
 struct Timer {
     due: UtcDateTime,
     wait: Duration,
+}
+
+impl Delivery {
+    fn due(now: UtcDateTime) -> Self {
+        Self { attempts: 0, timer: Some(Timer::after(Duration::ZERO, now)) }
+    }
 }
 
 impl Timer {
@@ -250,9 +261,13 @@ impl Refresher {
         self.failures
     }
 
-    /// Takes the operator's new choice; it counts from the next answer on.
-    pub fn set_policy(&mut self, policy: Policy) {
+    /// Takes the operator's new choice; it counts from the next answer on. The targets may be others
+    /// now: what they are to hold is delivered again.
+    pub fn set_policy(&mut self, policy: Policy, now: UtcDateTime) {
         self.policy = policy;
+        if self.token.is_some() || self.standing == Standing::Mismatch {
+            self.delivery = Some(Delivery::due(now));
+        }
     }
 
     fn on_deadline(&mut self, now: UtcDateTime) -> Vec<Action> {
@@ -275,6 +290,9 @@ impl Refresher {
     fn on_nudge(&mut self, now: UtcDateTime) -> Vec<Action> {
         self.failures = 0;
         self.looks = 0;
+        if self.delivery.as_ref().is_some_and(|delivery| delivery.timer.is_some()) {
+            self.delivery = Some(Delivery::due(now));
+        }
         if self.phase == Phase::Waiting {
             self.phase = Phase::Probing;
             self.next_request = Timer::after(Duration::ZERO, now);
@@ -306,10 +324,9 @@ impl Refresher {
             self.failures = 0;
             self.token = None;
             self.next_request = Timer::after(Duration::ZERO, now);
-            if self.published_until.is_some() {
-                self.withdraw(now);
-                actions.push(self.deliver());
-            }
+            // Even when nothing of ours is known of: a file may have been unreadable at the start.
+            self.withdraw(now);
+            actions.push(self.deliver());
         }
         self.next_look = Timer::after(LOOK_INTERVAL, now);
         if self.next_request.is_due(now) {
@@ -324,7 +341,7 @@ impl Refresher {
             // A service that gives a stranger this machine's role has made a mistake: not used.
             return self.on_failure(FailureClass::Denied, jitter, now);
         }
-        if !token.is_usable(now) {
+        if !token.is_usable(now.saturating_add(LEAST_LIFE)) {
             return self.on_failure(FailureClass::BadAnswer, jitter, now);
         }
         let life = (token.expires_at - now).unsigned_abs();
@@ -382,8 +399,7 @@ impl Refresher {
     /// From here on the files are to hold nothing of ours.
     fn withdraw(&mut self, now: UtcDateTime) {
         self.published_until = None;
-        let timer = Some(Timer::after(Duration::ZERO, now));
-        self.delivery = Some(Delivery { attempts: 0, timer });
+        self.delivery = Some(Delivery::due(now));
     }
 
     /// What the files are to hold now.
@@ -484,6 +500,26 @@ mod tests {
     }
 
     #[test]
+    fn they_are_not_withdrawn_by_a_clock_that_no_request_has_tried() {
+        let booting = Event::Hardware { verdict: Verdict::Different, settled: false };
+        let mut refresher = Refresher::new(Policy::default(), Some(at(-100)), START);
+        let actions = feed(&mut refresher, &[Event::Deadline], START);
+        assert_eq!(actions, [Action::ProbeHardware]);
+        feed(&mut refresher, &[booting], START);
+        assert_eq!(refresher.next_deadline(), at(5));
+        feed(&mut refresher, &[Event::Deadline, SIMILAR], at(5));
+        feed(&mut refresher, &[Event::Failed(FailureClass::Unreachable)], at(5));
+        assert_eq!(feed(&mut refresher, &[Event::Deadline], at(5)), [Action::Withdraw]);
+    }
+
+    #[test]
+    fn they_are_usable_until_their_end_but_not_fresh() {
+        let refresher = Refresher::new(Policy::default(), Some(at(100)), START);
+        assert_eq!(refresher.condition(at(99)), Condition::Stale);
+        assert_eq!(refresher.condition(at(100)), Condition::Expired);
+    }
+
+    #[test]
     fn another_machine_withdraws_asks_as_a_stranger_and_hibernates() {
         let mut refresher = fresh(3600);
         let actions = feed(&mut refresher, &[Event::Deadline, DIFFERENT], at(1800));
@@ -528,7 +564,7 @@ mod tests {
             assert_eq!(refresher.next_deadline(), at((look + 1) * 5));
         }
         let actions = feed(&mut refresher, &[Event::Deadline, booting], at(10));
-        assert_eq!(actions, [Action::RequestToken(AskAs::Stranger)]);
+        assert_eq!(actions, [Action::Withdraw, Action::RequestToken(AskAs::Stranger)]);
     }
 
     #[test]
@@ -547,7 +583,7 @@ mod tests {
     fn a_token_that_is_dead_on_arrival_is_a_failure_with_a_wait() {
         let mut refresher = Refresher::new(Policy::default(), None, START);
         feed(&mut refresher, &[Event::Deadline, SIMILAR], START);
-        assert_eq!(feed(&mut refresher, &[Event::Token(token(START, 0))], START), []);
+        assert_eq!(feed(&mut refresher, &[Event::Token(token(START, 5))], START), []);
         assert!(refresher.next_deadline() > START + time::Duration::SECOND);
         assert_eq!(refresher.condition(START), Condition::Expired);
     }
@@ -562,6 +598,35 @@ mod tests {
         assert!(due > at(60) && due <= at(70));
         let actions = feed(&mut refresher, &[Event::Deadline], due);
         assert!(matches!(actions.as_slice(), [Action::Publish(_)]), "{actions:?}");
+    }
+
+    #[test]
+    fn a_nudge_tries_a_failed_target_too() {
+        let mut refresher = fresh(3600);
+        let delivered = Event::Delivered { complete: false };
+        let nudged = [Event::Nudged, SIMILAR, Event::Token(token(at(60), 3600)), delivered];
+        feed(&mut refresher, &nudged, at(60));
+        let failed = Event::Failed(FailureClass::Unreachable);
+        feed(&mut refresher, &[Event::Nudged, SIMILAR, failed], at(61));
+        let actions = feed(&mut refresher, &[Event::Deadline], at(61));
+        assert!(matches!(actions.as_slice(), [Action::Publish(_)]), "{actions:?}");
+    }
+
+    #[test]
+    fn new_targets_get_the_token_that_there_is() {
+        let mut refresher = fresh(3600);
+        refresher.set_policy(Policy::default(), at(60));
+        let actions = feed(&mut refresher, &[Event::Deadline], at(60));
+        assert!(matches!(actions.as_slice(), [Action::Publish(_)]), "{actions:?}");
+        assert_eq!(feed(&mut refresher, &[Event::Deadline], at(60)), []);
+    }
+
+    #[test]
+    fn a_reload_does_not_touch_what_an_earlier_run_left() {
+        let mut refresher = Refresher::new(Policy::default(), Some(at(100)), START);
+        refresher.set_policy(Policy::default(), START);
+        let actions = feed(&mut refresher, &[Event::Deadline], START);
+        assert_eq!(actions, [Action::ProbeHardware]);
     }
 
     #[test]

@@ -93,7 +93,7 @@ impl Driver {
             Act::Nudge => self.nudge(),
             Act::Reload(policy) => {
                 self.policy = policy;
-                self.refresher.set_policy(policy);
+                self.refresher.set_policy(policy, self.clock.now());
                 self.watch.reloaded(policy);
                 self.nudge()
             }

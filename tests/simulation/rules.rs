@@ -71,6 +71,9 @@ type Checked = Result<(), String>;
 /// By how much a clock may be off that is believed (`host::clock`), and a rounded date.
 const BELIEVED: time::Duration = time::Duration::seconds(6);
 
+/// What ends sooner is dead on arrival.
+const LEAST_LIFE: time::Duration = time::Duration::seconds(5);
+
 /// The three looks at a machine that is booting.
 const BOOT_LOOKS: Duration = Duration::from_secs(10);
 
@@ -139,7 +142,7 @@ impl Watch {
                 self.delivered = *complete;
             }
             Event::Hardware { verdict, settled } => self.probed(*verdict, *settled, world),
-            Event::Token(token) if self.different || token.expires_at <= now => {
+            Event::Token(token) if self.different || token.expires_at <= now + LEAST_LIFE => {
                 let class =
                     if self.different { FailureClass::Denied } else { FailureClass::BadAnswer };
                 self.failed(class, world);
