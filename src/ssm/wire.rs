@@ -154,11 +154,11 @@ enum Timestamp {
 impl Timestamp {
     fn moment(&self) -> Option<UtcDateTime> {
         match self {
-            Self::Epoch(seconds) if seconds.is_finite() => {
-                let milliseconds = (seconds * 1_000.0).round() as i128;
-                UtcDateTime::from_unix_timestamp_nanos(milliseconds.checked_mul(1_000_000)?).ok()
+            // Milliseconds, as far as AWS gives them; out of range saturates and is refused.
+            Self::Epoch(seconds) => {
+                let milliseconds = (seconds * 1_000.0).round() as i64;
+                UtcDateTime::from_unix_timestamp_nanos(i128::from(milliseconds) * 1_000_000).ok()
             }
-            Self::Epoch(_) => None,
             Self::Text(text) => UtcDateTime::parse(text, &Rfc3339).ok(),
         }
     }
@@ -232,9 +232,9 @@ mod tests {
         let captured: serde_json::Value =
             serde_json::from_str(include_str!("../../tests/vectors/reference-agent.json")).unwrap();
         let body = |name: &str| {
-            let vectors = captured["requests"].as_array().unwrap();
-            let vector = vectors.iter().find(|vector| vector["name"] == name).unwrap();
-            vector["body"].as_str().unwrap().to_owned()
+            let requests = captured["requests"].as_array().unwrap();
+            let request = requests.iter().find(|request| request["name"] == name).unwrap();
+            request["body"].as_str().unwrap().to_owned()
         };
         let text = |bytes: &Secret<Vec<u8>>| String::from_utf8(bytes.expose().clone()).unwrap();
         let member = |body: &str, name: &str| {
