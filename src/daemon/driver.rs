@@ -264,7 +264,7 @@ impl Driver {
             Some(because) => Err(Complaint::new(
                 Exit::TryAgain,
                 format!("the key rotation is not over: {because}"),
-                "nothing: it goes on by itself, and both keys are kept",
+                "again later: it goes on by itself, and both keys are kept",
             )),
         }
     }
