@@ -19,6 +19,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::config::{ConfigError, Settings};
@@ -52,6 +53,7 @@ Exit status: 0 done, 64 usage, 65 bad data, 69 service unavailable, 70 our bug, 
 
 /// Where things are; accepted before and after every command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 struct Places {
     /// Settings file, instead of /etc/rolekeeper/rolekeeper.toml and /etc/rolekeeper/conf.d
     #[arg(long, global = true, value_name = "FILE", env = "ROLEKEEPER_CONFIG")]
@@ -88,12 +90,13 @@ enum Command {
 /// and what to try.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     crate::host::process::protect_memory();
-    let outcome = match Arguments::try_parse_from(arguments) {
+    let arguments = arguments.into_iter().collect::<Vec<_>>();
+    let outcome = match Arguments::try_parse_from(&arguments) {
         Ok(arguments) => {
             log::start(arguments.places.verbose);
             execute(arguments)
         }
-        Err(error) if error.use_stderr() => Err(usage(&error)),
+        Err(error) if error.use_stderr() => Err(usage(&error, &arguments)),
         Err(help) => {
             // A reader that has gone away is no error.
             let _ = help.print();
@@ -163,17 +166,26 @@ fn description() -> clap::Command {
     Arguments::command()
 }
 
-/// clap's message up to the usage, on one line.
-fn usage(error: &clap::Error) -> Complaint {
+/// clap's message up to the usage, on one line, and where help is.
+fn usage(error: &clap::Error, arguments: &[OsString]) -> Complaint {
     let text = error.to_string();
     let message = text.split("\n\n").next().unwrap_or_default();
     let words = message.split_whitespace().collect::<Vec<_>>().join(" ");
-    let message = words.strip_prefix("error: ").unwrap_or(&words);
-    let command = text.lines().find_map(|line| line.trim().strip_prefix("Usage: "));
-    let names = command.unwrap_or("rolekeeper").split_whitespace();
-    let names = names.take_while(|word| word.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'));
-    let names = names.filter(|word| !word.starts_with('-')).collect::<Vec<_>>().join(" ");
-    Complaint::new(Exit::Usage, message, format!("{names} --help"))
+    let message = match error.kind() {
+        // clap then gives the help text instead of a message.
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "a command is missing",
+        _ => words.strip_prefix("error: ").unwrap_or(&words),
+    };
+    let description = description();
+    let mut command = &description;
+    let mut names = vec![command.get_name()];
+    for argument in arguments {
+        if let Some(subcommand) = command.find_subcommand(argument) {
+            command = subcommand;
+            names.push(command.get_name());
+        }
+    }
+    Complaint::new(Exit::Usage, message, format!("{} --help", names.join(" ")))
 }
 
 /// Prints a result. A reader that has gone away, as `head` does, is no error.

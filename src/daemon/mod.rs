@@ -1,6 +1,6 @@
 //! Does: the only module that knows every adapter.
 //!
-//! [`run`] waits until this machine is registered, then hands the vault to the driver, which
+//! [`Daemon::run`] waits until this machine is registered, then hands the vault to the driver, which
 //! performs what `pure::refresher` decides. Beside the driver run two small tasks that only read
 //! the shelf: the control socket and the health ping.
 

@@ -176,31 +176,24 @@ fn http_client(connection: &Connection, endpoint: &str) -> Result<SharedHttpClie
     let uri =
         uri.ok_or_else(|| SsmError::local("endpoint", endpoint, "this is not a URL".to_owned()))?;
     let proxy = proxy(connection, &uri)?;
-    if uri.scheme_str() == Some("http") {
-        // Without TLS there is no reason to read the system's certificates.
-        return Ok(Builder::new().build_with_connector_fn(move |settings, _| {
-            let mut connector = Connector::builder()
-                .sleep_impl(TokioSleep::new())
-                .pool_idle_timeout(IDLE_TIMEOUT)
-                .proxy_config(proxy.clone());
-            if let Some(settings) = settings {
-                connector = connector.connector_settings(settings.clone());
-            }
-            connector.build_http()
-        }));
-    }
-    let tls = tls_context(connection, endpoint)?;
+    // Without TLS there is no reason to read the system's certificates.
+    let tls = match uri.scheme_str() {
+        Some("http") => None,
+        _ => Some(tls_context(connection, endpoint)?),
+    };
     Ok(Builder::new().build_with_connector_fn(move |settings, _| {
         let mut connector = Connector::builder()
-            .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
-            .tls_context(tls.clone())
             .sleep_impl(TokioSleep::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
             .proxy_config(proxy.clone());
-        if let Some(settings) = settings {
-            connector = connector.connector_settings(settings.clone());
+        connector.set_connector_settings(settings.cloned());
+        match &tls {
+            None => connector.build_http(),
+            Some(tls) => connector
+                .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+                .tls_context(tls.clone())
+                .build(),
         }
-        connector.build()
     }))
 }
 
