@@ -230,7 +230,12 @@ impl Refresher {
         };
         let delivery = self.delivery.as_ref().and_then(|delivery| delivery.timer);
         let delivery = delivery.map(|timer| timer.due);
-        asking.into_iter().chain(delivery).chain(self.withdrawal()).min().unwrap_or(UtcDateTime::MAX)
+        asking
+            .into_iter()
+            .chain(delivery)
+            .chain(self.withdrawal())
+            .min()
+            .unwrap_or(UtcDateTime::MAX)
     }
 
     /// The state in one word.

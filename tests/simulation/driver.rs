@@ -72,11 +72,12 @@ impl Driver {
     /// A deadline, and whether it led to anything; now and then at once a second time, which must
     /// not matter.
     fn look(&mut self) -> Result<bool, String> {
-        let due = self.refresher.next_deadline() <= self.clock.now();
-        let before = self.watch.totals.actions;
-        self.handle(Event::Deadline)?;
-        let acted = self.watch.totals.actions > before;
-        self.watch.looked(due, acted, self.world.elapsed)?;
+        let now = self.clock.now();
+        let due = self.refresher.next_deadline() <= now;
+        let actions = self.step(Event::Deadline);
+        let acted = !actions.is_empty();
+        self.watch.looked(due, acted, now, &self.world)?;
+        self.follow(actions)?;
         if self.world.chance.once_in(100) {
             let due = self.refresher.next_deadline() <= self.clock.now();
             let again = self.refresher.handle(Event::Deadline, Jitter::NONE, self.clock.now());
@@ -94,7 +95,7 @@ impl Driver {
             Act::Reload(policy) => {
                 self.policy = policy;
                 self.refresher.set_policy(policy, self.clock.now());
-                self.watch.reloaded(policy);
+                self.watch.reloaded(policy, &self.world);
                 self.nudge()
             }
             Act::Restart => self.restart(),

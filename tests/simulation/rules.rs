@@ -33,6 +33,7 @@ pub struct Totals {
 pub struct Watch {
     pub totals: Totals,
     policy: Policy,
+    reloaded_at: Duration,
     started_at: Duration,
     /// A request of this process has ended.
     asked: bool,
@@ -50,6 +51,7 @@ pub struct Watch {
     requests: VecDeque<Duration>,
     nudges: VecDeque<Duration>,
     looked_at: Duration,
+    ahead_when_looked: time::Duration,
     looks_without_rest: u32,
     /// How far the daemon's clock is ahead, and since when about as far.
     clock_ahead: time::Duration,
@@ -90,6 +92,7 @@ impl Watch {
         Self {
             totals: Totals::default(),
             policy,
+            reloaded_at: world.elapsed,
             started_at: world.elapsed,
             asked: false,
             different: false,
@@ -103,6 +106,7 @@ impl Watch {
             requests: VecDeque::new(),
             nudges: VecDeque::new(),
             looked_at: Duration::ZERO,
+            ahead_when_looked: time::Duration::MAX,
             looks_without_rest: 0,
             clock_ahead: time::Duration::ZERO,
             clock_moved_at: Duration::ZERO,
@@ -122,8 +126,9 @@ impl Watch {
         };
     }
 
-    pub fn reloaded(&mut self, policy: Policy) {
+    pub fn reloaded(&mut self, policy: Policy, world: &World) {
         self.policy = policy;
+        self.reloaded_at = world.elapsed;
     }
 
     pub fn nudged(&mut self, world: &World) {
@@ -135,6 +140,7 @@ impl Watch {
 
     /// The refresher has taken an event.
     pub fn happened(&mut self, event: &Event, world: &World, now: UtcDateTime) {
+        self.follow_clock(now, world);
         match event {
             Event::Deadline | Event::Nudged => {}
             Event::Delivered { complete } => {
@@ -209,13 +215,16 @@ impl Watch {
     ///
     /// # Errors
     ///
-    /// When one that was due led to nothing, or one that was not to something.
-    pub fn looked(&mut self, due: bool, acted: bool, elapsed: Duration) -> Checked {
-        let rested = elapsed > self.looked_at + SECOND / 10;
-        self.looked_at = elapsed;
+    /// When one that was due led to nothing, or one that was not to something; but after a clock was
+    /// set back nothing waits longer than before.
+    pub fn looked(&mut self, due: bool, acted: bool, now: UtcDateTime, world: &World) -> Checked {
+        let rested = world.elapsed > self.looked_at + SECOND / 10;
+        self.looked_at = world.elapsed;
         self.looks_without_rest = if rested { 0 } else { self.looks_without_rest + 1 };
         ensure(self.looks_without_rest <= 3, || "the driver spins".to_owned())?;
-        ensure(due == acted, || format!("due: {due}, yet acted: {acted}"))
+        let ahead = now - world.now();
+        let set_back = std::mem::replace(&mut self.ahead_when_looked, ahead) > ahead;
+        ensure(due == acted || acted && set_back, || format!("due: {due}, yet acted: {acted}"))
     }
 
     /// A token is about to be written.
@@ -275,9 +284,9 @@ impl Watch {
 
     fn follow_clock(&mut self, now: UtcDateTime, world: &World) {
         let ahead = now - world.now();
+        self.disturbed |= ahead != self.clock_ahead;
         if (ahead - self.clock_ahead).abs() > BELIEVED {
             self.clock_moved_at = world.elapsed;
-            self.disturbed = true;
         }
         self.clock_ahead = ahead;
     }
@@ -322,8 +331,8 @@ fn the_pace_is_the_last_outcomes(watch: &Watch, world: &World) -> Checked {
     })
 }
 
-/// Whatever happens, no more than 7 requests in a minute, 38 in an hour, 750 in a day, and 3 more
-/// for each time that somebody or the hardware gave a reason.
+/// Whatever happens, no more than 7 requests in a minute, 38 in an hour, 750 in a day; 8 more for
+/// each time that somebody or the hardware gave a reason, for then the waits begin anew.
 fn never_a_hot_loop(watch: &mut Watch, elapsed: Duration) -> Checked {
     for moments in [&mut watch.requests, &mut watch.nudges] {
         while moments.front().is_some_and(|moment| *moment + DAY < elapsed) {
@@ -336,7 +345,7 @@ fn never_a_hot_loop(watch: &mut Watch, elapsed: Duration) -> Checked {
     };
     for (span, most) in [(MINUTE, 7), (HOUR, 38), (DAY, 750)] {
         let requests = within(&watch.requests, span);
-        let most = most + 3 * within(&watch.nudges, span);
+        let most = most + 8 * within(&watch.nudges, span);
         ensure(requests <= most, || format!("{requests} requests within {span:?}"))?;
     }
     Ok(())
@@ -447,9 +456,10 @@ fn what_has_ended_leaves_the_files(watch: &Watch, now: UtcDateTime, world: &mut 
         };
         let Some(until) = world.files[index] else { continue };
         let ended = Duration::try_from(world.now() - until).unwrap_or(Duration::ZERO);
-        let awake = world.elapsed - watch.awake_since(world).max(watch.clock_moved_at);
+        let free = watch.awake_since(world).max(watch.clock_moved_at).max(watch.reloaded_at);
         let retried = if writable.is_zero() { Duration::ZERO } else { LONGEST_WAIT };
-        let possible = ended.min(awake).min((world.elapsed - writable).saturating_sub(retried));
+        let possible =
+            ended.min(world.elapsed - free).min((world.elapsed - writable).saturating_sub(retried));
         let most = AT_ONCE + BOOT_LOOKS + LONGEST_HANG;
         ensure(possible <= most, || format!("file {index} holds what ended {ended:?} ago"))?;
     }

@@ -51,7 +51,11 @@ pub enum Act {
     Reload(Policy),
     /// The daemon alone. All that it remembers is in files.
     Restart,
-    Reboot { down: Duration, disks_after: Duration, wall_ahead: time::Duration },
+    Reboot {
+        down: Duration,
+        disks_after: Duration,
+        wall_ahead: time::Duration,
+    },
     /// From now on the wall clock is ahead of the truth by this much.
     SetClock(time::Duration),
 }
