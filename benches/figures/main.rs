@@ -41,6 +41,7 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 #[derive(Debug, Parser)]
 #[command(
     name = "figures",
+    bin_name = "cargo bench --profile dev --bench figures --",
     max_term_width = 100,
     after_help = "\
 Examples:

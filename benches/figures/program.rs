@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Duration;
 
-use nix::poll::{PollFd, PollFlags, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -32,8 +32,7 @@ pub(crate) struct Program {
 const WATCHDOG_MICROS: u64 = 3 * 60 * 1_000_000;
 
 /// Longer than anything may take.
-const PATIENCE: Duration = Duration::from_millis(PATIENCE_MILLIS as u64);
-const PATIENCE_MILLIS: u16 = 30_000;
+const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Program {
     /// Starts `command`, and waits until it has put `credentials` in place and is ready.
@@ -95,9 +94,10 @@ fn listen(socket: UnixDatagram) -> (JoinHandle<()>, oneshot::Receiver<()>) {
 
 /// Returns once a file of this name has been renamed into the watched directory.
 fn wait_for(name: &OsStr, watch: &Inotify) -> Result<(), String> {
+    let patience = PollTimeout::try_from(PATIENCE).map_err(|error| error.to_string())?;
     loop {
         let mut watches = [PollFd::new(watch.as_fd(), PollFlags::POLLIN)];
-        if poll(&mut watches, PATIENCE_MILLIS).map_err(|error| error.to_string())? == 0 {
+        if poll(&mut watches, patience).map_err(|error| error.to_string())? == 0 {
             return Err("no credentials file within 30 s".to_owned());
         }
         let events = watch.read_events().map_err(|error| error.to_string())?;

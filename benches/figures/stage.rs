@@ -78,9 +78,14 @@ impl Stage {
         // What the last one left.
         let _ = std::fs::remove_file(&credentials);
         let mut command = self.command();
-        let log = std::fs::File::create(self.scratch.path().join("log"))?;
-        command.arg("run").stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        Program::start(command, &credentials).await
+        let log = self.scratch.path().join("log");
+        let writer = std::fs::File::create(&log)?;
+        command.arg("run").stdin(Stdio::null()).stdout(Stdio::null()).stderr(writer);
+        let started = Program::start(command, &credentials).await;
+        started.map_err(|error| {
+            let log = std::fs::read_to_string(&log).unwrap_or_default();
+            format!("{error}; the daemon's log:\n{log}").into()
+        })
     }
 
     /// `rolekeeper refresh`, until the daemon has answered.
