@@ -1,6 +1,6 @@
 //! Carries one request on the AWS SDK's runtime: endpoint, TLS, proxy, timeouts, retries.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +28,9 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::config_bag::Layer;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use serde::Deserialize;
 use time::UtcDateTime;
 
@@ -215,19 +218,29 @@ fn tls_context(connection: &Connection, endpoint: &str) -> Result<TlsContext, Ss
     let trust_store = match &connection.ca_bundle {
         None => TrustStore::default(),
         Some(path) => {
-            let failed = |reason: &dyn std::fmt::Display| {
+            let pem = read_bundle(path).map_err(|reason| {
                 let message = format!("the CA bundle {}: {reason}", path.display());
                 SsmError::local("connection", endpoint, message)
-            };
-            let pem = std::fs::read(path).map_err(|error| failed(&error))?;
-            if !pem.windows(5).any(|bytes| bytes == b"-----") {
-                return Err(failed(&"holds no PEM certificate"));
-            }
+            })?;
             TrustStore::empty().with_pem_certificate(pem)
         }
     };
     let context = TlsContext::builder().with_trust_store(trust_store).build();
     context.map_err(|error| SsmError::local("connection", endpoint, error.to_string()))
+}
+
+/// The SDK panics over a certificate that it cannot read, so each is read here first.
+fn read_bundle(path: &Path) -> Result<Vec<u8>, String> {
+    let pem = std::fs::read(path).map_err(|error| error.to_string())?;
+    let mut roots = RootCertStore::empty();
+    for (number, certificate) in (1..).zip(CertificateDer::pem_slice_iter(&pem)) {
+        let certificate = certificate.map_err(|error| format!("certificate {number}: {error}"))?;
+        roots.add(certificate).map_err(|error| match error {
+            rustls::Error::InvalidCertificate(reason) => format!("certificate {number}: {reason}"),
+            error => format!("certificate {number}: {error}"),
+        })?;
+    }
+    if roots.is_empty() { Err("holds no PEM certificate".to_owned()) } else { Ok(pem) }
 }
 
 fn request(
@@ -325,6 +338,40 @@ mod tests {
     use time::macros::utc_datetime;
 
     use super::*;
+
+    /// Made by `openssl req -x509` with a key that nobody kept.
+    const CERTIFICATE: &str = "\
+-----BEGIN CERTIFICATE-----\n\
+MIIBdDCCARugAwIBAgIUIXlGSVLJKMANT+opGqCC2Nk47KswCgYIKoZIzj0EAwIw\n\
+DzENMAsGA1UEAwwEVGVzdDAgFw0yNjExMjIwMjM0MzhaGA8yMTI2MTAyOTAyMzQz\n\
+OFowDzENMAsGA1UEAwwEVGVzdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABC9z\n\
+qrt5mCvXYLzRCroOLoMrDBt+fraOnogrxAyV/QImF4xXj3Zm1ZAgVZT+puZv/YbX\n\
+3f9v0EQxPdMiVLQkoNqjUzBRMB0GA1UdDgQWBBTlU115vkmq4ztW84799VFBMDpy\n\
+2jAfBgNVHSMEGDAWgBTlU115vkmq4ztW84799VFBMDpy2jAPBgNVHRMBAf8EBTAD\n\
+AQH/MAoGCCqGSM49BAMCA0cAMEQCIAgP8ZIhbRQ60CWeLgITXQ2Fsor2N/KqYK5J\n\
+8J2B3posAiANIL2sYkoeN1mU5I47Z14Fgn2nop6QLNDZDFurwI1mHQ==\n\
+-----END CERTIFICATE-----\n";
+
+    #[test]
+    fn a_ca_bundle_is_whole_or_an_error() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let read = |text: &str| {
+            std::fs::write(file.path(), text).unwrap();
+            read_bundle(file.path())
+        };
+        let bundle = format!("# ours\n{CERTIFICATE}\n{CERTIFICATE}");
+        assert_eq!(read(&bundle), Ok(bundle.into_bytes()));
+
+        let (start, end) = ("-----BEGIN CERTIFICATE-----\n", "-----END CERTIFICATE-----\n");
+        for damaged in [format!("{start}AAAA\n{end}"), format!("{start}?\n{end}"), start.to_owned()]
+        {
+            let reason = read(&format!("{CERTIFICATE}{damaged}")).unwrap_err();
+            assert!(reason.starts_with("certificate 2: "), "{reason}");
+        }
+        for text in ["", "no certificate"] {
+            assert_eq!(read(text), Err("holds no PEM certificate".to_owned()));
+        }
+    }
 
     #[test]
     fn http_dates_parse() {
