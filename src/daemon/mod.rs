@@ -7,6 +7,7 @@
 mod driver;
 mod error;
 mod health;
+mod registration;
 mod report;
 mod rotation;
 mod targets;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use error::DaemonError;
+pub use registration::{Application, RegistrationError, register};
 pub use rotation::{RotationOutcome, rotate};
 pub use targets::targets;
 
@@ -25,9 +27,9 @@ use tokio::task::JoinSet;
 
 use crate::config::Settings;
 use crate::control::{self, Complaint, Order};
-use crate::hardware::Probe;
-use crate::host::clock::{Clock, ServiceClock};
-use crate::host::entropy::Entropy;
+use crate::hardware::{Probe, SystemProbe};
+use crate::host::clock::{Clock, ServiceClock, SystemClock};
+use crate::host::entropy::{Entropy, SystemEntropy};
 use crate::host::service_manager;
 use crate::pure::advice::Exit;
 use crate::pure::identity::Region;
@@ -69,6 +71,17 @@ const REGISTRATION_LOOK: Duration = Duration::from_secs(60);
 
 /// Orders that may wait for the driver.
 const ORDERS: usize = 16;
+
+impl Seams {
+    /// This machine as it is.
+    pub fn system() -> Self {
+        Self {
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy),
+            probe: Arc::new(SystemProbe::new()),
+        }
+    }
+}
 
 impl Daemon {
     /// Runs until it is dropped or cannot go on. `started` hears of the shelf before anything else
