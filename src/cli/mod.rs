@@ -90,7 +90,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     crate::host::process::protect_memory();
     let outcome = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => {
-            log::start(arguments.places.verbose);
+            log::start(arguments.places.verbose, matches!(arguments.command, Command::Run(_)));
             execute(arguments)
         }
         Err(error) if error.use_stderr() => Err(usage(&error)),
@@ -122,7 +122,7 @@ fn execute(Arguments { places, command }: Arguments) -> Result<(), Complaint> {
             Command::Refresh(command) => command.execute(&places).await,
             Command::Fingerprint(command) => command.execute(&places).await,
             Command::RotateKey(command) => command.execute(&places).await,
-            Command::Export(command) => command.execute(&places),
+            Command::Export(command) => command.execute(&places).await,
             Command::Config(command) => command.execute(&places),
             Command::Deregister(command) => command.execute(&places).await,
             Command::Completions(command) => command.execute(),
