@@ -148,7 +148,9 @@ impl Round<'_> {
 
     async fn prove(&mut self, key: InstanceKey) -> Answer {
         let token = self.ssm.request_role_token(&key, self.fingerprint).await;
-        answer(token.map(|token| self.token = Some(token)))
+        // Part of the service may not have noticed the new key yet. Whether it wants another one
+        // is for the next token to say, or the keys would be replaced without end.
+        answer(token.map(|token| self.token = Some(RoleToken { update_key_pair: false, ..token })))
     }
 
     fn new_key(&self) -> InstanceKey {
