@@ -41,6 +41,8 @@ pub enum Event {
     Hardware { verdict: Verdict, settled: bool },
     /// The operator wants it now.
     Nudged,
+    /// There are other targets than before.
+    Retargeted,
     /// The service answered.
     Token(Arc<RoleToken>),
 }
@@ -201,6 +203,7 @@ impl Refresher {
             Event::Failed(class) => self.on_failure(class, jitter, now),
             Event::Hardware { verdict, settled } => self.on_hardware(verdict, settled, now),
             Event::Nudged => self.on_nudge(now),
+            Event::Retargeted => self.on_new_targets(now),
             Event::Token(token) => self.on_token(token, jitter, now),
         }
     }
@@ -222,7 +225,9 @@ impl Refresher {
 
     /// The state in one word.
     pub fn condition(&self, now: UtcDateTime) -> Condition {
-        let usable = self.token.as_ref().is_some_and(|token| token.is_usable(now));
+        // The files may hold what an earlier run left.
+        let left = self.published_until.is_some_and(|end| now < end);
+        let usable = left || self.token.as_ref().is_some_and(|token| token.is_usable(now));
         match (self.standing, usable, self.failure) {
             (Standing::Mismatch, _, _) => Condition::Mismatch,
             (Standing::Denied, _, _) => Condition::Hibernating,
@@ -270,15 +275,29 @@ impl Refresher {
     }
 
     fn on_nudge(&mut self, now: UtcDateTime) -> Vec<Action> {
+        let mut actions = Vec::new();
         self.failures = 0;
         self.looks = 0;
+        // The operator has mended a target, perhaps; the service may be out of reach all the same.
+        if self.delivery.as_ref().is_some_and(|delivery| delivery.timer.is_some()) {
+            actions.push(self.deliver());
+        }
         if self.phase == Phase::Waiting {
             self.phase = Phase::Probing;
             self.next_request = Timer::after(Duration::ZERO, now);
-            vec![Action::ProbeHardware]
-        } else {
-            Vec::new()
+            actions.push(Action::ProbeHardware);
         }
+        actions
+    }
+
+    /// The new ones get what the old ones hold, whether or not the service can be reached.
+    fn on_new_targets(&mut self, now: UtcDateTime) -> Vec<Action> {
+        let held = self.token.as_ref().is_some_and(|token| token.is_usable(now));
+        if !held || self.published_until.is_none() {
+            return Vec::new();
+        }
+        self.delivery = Some(Delivery { attempts: 0, timer: None });
+        vec![self.deliver()]
     }
 
     fn on_hardware(&mut self, verdict: Verdict, settled: bool, now: UtcDateTime) -> Vec<Action> {
@@ -468,7 +487,9 @@ mod tests {
         let failed = Event::Failed(FailureClass::Unreachable);
         feed(&mut refresher, &[Event::Deadline, SIMILAR, failed], START);
         assert!(!feed(&mut refresher, &[Event::Deadline], at(99)).contains(&Action::Withdraw));
+        assert_eq!(refresher.condition(at(99)), Condition::Stale);
         assert!(feed(&mut refresher, &[Event::Deadline], at(100)).contains(&Action::Withdraw));
+        assert_eq!(refresher.condition(at(100)), Condition::Expired);
     }
 
     #[test]
@@ -550,6 +571,24 @@ mod tests {
         assert!(due > at(60) && due <= at(70));
         let actions = feed(&mut refresher, &[Event::Deadline], due);
         assert!(matches!(actions.as_slice(), [Action::Publish(_)]), "{actions:?}");
+    }
+
+    #[test]
+    fn a_nudge_delivers_what_is_held_before_it_asks() {
+        let mut refresher = fresh(3600);
+        feed(&mut refresher, &[Event::Nudged, SIMILAR, Event::Token(token(at(60), 3600))], at(60));
+        feed(&mut refresher, &[Event::Delivered { complete: false }], at(60));
+        let actions = feed(&mut refresher, &[Event::Nudged], at(61));
+        assert!(matches!(actions.as_slice(), [Action::Publish(_), Action::ProbeHardware]));
+    }
+
+    #[test]
+    fn new_targets_get_what_is_held_and_nothing_that_has_ended() {
+        let mut refresher = fresh(3600);
+        let actions = feed(&mut refresher, &[Event::Retargeted], at(60));
+        assert!(matches!(actions.as_slice(), [Action::Publish(_)]), "{actions:?}");
+        feed(&mut refresher, &[Event::Delivered { complete: true }], at(60));
+        assert_eq!(feed(&mut refresher, &[Event::Retargeted], at(3600)), []);
     }
 
     #[test]
