@@ -218,7 +218,7 @@ impl Refresher {
             (Phase::Probing | Phase::Requesting, _) => None,
         };
         let delivery = self.delivery.as_ref().and_then(|delivery| delivery.timer);
-        let expiry = self.published_until.filter(|_| self.policy.withdraw_expired);
+        let expiry = self.published_until.filter(|_| self.withdraws_expired());
         let delivery = delivery.map(|timer| timer.due);
         asking.into_iter().chain(delivery).chain(expiry).min().unwrap_or(UtcDateTime::MAX)
     }
@@ -259,7 +259,7 @@ impl Refresher {
 
     fn on_deadline(&mut self, now: UtcDateTime) -> Vec<Action> {
         let mut actions = Vec::new();
-        if self.policy.withdraw_expired && self.published_until.is_some_and(|end| end <= now) {
+        if self.withdraws_expired() && self.published_until.is_some_and(|end| end <= now) {
             self.withdraw(now);
         }
         let delivery = self.delivery.as_mut().and_then(|delivery| delivery.timer.as_mut());
@@ -386,6 +386,12 @@ impl Refresher {
         Vec::new()
     }
 
+    /// Before the first outcome nobody has told us the time: what an earlier run left may have ended
+    /// only by a clock that is wrong.
+    fn withdraws_expired(&self) -> bool {
+        self.policy.withdraw_expired && (self.token.is_some() || self.failure.is_some())
+    }
+
     /// From here on the files are to hold nothing of ours.
     fn withdraw(&mut self, now: UtcDateTime) {
         self.published_until = None;
@@ -490,6 +496,19 @@ mod tests {
         assert_eq!(refresher.condition(at(99)), Condition::Stale);
         assert!(feed(&mut refresher, &[Event::Deadline], at(100)).contains(&Action::Withdraw));
         assert_eq!(refresher.condition(at(100)), Condition::Expired);
+    }
+
+    #[test]
+    fn credentials_of_an_earlier_run_that_seem_to_have_ended_wait_for_the_first_outcome() {
+        let mut refresher = Refresher::new(Policy::default(), Some(at(-3600)), START);
+        assert_eq!(feed(&mut refresher, &[Event::Deadline], START), [Action::ProbeHardware]);
+        let answered = Event::Token(token(at(-7200), 3600));
+        let mut corrected = Refresher::new(Policy::default(), Some(at(-3600)), START);
+        let actions = feed(&mut corrected, &[Event::Deadline, SIMILAR, answered], at(-7200));
+        assert!(matches!(actions.as_slice(), [Action::Publish(_)]), "{actions:?}");
+        feed(&mut refresher, &[SIMILAR, Event::Failed(FailureClass::Unreachable)], START);
+        assert!(refresher.next_deadline() <= START);
+        assert!(feed(&mut refresher, &[Event::Deadline], START).contains(&Action::Withdraw));
     }
 
     #[test]
