@@ -88,12 +88,13 @@ enum Command {
 /// and what to try.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     crate::host::process::protect_memory();
-    let outcome = match Arguments::try_parse_from(arguments) {
-        Ok(arguments) => {
-            log::start(arguments.places.verbose, matches!(arguments.command, Command::Run(_)));
-            execute(arguments)
+    let arguments = arguments.into_iter().collect::<Vec<_>>();
+    let outcome = match Arguments::try_parse_from(&arguments) {
+        Ok(parsed) => {
+            log::start(parsed.places.verbose, matches!(parsed.command, Command::Run(_)));
+            execute(parsed)
         }
-        Err(error) if error.use_stderr() => Err(usage(&error)),
+        Err(error) if error.use_stderr() => Err(usage(&error, &arguments)),
         Err(help) => {
             // A reader that has gone away is no error.
             let _ = help.print();
@@ -163,16 +164,20 @@ fn description() -> clap::Command {
     Arguments::command()
 }
 
-/// clap's message up to the usage, on one line.
-fn usage(error: &clap::Error) -> Complaint {
+/// clap's message up to the usage, on one line, and the help of the command that was meant.
+fn usage(error: &clap::Error, arguments: &[OsString]) -> Complaint {
     let text = error.to_string();
     let message = text.split("\n\n").next().unwrap_or_default();
     let words = message.split_whitespace().collect::<Vec<_>>().join(" ");
     let message = words.strip_prefix("error: ").unwrap_or(&words);
-    let command = text.lines().find_map(|line| line.trim().strip_prefix("Usage: "));
-    let names = command.unwrap_or("rolekeeper").split_whitespace();
-    let names = names.take_while(|word| word.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'));
-    let names = names.filter(|word| !word.starts_with('-')).collect::<Vec<_>>().join(" ");
+    let description = description();
+    let (mut command, mut names) = (&description, description.get_name().to_owned());
+    for argument in arguments.iter().skip(1) {
+        if let Some(named) = command.find_subcommand(argument) {
+            command = named;
+            names = format!("{names} {}", named.get_name());
+        }
+    }
     Complaint::new(Exit::Usage, message, format!("{names} --help"))
 }
 
