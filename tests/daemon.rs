@@ -404,63 +404,66 @@ fn an_unregistered_daemon_answers_and_a_registration_wakes_it() {
 fn a_second_daemon_is_refused_by_name() {
     let stage = Stage::set();
     let (_, _daemon) = stage.start_registered();
-    let mut other = stage.command(&["run"]);
-    other.arg("--runtime-dir").arg(stage.path("elsewhere"));
-    // The last of two counts for no option: they are refused.
-    refusal(&other.output().unwrap(), Exit::Usage);
-
-    let arguments = |state: &str, runtime: &str| {
+    let run_in = |state: &str, runtime: &str| {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_rolekeeper"));
         command.env_clear().arg("run").arg("--config").arg(stage.path("rolekeeper.toml"));
         command.arg("--state-dir").arg(stage.path(state));
         command.arg("--runtime-dir").arg(stage.path(runtime));
         command.output().unwrap()
     };
-    let (message, remedy) = refusal(&arguments("state", "elsewhere"), Exit::TryAgain);
+    let (message, remedy) = refusal(&run_in("state", "elsewhere"), Exit::TryAgain);
     let lock = stage.record("lock").display().to_string();
     assert!(message.starts_with(&format!("{lock}: process ")), "{message}");
     assert!(remedy.contains("rolekeeper status"), "{remedy}");
-    let (message, remedy) = refusal(&arguments("elsewhere", "run"), Exit::TryAgain);
+    let (message, remedy) = refusal(&run_in("elsewhere", "run"), Exit::TryAgain);
     let socket = stage.path("run/control.sock").display().to_string();
     assert_eq!(message, format!("{socket}: another daemon answers here"));
     assert!(remedy.contains("--runtime-dir"), "{remedy}");
     assert_eq!(stage.status()["state"], "fresh");
 }
 
+/// What systemd would be told.
+struct ServiceManager(UnixDatagram);
+
+impl ServiceManager {
+    fn listen(stage: &Stage) -> Self {
+        let socket = UnixDatagram::bind(stage.path("notify")).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        Self(socket)
+    }
+
+    /// The next message that has a line with this beginning.
+    fn hears(&self, beginning: &str) -> String {
+        wait_for(beginning, || {
+            let mut buffer = [0; 4096];
+            let length = self.0.recv(&mut buffer).unwrap();
+            let heard = String::from_utf8(buffer[..length].to_vec()).unwrap();
+            let said = heard.lines().any(|line| line.starts_with(beginning));
+            if said { Ok(heard) } else { Err(heard) }
+        })
+    }
+}
+
 #[test]
 fn the_service_manager_is_told() {
     let stage = Stage::set();
     stage.register();
-    let socket = UnixDatagram::bind(stage.path("notify")).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-    let hear = || {
-        let mut buffer = [0; 4096];
-        let length = socket.recv(&mut buffer).unwrap();
-        String::from_utf8(buffer[..length].to_vec()).unwrap()
-    };
-    let hear_until = |text: &str| {
-        loop {
-            let heard = hear();
-            if heard.lines().any(|line| line.starts_with(text)) {
-                return heard;
-            }
-        }
-    };
+    let manager = ServiceManager::listen(&stage);
     let mut command = stage.command(&["run"]);
     command.env("NOTIFY_SOCKET", stage.path("notify")).env("WATCHDOG_USEC", "200000");
     let mut daemon = Daemon::start(command);
-    let ready = hear_until("READY=1");
+    let ready = manager.hears("READY=1");
     assert!(stage.credentials().exists(), "ready comes after the credentials");
     assert!(ready.contains("STATUS=fresh: mi-") && ready.contains("credentials until"), "{ready}");
     // Twice: it is not a single cry.
-    hear_until("WATCHDOG=1");
-    hear_until("WATCHDOG=1");
+    manager.hears("WATCHDOG=1");
+    manager.hears("WATCHDOG=1");
     stage.fault(denies("AccessDeniedException"));
     stage.refused(&["refresh"], Exit::Refused);
-    let line = hear_until("STATUS=hibernating");
+    let line = manager.hears("STATUS=hibernating");
     assert!(line.contains("AccessDeniedException") && line.contains("next try"), "{line}");
     daemon.signal(Signal::SIGTERM);
-    hear_until("STOPPING=1");
+    manager.hears("STOPPING=1");
     assert_eq!(daemon.ended().code(), Some(0));
 }
 
@@ -469,27 +472,20 @@ fn a_first_outcome_that_is_bad_is_an_outcome_too() {
     let stage = Stage::set();
     stage.register();
     stage.fault(fails(500));
-    let socket = UnixDatagram::bind(stage.path("notify")).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let manager = ServiceManager::listen(&stage);
     let mut command = stage.command(&["run"]);
     command.env("NOTIFY_SOCKET", stage.path("notify"));
     let _daemon = Daemon::start(command);
-    let heard = wait_for("READY=1", || {
-        let mut buffer = [0; 4096];
-        let length = socket.recv(&mut buffer).unwrap();
-        let heard = String::from_utf8(buffer[..length].to_vec()).unwrap();
-        if heard.contains("READY=1") { Ok(heard) } else { Err(heard) }
-    });
+    let heard = manager.hears("READY=1");
     assert!(heard.contains("STATUS=expired: mi-") && heard.contains("next try"), "{heard}");
 }
 
 #[test]
 fn an_outage_leaves_the_credentials_and_ends_by_itself() {
     let mut stage = Stage::set();
-    // Renewed after 3 s, usable for 6: there is an outage to be seen in between.
-    stage.lab.with_service(|service| service.token_lifetime = Duration::from_secs(6));
+    // Renewed after 5 s, usable for 10: there is an outage to be seen in between.
+    stage.lab.with_service(|service| service.token_lifetime = Duration::from_secs(10));
     let (_, _daemon) = stage.start_registered();
-    stage.lab.with_service(|service| service.token_lifetime = Duration::from_secs(3600));
     stage.drop_service();
     let status = stage.status_when("an outage", |status| status["state"] == "stale");
     assert_eq!(status["failure"]["class"], "unreachable");
@@ -497,6 +493,7 @@ fn an_outage_leaves_the_credentials_and_ends_by_itself() {
     assert!(message.starts_with("RequestManagedInstanceRoleToken at http://127.0.0.1:"));
     let during = fs::read_to_string(stage.credentials()).unwrap();
     assert!(during.contains("aws_access_key_id"), "{during}");
+    stage.lab.with_service(|service| service.token_lifetime = Duration::from_secs(3600));
     stage.raise_service();
     let status = stage.status_when("recovery", |status| status["state"] == "fresh");
     assert_eq!(status["failure"], Value::Null);
