@@ -28,6 +28,7 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::config_bag::Layer;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
+use futures_util::future::FutureExt;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -87,11 +88,8 @@ pub(super) struct Carrier {
 struct Body(Secret<Vec<u8>>);
 
 impl Carrier {
-    pub(super) async fn new(
-        connection: &Connection,
-        clock: ServiceClock,
-    ) -> Result<Self, SsmError> {
-        let endpoint = resolve_endpoint(connection).await?;
+    pub(super) fn new(connection: &Connection, clock: ServiceClock) -> Result<Self, SsmError> {
+        let endpoint = resolve_endpoint(connection)?;
         let http = http_client(connection, &endpoint)?;
         let region = connection.region.clone();
         Ok(Self { endpoint, region, attempt_timeout: connection.attempt_timeout, http, clock })
@@ -159,7 +157,7 @@ impl Carrier {
 }
 
 /// The SDK's own rules for partitions, FIPS and dual stack, or the URL from the settings.
-async fn resolve_endpoint(connection: &Connection) -> Result<String, SsmError> {
+fn resolve_endpoint(connection: &Connection) -> Result<String, SsmError> {
     let params = Params::builder()
         .region(connection.region.as_str())
         .use_fips(connection.fips)
@@ -168,7 +166,9 @@ async fn resolve_endpoint(connection: &Connection) -> Result<String, SsmError> {
         .build();
     let wanted = connection.endpoint_url.as_deref().unwrap_or(connection.region.as_str());
     let params = params.map_err(|error| SsmError::local("endpoint", wanted, error.to_string()))?;
-    let endpoint = DefaultResolver::new().resolve_endpoint(&params).await;
+    // The SDK's rules are a table: the answer is there at once.
+    let endpoint = DefaultResolver::new().resolve_endpoint(&params).now_or_never();
+    let endpoint = endpoint.unwrap_or_else(|| Err("the rules did not answer".into()));
     let endpoint =
         endpoint.map_err(|error| SsmError::local("endpoint", wanted, error.to_string()))?;
     Ok(endpoint.url().to_owned())
@@ -391,8 +391,8 @@ AQH/MAoGCCqGSM49BAMCA0cAMEQCIAgP8ZIhbRQ60CWeLgITXQ2Fsor2N/KqYK5J\n\
         assert_eq!(read_error(b"<html>", None), (None, None));
     }
 
-    #[tokio::test]
-    async fn endpoints_follow_partition_fips_and_dual_stack() {
+    #[test]
+    fn endpoints_follow_partition_fips_and_dual_stack() {
         let connection = |region: &str, fips, dual_stack| Connection {
             region: region.parse().unwrap(),
             endpoint_url: None,
@@ -408,7 +408,7 @@ AQH/MAoGCCqGSM49BAMCA0cAMEQCIAgP8ZIhbRQ60CWeLgITXQ2Fsor2N/KqYK5J\n\
             (connection("us-east-1", false, true), "https://ssm.us-east-1.api.aws"),
             (connection("cn-north-1", false, false), "https://ssm.cn-north-1.amazonaws.com.cn"),
         ] {
-            assert_eq!(resolve_endpoint(&connection).await.unwrap(), url);
+            assert_eq!(resolve_endpoint(&connection).unwrap(), url);
         }
     }
 }

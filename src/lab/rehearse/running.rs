@@ -1,7 +1,7 @@
 //! A daemon in this process: the one that production runs, watched through its shelf.
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{JoinHandle, yield_now};
+use tokio::task::{JoinHandle, spawn_local, yield_now};
 use tokio::time::timeout;
 
 use crate::config::Settings;
@@ -41,7 +41,7 @@ impl Running {
         let (_, reloads) = mpsc::channel(1);
         let daemon = Daemon { settings, directories, seams, reloads };
         let (started, shelf) = oneshot::channel();
-        let daemon = tokio::spawn(daemon.run(|shelf| drop(started.send(shelf))));
+        let daemon = spawn_local(daemon.run(|shelf| drop(started.send(shelf))));
         Self { machine: machine.clone(), shelf: shelf.await.ok(), daemon }
     }
 
