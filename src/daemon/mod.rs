@@ -12,6 +12,7 @@ mod report;
 mod rotation;
 mod targets;
 
+use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -94,6 +95,8 @@ impl Daemon {
         let (shelf, reader) = Shelf::new();
         started(reader.clone());
         let (orders, mut inbox) = mpsc::channel(ORDERS);
+        // Wrong settings show at once, also on a machine that is not registered yet.
+        targets(&self.settings, &self.directories.runtime)?;
         let mut vault = self.open_vault()?;
         let socket = self.bind()?;
         let mut tasks = JoinSet::new();
@@ -112,7 +115,7 @@ impl Daemon {
         let registration = vault.registration()?;
         let clock = ServiceClock::new(Arc::clone(&self.seams.clock));
         let connection = connection(&self.settings, registration.region.clone());
-        let ssm = Ssm::new(&connection, clock).await?;
+        let ssm = Ssm::new(&connection, clock)?;
         tracing::info!(
             instance_id = %registration.instance_id,
             region = %connection.region,
@@ -133,8 +136,13 @@ impl Daemon {
     fn bind(&self) -> Result<control::Bound, DaemonError> {
         let directory = &self.directories.runtime;
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o755).create(directory);
-        made.and_then(|()| control::bind(directory))
-            .map_err(|source| DaemonError::Socket { path: control::socket_path(directory), source })
+        made.and_then(|()| control::bind(directory)).map_err(|source| {
+            let path = control::socket_path(directory);
+            match source.kind() {
+                io::ErrorKind::AddrInUse => DaemonError::Occupied { path },
+                _ => DaemonError::Socket { path, source },
+            }
+        })
     }
 
     /// The vault of a registered machine; nothing on one that is not registered yet.

@@ -12,7 +12,7 @@ use crate::pure::role_token::RoleToken;
 use crate::shelf::{
     Credentials, Failure, FingerprintStatus, Moment, Snapshot, State, Status, TargetStatus,
 };
-use crate::targets::{Target, TargetError};
+use crate::targets::{Delivery, Target, TargetError};
 use crate::vault::Registration;
 
 /// Everything that goes into a snapshot.
@@ -64,12 +64,22 @@ impl TargetOutcome {
     pub(super) fn note(
         &mut self,
         target: &Target,
-        outcome: Result<(), TargetError>,
+        outcome: Result<Delivery, TargetError>,
         now: UtcDateTime,
     ) {
+        if let Ok(Delivery::Written | Delivery::Corrected { .. }) = outcome {
+            self.written_at = Some(Moment(now));
+        }
+        if let Ok(Delivery::Corrected { found, now }) = outcome {
+            let path = target.path.display();
+            tracing::warn!(
+                target_name = target.name,
+                "{path} had {found} and now has {now}; \
+                 whoever could read it may have the credentials that it held"
+            );
+        }
         let complaint = outcome.as_ref().err().map(Complaint::of);
         match &complaint {
-            None => self.written_at = Some(Moment(now)),
             Some(complaint) if self.complaint.as_ref() != Some(complaint) => {
                 tracing::error!(
                     target_name = target.name,
@@ -78,8 +88,8 @@ impl TargetOutcome {
                     complaint.remedy
                 );
             }
-            // Said before.
-            Some(_) => {}
+            // Nothing to say, or said before.
+            _ => {}
         }
         self.complaint = complaint;
     }

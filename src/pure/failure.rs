@@ -146,9 +146,11 @@ impl FailureClass {
             (Self::ClockSkew, _) => "set the clock: check chrony or systemd-timesyncd",
             (Self::Local, _) => "mend what the message names; the daemon tries again by itself",
             (Self::ServiceFault, _) => {
-                "nothing to do here: the service is failing and is asked again by itself"
+                "again later: the service is failing, and the daemon keeps asking by itself"
             }
-            (Self::Throttled, _) => "nothing to do here: the service asked for a slower pace",
+            (Self::Throttled, _) => {
+                "again later: the service asked for a slower pace, and the daemon keeps to it"
+            }
             (Self::Unreachable, _) => {
                 "check network, DNS, proxy and CA bundle; the daemon tries again by itself"
             }

@@ -41,6 +41,8 @@ pub enum Event {
     Hardware { verdict: Verdict, settled: bool },
     /// The operator wants it now.
     Nudged,
+    /// There are other targets than before.
+    Retargeted,
     /// The service answered.
     Token(Arc<RoleToken>),
 }
@@ -113,6 +115,8 @@ pub struct Refresher {
     /// Looks in a row that found another machine while this one was booting.
     looks: u8,
     token: Option<Arc<RoleToken>>,
+    /// A request has ended, well or not. Until then `now` may be any wall clock's after a start.
+    heard: bool,
     /// When the credentials in the files end; `None` when there are none of ours.
     published_until: Option<UtcDateTime>,
     /// A delivery that is not complete, or is due.
@@ -123,6 +127,11 @@ pub struct Refresher {
 
 /// A request is kept from following another by less than this, whatever a token's life says.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// A token that ends sooner is dead on arrival: the clock may be off by as much
+/// (`host::clock::TOLERATED_SKEW`), and a service that gives out such tokens would be asked for ever
+/// faster.
+const LEAST_LIFE: time::Duration = time::Duration::seconds(5);
 
 /// The share of a wait by which a fleet is spread: refreshes come up to a tenth early.
 const SPREAD: u32 = 10;
@@ -163,6 +172,12 @@ struct Timer {
     wait: Duration,
 }
 
+impl Delivery {
+    fn due(now: UtcDateTime) -> Self {
+        Self { attempts: 0, timer: Some(Timer::after(Duration::ZERO, now)) }
+    }
+}
+
 impl Timer {
     fn after(wait: Duration, now: UtcDateTime) -> Self {
         Self { due: now.saturating_add(wait.try_into().unwrap_or(time::Duration::MAX)), wait }
@@ -186,6 +201,7 @@ impl Refresher {
             failure: None,
             looks: 0,
             token: None,
+            heard: false,
             published_until,
             delivery: None,
             next_request: Timer::after(Duration::ZERO, now),
@@ -201,6 +217,7 @@ impl Refresher {
             Event::Failed(class) => self.on_failure(class, jitter, now),
             Event::Hardware { verdict, settled } => self.on_hardware(verdict, settled, now),
             Event::Nudged => self.on_nudge(now),
+            Event::Retargeted => self.on_new_targets(now),
             Event::Token(token) => self.on_token(token, jitter, now),
         }
     }
@@ -215,20 +232,25 @@ impl Refresher {
             (Phase::Probing | Phase::Requesting, _) => None,
         };
         let delivery = self.delivery.as_ref().and_then(|delivery| delivery.timer);
-        let expiry = self.published_until.filter(|_| self.policy.withdraw_expired);
         let delivery = delivery.map(|timer| timer.due);
-        asking.into_iter().chain(delivery).chain(expiry).min().unwrap_or(UtcDateTime::MAX)
+        asking
+            .into_iter()
+            .chain(delivery)
+            .chain(self.withdrawal())
+            .min()
+            .unwrap_or(UtcDateTime::MAX)
     }
 
     /// The state in one word.
     pub fn condition(&self, now: UtcDateTime) -> Condition {
-        let usable = self.token.as_ref().is_some_and(|token| token.is_usable(now));
-        match (self.standing, usable, self.failure) {
+        let usable = self.published_until.is_some_and(|end| now < end);
+        let renewed = self.token.is_some() && self.failure.is_none();
+        match (self.standing, usable, renewed) {
             (Standing::Mismatch, _, _) => Condition::Mismatch,
             (Standing::Denied, _, _) => Condition::Hibernating,
             (Standing::Good, false, _) => Condition::Expired,
-            (Standing::Good, true, None) => Condition::Fresh,
-            (Standing::Good, true, Some(_)) => Condition::Stale,
+            (Standing::Good, true, true) => Condition::Fresh,
+            (Standing::Good, true, false) => Condition::Stale,
         }
     }
 
@@ -254,7 +276,7 @@ impl Refresher {
 
     fn on_deadline(&mut self, now: UtcDateTime) -> Vec<Action> {
         let mut actions = Vec::new();
-        if self.policy.withdraw_expired && self.published_until.is_some_and(|end| end <= now) {
+        if self.withdrawal().is_some_and(|end| end <= now) {
             self.withdraw(now);
         }
         let delivery = self.delivery.as_mut().and_then(|delivery| delivery.timer.as_mut());
@@ -270,15 +292,30 @@ impl Refresher {
     }
 
     fn on_nudge(&mut self, now: UtcDateTime) -> Vec<Action> {
+        let mut actions = Vec::new();
         self.failures = 0;
         self.looks = 0;
+        // The operator has mended a target, perhaps; the service may be out of reach all the same.
+        if self.delivery.as_ref().is_some_and(|delivery| delivery.timer.is_some()) {
+            actions.push(self.deliver());
+        }
         if self.phase == Phase::Waiting {
             self.phase = Phase::Probing;
             self.next_request = Timer::after(Duration::ZERO, now);
-            vec![Action::ProbeHardware]
-        } else {
-            Vec::new()
+            actions.push(Action::ProbeHardware);
         }
+        actions
+    }
+
+    /// The new ones get what the old ones hold, whether or not the service can be reached; on other
+    /// hardware, nothing.
+    fn on_new_targets(&mut self, now: UtcDateTime) -> Vec<Action> {
+        let held = self.token.as_ref().is_some_and(|token| token.is_usable(now));
+        if !held && self.standing != Standing::Mismatch {
+            return Vec::new();
+        }
+        self.delivery = Some(Delivery::due(now));
+        vec![self.deliver()]
     }
 
     fn on_hardware(&mut self, verdict: Verdict, settled: bool, now: UtcDateTime) -> Vec<Action> {
@@ -303,10 +340,9 @@ impl Refresher {
             self.failures = 0;
             self.token = None;
             self.next_request = Timer::after(Duration::ZERO, now);
-            if self.published_until.is_some() {
-                self.withdraw(now);
-                actions.push(self.deliver());
-            }
+            // Even when nothing of ours is known of: a file may have been unreadable at the start.
+            self.withdraw(now);
+            actions.push(self.deliver());
         }
         self.next_look = Timer::after(LOOK_INTERVAL, now);
         if self.next_request.is_due(now) {
@@ -321,13 +357,14 @@ impl Refresher {
             // A service that gives a stranger this machine's role has made a mistake: not used.
             return self.on_failure(FailureClass::Denied, jitter, now);
         }
-        if !token.is_usable(now) {
+        if !token.is_usable(now.saturating_add(LEAST_LIFE)) {
             return self.on_failure(FailureClass::BadAnswer, jitter, now);
         }
         let life = (token.expires_at - now).unsigned_abs();
         let wait = self.policy.interval.min(life / 2);
         let pause = (wait - jitter.of(wait / SPREAD)).max(SHORTEST_PAUSE);
         self.phase = Phase::Waiting;
+        self.heard = true;
         self.standing = Standing::Good;
         self.failures = 0;
         self.failure = None;
@@ -351,6 +388,7 @@ impl Refresher {
         // Only the service's own yes, a nudge or the old hardware ends hibernation.
         let pace = if self.standing == Standing::Good { class } else { FailureClass::Denied };
         self.phase = Phase::Waiting;
+        self.heard = true;
         self.next_request = Timer::after(pace.delay(self.failures, jitter), now);
         self.failures = self.failures.saturating_add(1);
         self.failure = Some(class);
@@ -367,11 +405,17 @@ impl Refresher {
         Vec::new()
     }
 
+    /// When the files are to be emptied, as far as it is known. Not before a first request has
+    /// shown whether the clock can be trusted: a machine without one of its own may boot in any year,
+    /// and a good answer replaces the credentials anyway.
+    fn withdrawal(&self) -> Option<UtcDateTime> {
+        self.published_until.filter(|_| self.policy.withdraw_expired && self.heard)
+    }
+
     /// From here on the files are to hold nothing of ours.
     fn withdraw(&mut self, now: UtcDateTime) {
         self.published_until = None;
-        let timer = Some(Timer::after(Duration::ZERO, now));
-        self.delivery = Some(Delivery { attempts: 0, timer });
+        self.delivery = Some(Delivery::due(now));
     }
 
     /// What the files are to hold now.
@@ -468,7 +512,42 @@ mod tests {
         let failed = Event::Failed(FailureClass::Unreachable);
         feed(&mut refresher, &[Event::Deadline, SIMILAR, failed], START);
         assert!(!feed(&mut refresher, &[Event::Deadline], at(99)).contains(&Action::Withdraw));
+        assert_eq!(refresher.condition(at(99)), Condition::Stale);
         assert!(feed(&mut refresher, &[Event::Deadline], at(100)).contains(&Action::Withdraw));
+        assert_eq!(refresher.condition(at(100)), Condition::Expired);
+    }
+
+    #[test]
+    fn credentials_of_an_earlier_run_that_seem_to_have_ended_wait_for_the_first_outcome() {
+        let mut refresher = Refresher::new(Policy::default(), Some(at(-3600)), START);
+        assert_eq!(feed(&mut refresher, &[Event::Deadline], START), [Action::ProbeHardware]);
+        let answered = Event::Token(token(at(-7200), 3600));
+        let mut corrected = Refresher::new(Policy::default(), Some(at(-3600)), START);
+        let actions = feed(&mut corrected, &[Event::Deadline, SIMILAR, answered], at(-7200));
+        assert!(matches!(actions.as_slice(), [Action::Publish(_)]), "{actions:?}");
+        feed(&mut refresher, &[SIMILAR, Event::Failed(FailureClass::Unreachable)], START);
+        assert!(refresher.next_deadline() <= START);
+        assert!(feed(&mut refresher, &[Event::Deadline], START).contains(&Action::Withdraw));
+    }
+
+    #[test]
+    fn they_are_not_withdrawn_by_a_clock_that_no_request_has_tried() {
+        let booting = Event::Hardware { verdict: Verdict::Different, settled: false };
+        let mut refresher = Refresher::new(Policy::default(), Some(at(-100)), START);
+        let actions = feed(&mut refresher, &[Event::Deadline], START);
+        assert_eq!(actions, [Action::ProbeHardware]);
+        feed(&mut refresher, &[booting], START);
+        assert_eq!(refresher.next_deadline(), at(5));
+        feed(&mut refresher, &[Event::Deadline, SIMILAR], at(5));
+        feed(&mut refresher, &[Event::Failed(FailureClass::Unreachable)], at(5));
+        assert_eq!(feed(&mut refresher, &[Event::Deadline], at(5)), [Action::Withdraw]);
+    }
+
+    #[test]
+    fn they_are_usable_until_their_end_but_not_fresh() {
+        let refresher = Refresher::new(Policy::default(), Some(at(100)), START);
+        assert_eq!(refresher.condition(at(99)), Condition::Stale);
+        assert_eq!(refresher.condition(at(100)), Condition::Expired);
     }
 
     #[test]
@@ -516,7 +595,7 @@ mod tests {
             assert_eq!(refresher.next_deadline(), at((look + 1) * 5));
         }
         let actions = feed(&mut refresher, &[Event::Deadline, booting], at(10));
-        assert_eq!(actions, [Action::RequestToken(AskAs::Stranger)]);
+        assert_eq!(actions, [Action::Withdraw, Action::RequestToken(AskAs::Stranger)]);
     }
 
     #[test]
@@ -535,7 +614,7 @@ mod tests {
     fn a_token_that_is_dead_on_arrival_is_a_failure_with_a_wait() {
         let mut refresher = Refresher::new(Policy::default(), None, START);
         feed(&mut refresher, &[Event::Deadline, SIMILAR], START);
-        assert_eq!(feed(&mut refresher, &[Event::Token(token(START, 0))], START), []);
+        assert_eq!(feed(&mut refresher, &[Event::Token(token(START, 5))], START), []);
         assert!(refresher.next_deadline() > START + time::Duration::SECOND);
         assert_eq!(refresher.condition(START), Condition::Expired);
     }
@@ -550,6 +629,24 @@ mod tests {
         assert!(due > at(60) && due <= at(70));
         let actions = feed(&mut refresher, &[Event::Deadline], due);
         assert!(matches!(actions.as_slice(), [Action::Publish(_)]), "{actions:?}");
+    }
+
+    #[test]
+    fn a_nudge_delivers_what_is_held_before_it_asks() {
+        let mut refresher = fresh(3600);
+        feed(&mut refresher, &[Event::Nudged, SIMILAR, Event::Token(token(at(60), 3600))], at(60));
+        feed(&mut refresher, &[Event::Delivered { complete: false }], at(60));
+        let actions = feed(&mut refresher, &[Event::Nudged], at(61));
+        assert!(matches!(actions.as_slice(), [Action::Publish(_), Action::ProbeHardware]));
+    }
+
+    #[test]
+    fn new_targets_get_what_is_held_and_nothing_that_has_ended() {
+        let mut refresher = fresh(3600);
+        let actions = feed(&mut refresher, &[Event::Retargeted], at(60));
+        assert!(matches!(actions.as_slice(), [Action::Publish(_)]), "{actions:?}");
+        feed(&mut refresher, &[Event::Delivered { complete: true }], at(60));
+        assert_eq!(feed(&mut refresher, &[Event::Retargeted], at(3600)), []);
     }
 
     #[test]

@@ -25,6 +25,8 @@ mod step;
 
 use std::time::Duration;
 
+use tokio::task::LocalSet;
+
 pub use report::{Form, Report, Verdict};
 pub use stage::{Stage, StageError};
 pub use step::{Seen, Step, Unmet};
@@ -39,8 +41,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The whole tour. What it led to is in the report.
 pub async fn rehearse(stage: &mut Stage, report: &mut Report) {
     report.open(stage);
-    // A step that the rest cannot do without ends the tour early; the report tells of the rest.
-    let _ = tour(stage, report).await;
+    // A step that the rest cannot do without ends the tour early; the report tells of the rest. The
+    // daemons run on this thread, as in production.
+    let _ = LocalSet::new().run_until(tour(stage, report)).await;
 }
 
 async fn tour(stage: &mut Stage, report: &mut Report) -> Option<()> {

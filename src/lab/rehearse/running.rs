@@ -43,7 +43,7 @@ impl Running {
         let daemon = Daemon { settings, directories, seams, reloads };
         let (started, shelf) = oneshot::channel();
         let mut task = JoinSet::new();
-        task.spawn(daemon.run(|shelf| drop(started.send(shelf))));
+        task.spawn_local(daemon.run(|shelf| drop(started.send(shelf))));
         Self { machine: machine.clone(), shelf: shelf.await.ok(), task }
     }
 

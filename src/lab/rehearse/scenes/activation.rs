@@ -115,7 +115,7 @@ async fn apply(
     let mut vault = Vault::open(&machine.directories.state)?;
     let connection = connection(&stage.settings(), stage.lab.region().clone());
     let clock = ServiceClock::new(machine.seams.clock.clone());
-    let ssm = Ssm::new(&connection, clock).await?;
+    let ssm = Ssm::new(&connection, clock)?;
     let application = Application {
         activation: activation.clone(),
         tags: Vec::new(),
