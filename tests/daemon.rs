@@ -521,7 +521,7 @@ fn dead_credentials_are_withdrawn_and_the_rest_of_the_file_stays() {
     let stage = Stage::set();
     fs::create_dir(stage.path("run")).unwrap();
     fs::write(stage.credentials(), FOREIGN).unwrap();
-    stage.lab.with_service(|service| service.token_lifetime = Duration::from_secs(3));
+    stage.lab.with_service(|service| service.token_lifetime = Duration::from_secs(7));
     let (_, daemon) = stage.start_registered();
     let held = fs::read_to_string(stage.credentials()).unwrap();
     assert!(held.starts_with(FOREIGN) && held.contains("aws_session_token"), "{held}");
@@ -538,7 +538,7 @@ fn dead_credentials_are_withdrawn_and_the_rest_of_the_file_stays() {
 fn dead_credentials_stay_when_the_operator_wants_them_to() {
     let stage = Stage::set();
     stage.settings("[refresh]\non_expiry = \"keep\"\n");
-    stage.lab.with_service(|service| service.token_lifetime = Duration::from_secs(3));
+    stage.lab.with_service(|service| service.token_lifetime = Duration::from_secs(7));
     let (_, _daemon) = stage.start_registered();
     stage.fault(fails(500));
     stage.status_when("the end", |status| status["state"] == "expired");

@@ -16,7 +16,7 @@ use crate::pure::advice::{Advice, Exit};
 use crate::pure::failure::FailureClass;
 use crate::pure::fingerprint::{Similarity, SimilarityThreshold, Verdict, compare};
 use crate::pure::identity::Fingerprint;
-use crate::pure::refresher::{Action, AskAs, Event, Policy, Refresher};
+use crate::pure::refresher::{Action, AskAs, Event, Policy, Refresher, is_dead_on_arrival};
 use crate::pure::role_token::RoleToken;
 use crate::shelf::{Moment, Shelf};
 use crate::ssm::{InstanceKey, Ssm, SsmError};
@@ -163,8 +163,10 @@ impl Driver {
         };
         let now = self.ssm.clock().now();
         let answer = answer.map_err(LastFailure::from).and_then(|token| match ask_as {
-            AskAs::Registered if token.is_usable(now) => Ok(token),
-            AskAs::Registered => Err(LastFailure::dead_on_arrival(&token)),
+            AskAs::Registered if is_dead_on_arrival(&token, now) => {
+                Err(LastFailure::dead_on_arrival(&token))
+            }
+            AskAs::Registered => Ok(token),
             AskAs::Stranger => Err(LastFailure::given_to_a_stranger()),
         });
         match answer {

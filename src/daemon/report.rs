@@ -44,7 +44,10 @@ pub(super) struct TargetOutcome {
 impl LastFailure {
     /// The service's token had ended before it arrived.
     pub(super) fn dead_on_arrival(token: &RoleToken) -> Self {
-        let message = format!("the service's token ended at {}", Moment(token.expires_at));
+        let message = format!(
+            "the service's token ends at {}, before it could be used",
+            Moment(token.expires_at)
+        );
         let class = FailureClass::BadAnswer;
         let remedy = "check this machine's clock, and the service's";
         Self { class, complaint: Complaint::new(Exit::Unavailable, message, remedy) }

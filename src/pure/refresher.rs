@@ -357,7 +357,7 @@ impl Refresher {
             // A service that gives a stranger this machine's role has made a mistake: not used.
             return self.on_failure(FailureClass::Denied, jitter, now);
         }
-        if !token.is_usable(now.saturating_add(LEAST_LIFE)) {
+        if is_dead_on_arrival(&token, now) {
             return self.on_failure(FailureClass::BadAnswer, jitter, now);
         }
         let life = (token.expires_at - now).unsigned_abs();
@@ -428,6 +428,11 @@ impl Refresher {
             _ => Action::Withdraw,
         }
     }
+}
+
+/// Whether a token ends so soon that having it is a failure.
+pub fn is_dead_on_arrival(token: &RoleToken, now: UtcDateTime) -> bool {
+    !token.is_usable(now.saturating_add(LEAST_LIFE))
 }
 
 #[cfg(test)]
