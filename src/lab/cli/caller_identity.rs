@@ -11,7 +11,8 @@ use crate::lab::rehearse::program::caller_identity;
     hide = true,
     after_help = "\
 Examples:
-  AWS_SHARED_CREDENTIALS_FILE=/run/rolekeeper/credentials rolekeeper-lab caller-identity"
+  . ./lab.env
+  rolekeeper-lab caller-identity"
 )]
 pub struct CallerIdentity {}
 

@@ -60,7 +60,8 @@ impl Advice for LabError {
             LabError::Start(_) => "see `ulimit -n` and whether memory is left".to_owned(),
             LabError::Stage(error) => error.remedy(),
             LabError::Rehearsal(_) => {
-                "rolekeeper-lab rehearse --verbose, and read what the daemon says".to_owned()
+                "rolekeeper-lab rehearse --verbose: beside what was seen, what the daemon says"
+                    .to_owned()
             }
             LabError::Interrupted => "rolekeeper-lab rehearse, and half a minute".to_owned(),
             LabError::Caller(_) => {

@@ -35,7 +35,7 @@ use running::Running;
 use scenes::{activation, address, clone, credentials, outage, rotation};
 use stage::{Identity, Machine};
 
-/// The longest wait for one thing to happen: ten times what it takes on a machine that is busy.
+/// The longest wait for one thing to happen. A renewal takes the longest, up to 8 s.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The whole tour. What it led to is in the report.

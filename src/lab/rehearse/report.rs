@@ -1,10 +1,12 @@
 //! Tells how the tour goes: to a person, line by line and in a table, or to a script, as JSON.
 
 use std::io::{self, ErrorKind, Write};
+use std::pin::pin;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
+use tokio::time::timeout;
 
 use crate::host::clock::{Clock, SystemClock};
 use crate::shelf::Moment;
@@ -14,6 +16,9 @@ use super::{Seen, Step, Unmet};
 
 /// Columns that a line of text may take.
 const WIDTH: usize = 100;
+
+/// How often a terminal is told that a step still goes on.
+const TICK: Duration = Duration::from_secs(1);
 
 /// How the report looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,13 +88,19 @@ impl Report {
         scene: impl Future<Output = Result<Seen<T>, Unmet>>,
     ) -> Option<T> {
         self.leave_out_before(Some(step));
-        self.announce(step);
         let began = SystemClock.since_boot();
-        let (ok, seen, value) = match scene.await {
+        let mut scene = pin!(scene);
+        let outcome = loop {
+            self.announce(step, since(began));
+            if let Ok(outcome) = timeout(TICK, &mut scene).await {
+                break outcome;
+            }
+        };
+        let (ok, seen, value) = match outcome {
             Ok(Seen { text, value }) => (true, text, Some(value)),
             Err(Unmet(text)) => (false, text, None),
         };
-        self.tell(step, ok, seen, SystemClock.since_boot().saturating_sub(began));
+        self.tell(step, ok, seen, since(began));
         value
     }
 
@@ -133,11 +144,17 @@ impl Report {
         Verdict { steps: self.told.len(), failed }
     }
 
-    fn announce(&mut self, step: Step) {
+    /// A line that the next one of the step covers: each is at least as long as the one before.
+    fn announce(&mut self, step: Step, passed: Duration) {
         if let Form::Terminal { .. } = self.form {
-            self.write(&format!("… {}", step.title()));
+            let back = self.line_start();
+            self.write(&format!("{back}… {} ({} s)", step.title(), passed.as_secs()));
             self.mid_line = true;
         }
+    }
+
+    fn line_start(&self) -> &'static str {
+        if self.mid_line { "\r" } else { "" }
     }
 
     fn tell(&mut self, step: Step, ok: bool, seen: String, took: Duration) {
@@ -158,54 +175,45 @@ impl Report {
         self.told.push(line);
     }
 
-    /// Two lines for a person: what it is about, and what was seen; a third when that was not what
-    /// was expected.
+    /// What it is about, what was expected, and what was seen, for a person.
     fn in_words(&self, step: Step, line: &Line) -> String {
-        // The line that `announce` began is shorter than this one, which covers it.
-        let back = if self.mid_line { "\r" } else { "" };
-        let mut text =
-            format!("{back}{} {} ({})\n", self.mark(line.ok), step.title(), seconds(line.took_ms));
-        if !line.ok {
-            text.push_str(&indented(&format!("expected: {}", line.expected)));
-        }
-        let seen = if line.ok { line.seen.clone() } else { format!("seen: {}", line.seen) };
-        text.push_str(&indented(&seen));
-        text
+        let (back, mark) = (self.line_start(), self.mark(line.ok));
+        let (title, took) = (step.title(), seconds(line.took_ms));
+        format!(
+            "{back}{mark} {title} ({took})\n{}{}",
+            paragraph("  expected  ", &line.expected),
+            paragraph("  seen      ", &line.seen),
+        )
     }
 
     fn sum_up(&mut self, verdict: &Verdict) {
-        let took = SystemClock.since_boot().saturating_sub(self.began);
+        let took = since(self.began);
         let held = verdict.steps - verdict.failed.len();
         let line = Line {
             at: Moment(now()),
             step: "summary",
             ok: verdict.failed.is_empty(),
             expected: format!("{} expectations hold", verdict.steps),
-            seen: match verdict.failed.as_slice() {
-                [] => format!("{held} of {} held", verdict.steps),
-                failed => format!("{held} of {} held; not: {}", verdict.steps, failed.join(", ")),
-            },
+            seen: format!("{held} of {} held", verdict.steps),
             took_ms: millis(took),
         };
         let text = match self.form {
             Form::Json => json(&line),
             Form::Plain | Form::Terminal { .. } => {
-                let ending =
-                    format!("{} {}, in {}", self.mark(line.ok), line.seen, seconds(line.took_ms));
-                format!("\n{}\n{ending}\n", self.table())
+                let (mark, seen, took) = (self.mark(line.ok), &line.seen, seconds(line.took_ms));
+                format!("\n{}\n{mark} {seen}, in {took}\n", self.table())
             }
         };
         self.write(&text);
     }
 
     fn table(&self) -> String {
-        let mut text = format!("{:<6}  {:<23}  {:>6}  EXPECTED\n", "RESULT", "STEP", "TOOK");
+        let blanks = " ".repeat(self.mark_word(true).chars().count());
+        let mut text = format!("{blanks} {:<23}  {:>6}  EXPECTED\n", "STEP", "TOOK");
         for line in &self.told {
+            let (mark, took) = (self.mark(line.ok), seconds(line.took_ms));
             let Line { step, expected, .. } = line;
-            // A mark is padded by what it shows, not by its escape sequences.
-            let (mark, blanks) = (self.mark(line.ok), " ".repeat(6 - self.mark_width(line.ok)));
-            let took = seconds(line.took_ms);
-            text.push_str(&format!("{mark}{blanks}  {step:<23}  {took:>6}  {expected}\n"));
+            text.push_str(&format!("{mark} {step:<23}  {took:>6}  {expected}\n"));
         }
         text
     }
@@ -220,15 +228,12 @@ impl Report {
         format!("{style}{word}{style:#}")
     }
 
-    fn mark_width(&self, ok: bool) -> usize {
-        self.mark_word(ok).chars().count()
-    }
-
+    /// Both of a form are of one width.
     fn mark_word(&self, ok: bool) -> &'static str {
         match (self.form, ok) {
             (Form::Terminal { .. }, true) => "✓",
             (Form::Terminal { .. }, false) => "✗",
-            (_, true) => "ok",
+            (_, true) => "ok    ",
             (_, false) => "FAILED",
         }
     }
@@ -248,6 +253,10 @@ fn json(line: &Line) -> String {
     format!("{object}\n")
 }
 
+fn since(began: Duration) -> Duration {
+    SystemClock.since_boot().saturating_sub(began)
+}
+
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
@@ -256,26 +265,138 @@ fn seconds(millis: u64) -> String {
     format!("{}.{} s", millis / 1000, millis % 1000 / 100)
 }
 
-/// Broken between words into lines of [`WIDTH`] columns, four of them blank.
-fn indented(text: &str) -> String {
-    const INDENT: &str = "    ";
-    let mut lines = String::new();
-    let mut column = WIDTH;
+/// Broken between words into lines of [`WIDTH`] columns, under one another behind the label.
+fn paragraph(label: &str, text: &str) -> String {
+    let indent = label.chars().count();
+    let mut lines = label.trim_end().to_owned();
+    let mut column = lines.chars().count();
     for word in text.split_whitespace() {
         let width = word.chars().count();
-        if column + 1 + width > WIDTH {
-            if !lines.is_empty() {
-                lines.push('\n');
-            }
-            lines.push_str(INDENT);
-            column = INDENT.len();
-        } else {
-            lines.push(' ');
-            column += 1;
+        let fits = column <= indent || column + 1 + width <= WIDTH;
+        if !fits {
+            lines.push('\n');
+            column = 0;
         }
+        let blanks = if column < indent { indent - column } else { 1 };
+        lines.extend(std::iter::repeat_n(' ', blanks));
         lines.push_str(word);
-        column += width;
+        column += blanks + width;
     }
     lines.push('\n');
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    /// What was written, after the report is gone.
+    #[derive(Clone, Default)]
+    struct Paper(Rc<RefCell<Vec<u8>>>);
+
+    impl Write for Paper {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.borrow_mut().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Paper {
+        fn text(&self) -> String {
+            String::from_utf8(self.0.borrow().clone()).unwrap()
+        }
+    }
+
+    /// A tour whose third step fails, and whose next three depend on it.
+    async fn failing_tour(form: Form) -> (String, Verdict) {
+        let paper = Paper::default();
+        let mut report = Report::new(form, Box::new(paper.clone()));
+        for step in Step::ALL {
+            let outcome = match step {
+                Step::CredentialsWritten => Err(Unmet("nothing, for a long time".to_owned())),
+                _ => Ok(Seen::that("what was expected")),
+            };
+            if !(Step::CallerIdentity..=Step::Outage).contains(&step) {
+                let value = report.step(step, async { outcome }).await;
+                assert_eq!(value.is_some(), step != Step::CredentialsWritten);
+            }
+        }
+        let verdict = report.close().unwrap();
+        (paper.text(), verdict)
+    }
+
+    #[tokio::test]
+    async fn every_step_is_one_object_in_order_and_the_summary_is_the_last() {
+        let (text, verdict) = failing_tour(Form::Json).await;
+        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let lines = lines.collect::<Vec<_>>();
+        let names = lines.iter().map(|line| line["step"].as_str().unwrap()).collect::<Vec<_>>();
+        assert_eq!(names, [&Step::ALL.map(Step::name)[..], &["summary"]].concat());
+        assert!(text.starts_with(r#"{"at":""#), "{text}");
+        assert_eq!(lines[13]["ok"], false);
+        assert_eq!(lines[13]["seen"], "9 of 13 held");
+        assert_eq!(verdict.failed.len(), 4);
+    }
+
+    #[tokio::test]
+    async fn a_failure_fails_what_depends_on_it_and_nothing_else() {
+        let (text, verdict) = failing_tour(Form::Json).await;
+        let failed = ["credentials-written", "caller-identity", "refreshed", "outage"];
+        assert_eq!(verdict, Verdict { steps: 13, failed: failed.to_vec() });
+        assert_eq!(text.matches("not rehearsed, because of credentials-written").count(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_tour_that_broke_off_early_has_failed() {
+        let report = Report::new(Form::Plain, Box::new(io::sink()));
+        assert_eq!(report.close().unwrap().failed.len(), 13);
+    }
+
+    #[tokio::test]
+    async fn the_plain_form_is_ascii_without_escape_sequences() {
+        let (text, _) = failing_tour(Form::Plain).await;
+        assert!(text.bytes().all(|byte| byte == b'\n' || (b' '..=b'~').contains(&byte)), "{text}");
+        assert!(text.contains("FAILED The daemon starts and writes a credentials file (0.0 s)\n"));
+        assert!(text.contains("  seen      nothing, for a long time\n"));
+        assert!(text.contains("\nFAILED 9 of 13 held, in 0.0 s\n"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_terminal_gets_colours_only_when_it_may() {
+        let (text, _) = failing_tour(Form::Terminal { colours: true }).await;
+        assert!(text.contains("\u{1b}[31m✗\u{1b}[0m"), "{text}");
+        let (text, _) = failing_tour(Form::Terminal { colours: false }).await;
+        assert!(text.contains("✗ credentials-written") && !text.contains('\u{1b}'));
+    }
+
+    #[tokio::test]
+    async fn each_line_of_a_terminal_covers_the_one_before() {
+        let (text, _) = failing_tour(Form::Terminal { colours: false }).await;
+        for line in text.lines().filter(|line| line.contains('\r')) {
+            let widths = line.split('\r').map(|part| part.chars().count()).collect::<Vec<_>>();
+            assert!(widths.is_sorted(), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn no_line_is_wider_than_a_hundred_columns() {
+        let long = "eleven more ".repeat(40);
+        let text = paragraph("  seen      ", &long);
+        assert!(text.lines().all(|line| line.len() <= WIDTH), "{text}");
+        assert!(text.lines().count() == 6 && text.split_whitespace().count() == 81, "{text}");
+        assert_eq!(paragraph("  seen      ", ""), "  seen\n");
+        let word = "x".repeat(200);
+        assert_eq!(paragraph("  seen      ", &word), format!("  seen      {word}\n"));
+        for step in Step::ALL {
+            assert!(36 + step.expected().len() <= WIDTH, "{}", step.expected());
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! A daemon in this process: the one that production runs, watched through its shelf.
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{JoinHandle, spawn_local, yield_now};
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::timeout;
 
 use crate::config::Settings;
@@ -12,13 +12,14 @@ use crate::shelf::{Credentials, ShelfReader, State, Status};
 use super::stage::Machine;
 use super::{PATIENCE, Unmet};
 
-/// A daemon that runs.
+/// A daemon that runs; dropping it stops it.
 #[derive(Debug)]
 pub struct Running {
     machine: Machine,
     /// `None` when it could not even start.
     shelf: Option<ShelfReader>,
-    daemon: JoinHandle<Result<(), DaemonError>>,
+    /// Of one task: the daemon.
+    task: JoinSet<Result<(), DaemonError>>,
 }
 
 impl Running {
@@ -41,8 +42,9 @@ impl Running {
         let (_, reloads) = mpsc::channel(1);
         let daemon = Daemon { settings, directories, seams, reloads };
         let (started, shelf) = oneshot::channel();
-        let daemon = spawn_local(daemon.run(|shelf| drop(started.send(shelf))));
-        Self { machine: machine.clone(), shelf: shelf.await.ok(), daemon }
+        let mut task = JoinSet::new();
+        task.spawn_local(daemon.run(|shelf| drop(started.send(shelf))));
+        Self { machine: machine.clone(), shelf: shelf.await.ok(), task }
     }
 
     /// Waits until `look` finds what it looks for in the daemon's status.
@@ -81,13 +83,10 @@ impl Running {
         }
     }
 
-    async fn stop(self) {
-        self.daemon.abort();
-        let Self { machine, daemon, .. } = self;
-        // Aborted, or ended before: either way it is over.
-        let _ = daemon.await;
-        // Its tasks end in their own next turn; the last one removes the socket.
-        let socket = control::socket_path(&machine.directories.runtime);
+    async fn stop(mut self) {
+        self.task.shutdown().await;
+        // The daemon's own tasks end in their next turn; the last one removes the socket.
+        let socket = control::socket_path(&self.machine.directories.runtime);
         let gone = async {
             while socket.exists() {
                 yield_now().await;
@@ -99,10 +98,10 @@ impl Running {
 
     /// Why there is no daemon any more.
     async fn ended(&mut self) -> Unmet {
-        match (&mut self.daemon).await {
-            Ok(Err(error)) => Unmet(format!("the daemon ended: {error}")),
-            Ok(Ok(())) => Unmet("the daemon ended".to_owned()),
-            Err(error) => Unmet(format!("the daemon ended: {error}")),
+        match self.task.join_next().await {
+            Some(Ok(Err(error))) => Unmet(format!("the daemon ended: {error}")),
+            Some(Err(error)) => Unmet(format!("the daemon ended: {error}")),
+            Some(Ok(Ok(()))) | None => Unmet("the daemon ended".to_owned()),
         }
     }
 

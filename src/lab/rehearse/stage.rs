@@ -26,9 +26,9 @@ use crate::vault::{FingerprintRecord, Vault};
 
 use super::Unmet;
 
-/// How long credentials live at first: they are renewed after 5 to 6 s, and a program on a busy
+/// How long credentials live at first: they are renewed after 7 to 8 s, and a program on a busy
 /// machine has as long again to use them.
-pub const SHORT_LIFE: Duration = Duration::from_secs(12);
+pub const SHORT_LIFE: Duration = Duration::from_secs(16);
 
 /// How long they live from the outage on, which takes up to 20 s.
 pub const LONG_LIFE: Duration = Duration::from_secs(120);

@@ -14,6 +14,7 @@ use crate::host::clock::ServiceClock;
 use crate::lab::operation::Operation;
 use crate::lab::rehearse::stage::{Identity, Machine, Stage, now};
 use crate::lab::rehearse::{Seen, Unmet};
+use crate::pure::advice::Advice;
 use crate::pure::fingerprint::SimilarityThreshold;
 use crate::pure::identity::{Activation, ActivationCode};
 use crate::pure::secret::Secret;
@@ -36,7 +37,8 @@ pub async fn register(
     machine: &Machine,
     activation: &Activation,
 ) -> Result<Seen<Identity>, Unmet> {
-    let id = apply(stage, machine, activation, false).await??;
+    let id = apply(stage, machine, activation, false).await?;
+    let id = id.map_err(|error| Unmet(format!("{error}; try: {}", error.remedy())))?;
     let identity = machine.identity()?;
     Unmet::unless(identity.instance_id.to_string() == id, || {
         format!("the service said {id}, the vault says {}", identity.instance_id)

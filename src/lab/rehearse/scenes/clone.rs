@@ -3,9 +3,12 @@
 use crate::lab::rehearse::program::use_credentials;
 use crate::lab::rehearse::running::Running;
 use crate::lab::rehearse::scenes::credentials::{in_file, not_in_file};
-use crate::lab::rehearse::stage::{Identity, Machine, NOT_THIS_MACHINE, Stage};
+use crate::lab::rehearse::stage::{Identity, Machine, NOT_THIS_MACHINE, Stage, now};
 use crate::lab::rehearse::{Seen, Unmet};
-use crate::shelf::State;
+use crate::shelf::{Moment, State};
+
+/// Hibernation's first pause is 10 min; a little of it may have passed.
+const HIBERNATION: time::Duration = time::Duration::minutes(9);
 
 /// The clone's hash differs, so it asks as a stranger, is refused where the owner of the fleet can
 /// see it, and takes the copied credentials out of its file.
@@ -61,14 +64,20 @@ pub async fn turned_away(
         Unmet::unless(state == State::Mismatch, || format!("the daemon is {}", state.name()))?;
         let told = stage.refusals(&identity.instance_id) > refusals;
         Unmet::unless(told, || format!("the service has not said {NOT_THIS_MACHINE}"))?;
+        let next = status.failure.and_then(|failure| failure.next_try_at);
+        let pause = next.map(|Moment(at)| at - now()).unwrap_or_default();
+        let hibernates = pause > HIBERNATION;
+        Unmet::unless(hibernates, || format!("it asks again in {} s", pause.whole_seconds()))?;
         not_in_file(machine)?;
         let fingerprint =
             status.fingerprint.ok_or_else(|| Unmet("no look at the hardware".to_owned()))?;
         Ok(format!(
-            "{NOT_THIS_MACHINE}; {}: {} % the same, changed {}; state mismatch, file empty",
+            "{}, {} % the same, changed {}: the service said {NOT_THIS_MACHINE}; no credentials in \
+             the file; next request in {} min",
             fingerprint.verdict,
             fingerprint.score,
             fingerprint.changed.join(", "),
+            pause.whole_minutes(),
         ))
     })
     .await

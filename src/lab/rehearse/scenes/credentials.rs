@@ -60,22 +60,27 @@ pub async fn renewed(
     daemon: &mut Running,
     first: Caller,
 ) -> Result<Seen, Unmet> {
-    let (mut caller, mut ends) = (first, daemon.credentials(None).await?.expires_at);
+    let (mut caller, mut old) = (first, daemon.credentials(None).await?);
     let mut suffixes = vec![caller.access_key_id_suffix.clone()];
+    let mut pauses = Vec::new();
     for _ in 0..RENEWALS {
-        let credentials = daemon.credentials(Some(&caller.access_key_id_suffix)).await?;
-        let seen_at = Moment(now());
+        let new = daemon.credentials(Some(&caller.access_key_id_suffix)).await?;
+        let (seen_at, ends) = (Moment(now()), old.expires_at);
         Unmet::unless(seen_at < ends, || format!("renewed at {seen_at}, when {ends} was over"))?;
-        in_file(machine, &credentials)?;
+        in_file(machine, &new)?;
         let next = use_credentials(stage, machine).await?;
         Unmet::unless(next.arn == caller.arn, || next.arn.clone())?;
         let suffix = next.access_key_id_suffix.clone();
         Unmet::unless(!suffixes.contains(&suffix), || format!("...{suffix} for a second time"))?;
         suffixes.push(suffix);
-        (caller, ends) = (next, credentials.expires_at);
+        pauses.push(format!("{:.1} s", (new.issued_at.0 - old.issued_at.0).as_seconds_f64()));
+        (caller, old) = (next, new);
     }
-    let suffixes = suffixes.iter().map(|suffix| format!("...{suffix}")).collect::<Vec<_>>();
-    Ok(Seen::that(format!("access keys {}, each accepted by the service", suffixes.join(", "))))
+    Ok(Seen::that(format!(
+        "access keys ...{}, after {}; each accepted by the service",
+        suffixes.join(", ..."),
+        pauses.join(" and "),
+    )))
 }
 
 /// The file holds these very credentials.

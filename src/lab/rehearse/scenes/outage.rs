@@ -40,7 +40,8 @@ pub async fn endured(
     stage.lab.with_service(|service| service.faults.clear());
     daemon.until(|status| fails_by(status, FailureClass::Unreachable)).await?;
     kept("the refused connections")?;
-    let text = "service-fault, then unreachable; state stale; the file as before";
+    let size = before.expose().len();
+    let text = format!("service-fault, then unreachable; stale; the file's {size} bytes as before");
     Ok(Seen::that(text).with(before))
 }
 
