@@ -7,7 +7,6 @@ mod stage;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
-use std::os::unix::process::CommandExt;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -23,9 +22,6 @@ use serde_json::{Value, json};
 use stage::{
     Daemon, Stage, allow, is_root, mode, moment, printed, refusal, two_lines, value, wait_for,
 };
-
-/// A user that owns nothing here: `nobody` on Debian.
-const NOBODY: u32 = 65534;
 
 const FOREIGN: &str = "# the operator's\n[other]\nregion = x\n";
 
@@ -623,14 +619,7 @@ fn commands_are_taken_from_root_and_the_daemons_user_alone() {
         // Nobody else to be: that the own user is let in is all that can be seen.
         return;
     }
-    // The directories of a build may be closed to others.
-    let binary = stage.path("rolekeeper");
-    fs::copy(env!("CARGO_BIN_EXE_rolekeeper"), &binary).unwrap();
-    let as_nobody = |command: &str| {
-        let mut other = std::process::Command::new(&binary);
-        other.env_clear().args([command, "--runtime-dir"]).arg(stage.path("run"));
-        other.uid(NOBODY).gid(NOBODY).output().unwrap()
-    };
+    let as_nobody = |command| stage.command_of_nobody(&[command]).output().unwrap();
     let (message, remedy) = refusal(&as_nobody("refresh"), Exit::Refused);
     assert!(message.ends_with("may not be asked by this user"), "{message}");
     assert!(remedy.contains("as root"), "{remedy}");
