@@ -295,6 +295,8 @@ fn a_stop_is_prompt_and_leaves_the_file() {
     refusal(&output, Exit::Unavailable);
     let status: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(status["failure"]["class"], "no-daemon");
+    assert_eq!(status["state"], "stale", "they are valid, and nobody renews them");
+    assert_eq!(status["targets"][0]["path"], json!(stage.credentials()));
 }
 
 #[test]
@@ -662,4 +664,54 @@ fn a_daemon_that_cannot_start_says_so_in_two_lines() {
     assert!(message.ends_with("there is no user 'no-such-user' on this machine"), "{message}");
     assert!(message.contains("rolekeeper.toml:6: target 'a'"), "{message}");
     assert!(remedy.starts_with("create the user"), "{remedy}");
+}
+
+#[test]
+fn every_command_shows_an_example_in_its_help() {
+    let stage = Stage::set();
+    for command in [
+        "register",
+        "run",
+        "status",
+        "refresh",
+        "rotate-key",
+        "fingerprint",
+        "fingerprint show",
+        "fingerprint diff",
+        "fingerprint accept",
+        "fingerprint set-threshold",
+        "export",
+        "config",
+        "config check",
+        "config show",
+        "deregister",
+        "completions",
+        "man",
+    ] {
+        let mut arguments = command.split(' ').collect::<Vec<_>>();
+        arguments.push("--help");
+        let help = stage.succeed(&arguments);
+        assert!(help.contains("Example"), "{command}:\n{help}");
+        assert!(help.contains(&format!("rolekeeper {command}")), "{command}:\n{help}");
+    }
+}
+
+#[test]
+fn settings_are_checked_and_shown_with_their_origin() {
+    let stage = Stage::set();
+    let file = stage.path("rolekeeper.toml").display().to_string();
+    assert_eq!(stage.succeed(&["config", "check"]), format!("{file}: ok\n"));
+    let shown = stage.succeed(&["config", "show"]);
+    let line = shown.lines().find(|line| line.starts_with("timeout")).unwrap();
+    assert!(
+        line.starts_with("timeout = \"1s\"") && line.ends_with(&format!("# {file}:3")),
+        "{line}"
+    );
+    // Where things are may be said before the command, too.
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_rolekeeper"));
+    let output = command.env_clear().args(["--config", &file, "config", "show"]).output().unwrap();
+    assert_eq!(printed(output), shown);
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_rolekeeper"));
+    let from_environment = command.env_clear().env("ROLEKEEPER_CONFIG", &file);
+    assert_eq!(printed(from_environment.args(["config", "show"]).output().unwrap()), shown);
 }
