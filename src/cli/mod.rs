@@ -19,6 +19,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::config::{ConfigError, Settings};
@@ -52,6 +53,7 @@ Exit status: 0 done, 64 usage, 65 bad data, 69 service unavailable, 70 our bug, 
 
 /// Where things are; accepted before and after every command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 struct Places {
     /// Settings file, instead of /etc/rolekeeper/rolekeeper.toml and /etc/rolekeeper/conf.d
     #[arg(long, global = true, value_name = "FILE", env = "ROLEKEEPER_CONFIG")]
@@ -164,21 +166,26 @@ fn description() -> clap::Command {
     Arguments::command()
 }
 
-/// clap's message up to the usage, on one line, and the help of the command that was meant.
+/// clap's message up to the usage, on one line, and where help is.
 fn usage(error: &clap::Error, arguments: &[OsString]) -> Complaint {
     let text = error.to_string();
     let message = text.split("\n\n").next().unwrap_or_default();
     let words = message.split_whitespace().collect::<Vec<_>>().join(" ");
-    let message = words.strip_prefix("error: ").unwrap_or(&words);
+    let message = match error.kind() {
+        // clap then gives the help text instead of a message.
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "a command is missing",
+        _ => words.strip_prefix("error: ").unwrap_or(&words),
+    };
     let description = description();
-    let (mut command, mut names) = (&description, description.get_name().to_owned());
-    for argument in arguments.iter().skip(1) {
-        if let Some(named) = command.find_subcommand(argument) {
-            command = named;
-            names = format!("{names} {}", named.get_name());
+    let mut command = &description;
+    let mut names = vec![command.get_name()];
+    for argument in arguments {
+        if let Some(subcommand) = command.find_subcommand(argument) {
+            command = subcommand;
+            names.push(command.get_name());
         }
     }
-    Complaint::new(Exit::Usage, message, format!("{names} --help"))
+    Complaint::new(Exit::Usage, message, format!("{} --help", names.join(" ")))
 }
 
 /// Prints a result. A reader that has gone away, as `head` does, is no error.

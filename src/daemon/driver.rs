@@ -161,18 +161,21 @@ impl Driver {
             AskAs::Registered => self.request_registered().await,
             AskAs::Stranger => self.request_as_stranger().await,
         };
+        let now = self.ssm.clock().now();
+        let answer = answer.map_err(LastFailure::from).and_then(|token| match ask_as {
+            AskAs::Registered if token.is_usable(now) => Ok(token),
+            AskAs::Registered => Err(LastFailure::dead_on_arrival(&token)),
+            AskAs::Stranger => Err(LastFailure::given_to_a_stranger()),
+        });
         match answer {
             Ok(token) => {
                 self.failure = None;
                 Event::Token(Arc::new(token))
             }
-            Err(failure) => {
-                let failure = LastFailure::from(failure);
-                let LastFailure { class, complaint } = &failure;
+            Err(LastFailure { class, complaint }) => {
                 let (message, remedy) = (&complaint.message, &complaint.remedy);
                 tracing::warn!(class = class.name(), "{message}; try: {remedy}");
-                let class = *class;
-                self.failure = Some(failure);
+                self.failure = Some(LastFailure { class, complaint });
                 Event::Failed(class)
             }
         }
@@ -263,7 +266,7 @@ impl Driver {
             Some(because) => Err(Complaint::new(
                 Exit::TryAgain,
                 format!("the key rotation is not over: {because}"),
-                "nothing: it goes on by itself, and both keys are kept",
+                "again later: it goes on by itself, and both keys are kept",
             )),
         }
     }

@@ -1,12 +1,13 @@
 //! Does: the only module that knows every adapter.
 //!
-//! [`run`] waits until this machine is registered, then hands the vault to the driver, which
+//! [`Daemon::run`] waits until this machine is registered, then hands the vault to the driver, which
 //! performs what `pure::refresher` decides. Beside the driver run two small tasks that only read
 //! the shelf: the control socket and the health ping.
 
 mod driver;
 mod error;
 mod health;
+mod registration;
 mod report;
 mod rotation;
 mod targets;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use error::DaemonError;
+pub use registration::{Application, RegistrationError, register};
 pub use rotation::{RotationOutcome, rotate};
 pub use targets::targets;
 
@@ -26,9 +28,9 @@ use tokio::task::JoinSet;
 
 use crate::config::Settings;
 use crate::control::{self, Complaint, Order};
-use crate::hardware::Probe;
-use crate::host::clock::{Clock, ServiceClock};
-use crate::host::entropy::Entropy;
+use crate::hardware::{Probe, SystemProbe};
+use crate::host::clock::{Clock, ServiceClock, SystemClock};
+use crate::host::entropy::{Entropy, SystemEntropy};
 use crate::host::service_manager;
 use crate::pure::advice::Exit;
 use crate::pure::identity::Region;
@@ -71,6 +73,17 @@ const REGISTRATION_LOOK: Duration = Duration::from_secs(60);
 /// Orders that may wait for the driver.
 const ORDERS: usize = 16;
 
+impl Seams {
+    /// This machine as it is.
+    pub fn system() -> Self {
+        Self {
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy),
+            probe: Arc::new(SystemProbe::new()),
+        }
+    }
+}
+
 impl Daemon {
     /// Runs until it is dropped or cannot go on. `started` hears of the shelf before anything else
     /// happens.
@@ -102,7 +115,7 @@ impl Daemon {
         let registration = vault.registration()?;
         let clock = ServiceClock::new(Arc::clone(&self.seams.clock));
         let connection = connection(&self.settings, registration.region.clone());
-        let ssm = Ssm::new(&connection, clock).await?;
+        let ssm = Ssm::new(&connection, clock)?;
         tracing::info!(
             instance_id = %registration.instance_id,
             region = %connection.region,

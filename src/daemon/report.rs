@@ -3,10 +3,12 @@
 use time::UtcDateTime;
 
 use crate::control::Complaint;
+use crate::pure::advice::Exit;
 use crate::pure::failure::FailureClass;
 use crate::pure::fingerprint::Similarity;
 use crate::pure::identity::Region;
 use crate::pure::refresher::{Condition, Refresher};
+use crate::pure::role_token::RoleToken;
 use crate::shelf::{
     Credentials, Failure, FingerprintStatus, Moment, Snapshot, State, Status, TargetStatus,
 };
@@ -37,6 +39,24 @@ pub(super) struct LastFailure {
 pub(super) struct TargetOutcome {
     written_at: Option<Moment>,
     complaint: Option<Complaint>,
+}
+
+impl LastFailure {
+    /// The service's token had ended before it arrived.
+    pub(super) fn dead_on_arrival(token: &RoleToken) -> Self {
+        let message = format!("the service's token ended at {}", Moment(token.expires_at));
+        let class = FailureClass::BadAnswer;
+        let remedy = "check this machine's clock, and the service's";
+        Self { class, complaint: Complaint::new(Exit::Unavailable, message, remedy) }
+    }
+
+    /// The service gave this machine's role to a fingerprint that it cannot know.
+    pub(super) fn given_to_a_stranger() -> Self {
+        let message = "this is not the machine that registered; the service's token is not used";
+        let remedy = "rolekeeper fingerprint diff";
+        let class = FailureClass::Denied;
+        Self { class, complaint: Complaint::new(Exit::Refused, message, remedy) }
+    }
 }
 
 impl TargetOutcome {

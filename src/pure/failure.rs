@@ -65,6 +65,10 @@ const THROTTLING_CODES: [&str; 11] = [
 /// Codes about our date. `InvalidSignatureException` is among them when its text says so.
 const CLOCK_CODES: [&str; 3] = ["RequestExpired", "RequestInTheFuture", "RequestTimeTooSkewed"];
 
+/// Codes of a failing service that come with a 4xx status (the AWS SDKs' common list).
+const FAULT_CODES: [&str; 4] =
+    ["InternalServerError", "InternalFailure", "RequestTimeout", "RequestTimeoutException"];
+
 impl FailureClass {
     /// Reduces an error answer of the service to its class.
     pub fn of_answer(status: u16, code: Option<&str>, message: Option<&str>) -> Self {
@@ -74,6 +78,7 @@ impl FailureClass {
             Some(code) if THROTTLING_CODES.contains(&code) => Self::Throttled,
             Some(code) if CLOCK_CODES.contains(&code) || dated => Self::ClockSkew,
             _ if status == 429 => Self::Throttled,
+            Some(code) if FAULT_CODES.contains(&code) => Self::ServiceFault,
             _ if status >= 500 => Self::ServiceFault,
             // A service's refusal has a code; a proxy's or a captive portal's has none.
             Some(_) => Self::Denied,
@@ -141,9 +146,11 @@ impl FailureClass {
             (Self::ClockSkew, _) => "set the clock: check chrony or systemd-timesyncd",
             (Self::Local, _) => "mend what the message names; the daemon tries again by itself",
             (Self::ServiceFault, _) => {
-                "nothing to do here: the service is failing and is asked again by itself"
+                "again later: the service is failing, and the daemon keeps asking by itself"
             }
-            (Self::Throttled, _) => "nothing to do here: the service asked for a slower pace",
+            (Self::Throttled, _) => {
+                "again later: the service asked for a slower pace, and the daemon keeps to it"
+            }
             (Self::Unreachable, _) => {
                 "check network, DNS, proxy and CA bundle; the daemon tries again by itself"
             }
@@ -197,6 +204,7 @@ mod tests {
             (400, Some("RequestExpired"), None, C::ClockSkew),
             (500, Some("InternalServerError"), None, C::ServiceFault),
             (503, None, None, C::ServiceFault),
+            (400, Some("RequestTimeout"), None, C::ServiceFault),
             (429, None, None, C::Throttled),
             (403, None, None, C::BadAnswer),
         ] {

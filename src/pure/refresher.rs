@@ -115,6 +115,8 @@ pub struct Refresher {
     /// Looks in a row that found another machine while this one was booting.
     looks: u8,
     token: Option<Arc<RoleToken>>,
+    /// A request has ended, well or not. Until then `now` may be any wall clock's after a start.
+    heard: bool,
     /// When the credentials in the files end; `None` when there are none of ours.
     published_until: Option<UtcDateTime>,
     /// A delivery that is not complete, or is due.
@@ -125,6 +127,11 @@ pub struct Refresher {
 
 /// A request is kept from following another by less than this, whatever a token's life says.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// A token that ends sooner is dead on arrival: the clock may be off by as much
+/// (`host::clock::TOLERATED_SKEW`), and a service that gives out such tokens would be asked for ever
+/// faster.
+const LEAST_LIFE: time::Duration = time::Duration::seconds(5);
 
 /// The share of a wait by which a fleet is spread: refreshes come up to a tenth early.
 const SPREAD: u32 = 10;
@@ -165,6 +172,12 @@ struct Timer {
     wait: Duration,
 }
 
+impl Delivery {
+    fn due(now: UtcDateTime) -> Self {
+        Self { attempts: 0, timer: Some(Timer::after(Duration::ZERO, now)) }
+    }
+}
+
 impl Timer {
     fn after(wait: Duration, now: UtcDateTime) -> Self {
         Self { due: now.saturating_add(wait.try_into().unwrap_or(time::Duration::MAX)), wait }
@@ -188,6 +201,7 @@ impl Refresher {
             failure: None,
             looks: 0,
             token: None,
+            heard: false,
             published_until,
             delivery: None,
             next_request: Timer::after(Duration::ZERO, now),
@@ -218,22 +232,25 @@ impl Refresher {
             (Phase::Probing | Phase::Requesting, _) => None,
         };
         let delivery = self.delivery.as_ref().and_then(|delivery| delivery.timer);
-        let expiry = self.published_until.filter(|_| self.withdraws_expired());
         let delivery = delivery.map(|timer| timer.due);
-        asking.into_iter().chain(delivery).chain(expiry).min().unwrap_or(UtcDateTime::MAX)
+        asking
+            .into_iter()
+            .chain(delivery)
+            .chain(self.withdrawal())
+            .min()
+            .unwrap_or(UtcDateTime::MAX)
     }
 
     /// The state in one word.
     pub fn condition(&self, now: UtcDateTime) -> Condition {
-        // The files may hold what an earlier run left.
-        let left = self.published_until.is_some_and(|end| now < end);
-        let usable = left || self.token.as_ref().is_some_and(|token| token.is_usable(now));
-        match (self.standing, usable, self.failure) {
+        let usable = self.published_until.is_some_and(|end| now < end);
+        let renewed = self.token.is_some() && self.failure.is_none();
+        match (self.standing, usable, renewed) {
             (Standing::Mismatch, _, _) => Condition::Mismatch,
             (Standing::Denied, _, _) => Condition::Hibernating,
             (Standing::Good, false, _) => Condition::Expired,
-            (Standing::Good, true, None) => Condition::Fresh,
-            (Standing::Good, true, Some(_)) => Condition::Stale,
+            (Standing::Good, true, true) => Condition::Fresh,
+            (Standing::Good, true, false) => Condition::Stale,
         }
     }
 
@@ -259,7 +276,7 @@ impl Refresher {
 
     fn on_deadline(&mut self, now: UtcDateTime) -> Vec<Action> {
         let mut actions = Vec::new();
-        if self.withdraws_expired() && self.published_until.is_some_and(|end| end <= now) {
+        if self.withdrawal().is_some_and(|end| end <= now) {
             self.withdraw(now);
         }
         let delivery = self.delivery.as_mut().and_then(|delivery| delivery.timer.as_mut());
@@ -290,13 +307,14 @@ impl Refresher {
         actions
     }
 
-    /// The new ones get what the old ones hold, whether or not the service can be reached.
+    /// The new ones get what the old ones hold, whether or not the service can be reached; on other
+    /// hardware, nothing.
     fn on_new_targets(&mut self, now: UtcDateTime) -> Vec<Action> {
         let held = self.token.as_ref().is_some_and(|token| token.is_usable(now));
-        if !held || self.published_until.is_none() {
+        if !held && self.standing != Standing::Mismatch {
             return Vec::new();
         }
-        self.delivery = Some(Delivery { attempts: 0, timer: None });
+        self.delivery = Some(Delivery::due(now));
         vec![self.deliver()]
     }
 
@@ -322,10 +340,9 @@ impl Refresher {
             self.failures = 0;
             self.token = None;
             self.next_request = Timer::after(Duration::ZERO, now);
-            if self.published_until.is_some() {
-                self.withdraw(now);
-                actions.push(self.deliver());
-            }
+            // Even when nothing of ours is known of: a file may have been unreadable at the start.
+            self.withdraw(now);
+            actions.push(self.deliver());
         }
         self.next_look = Timer::after(LOOK_INTERVAL, now);
         if self.next_request.is_due(now) {
@@ -340,13 +357,14 @@ impl Refresher {
             // A service that gives a stranger this machine's role has made a mistake: not used.
             return self.on_failure(FailureClass::Denied, jitter, now);
         }
-        if !token.is_usable(now) {
+        if !token.is_usable(now.saturating_add(LEAST_LIFE)) {
             return self.on_failure(FailureClass::BadAnswer, jitter, now);
         }
         let life = (token.expires_at - now).unsigned_abs();
         let wait = self.policy.interval.min(life / 2);
         let pause = (wait - jitter.of(wait / SPREAD)).max(SHORTEST_PAUSE);
         self.phase = Phase::Waiting;
+        self.heard = true;
         self.standing = Standing::Good;
         self.failures = 0;
         self.failure = None;
@@ -370,6 +388,7 @@ impl Refresher {
         // Only the service's own yes, a nudge or the old hardware ends hibernation.
         let pace = if self.standing == Standing::Good { class } else { FailureClass::Denied };
         self.phase = Phase::Waiting;
+        self.heard = true;
         self.next_request = Timer::after(pace.delay(self.failures, jitter), now);
         self.failures = self.failures.saturating_add(1);
         self.failure = Some(class);
@@ -386,17 +405,17 @@ impl Refresher {
         Vec::new()
     }
 
-    /// Before the first outcome nobody has told us the time: what an earlier run left may have ended
-    /// only by a clock that is wrong.
-    fn withdraws_expired(&self) -> bool {
-        self.policy.withdraw_expired && (self.token.is_some() || self.failure.is_some())
+    /// When the files are to be emptied, as far as it is known. Not before a first request has
+    /// shown whether the clock can be trusted: a machine without one of its own may boot in any year,
+    /// and a good answer replaces the credentials anyway.
+    fn withdrawal(&self) -> Option<UtcDateTime> {
+        self.published_until.filter(|_| self.policy.withdraw_expired && self.heard)
     }
 
     /// From here on the files are to hold nothing of ours.
     fn withdraw(&mut self, now: UtcDateTime) {
         self.published_until = None;
-        let timer = Some(Timer::after(Duration::ZERO, now));
-        self.delivery = Some(Delivery { attempts: 0, timer });
+        self.delivery = Some(Delivery::due(now));
     }
 
     /// What the files are to hold now.
@@ -512,6 +531,26 @@ mod tests {
     }
 
     #[test]
+    fn they_are_not_withdrawn_by_a_clock_that_no_request_has_tried() {
+        let booting = Event::Hardware { verdict: Verdict::Different, settled: false };
+        let mut refresher = Refresher::new(Policy::default(), Some(at(-100)), START);
+        let actions = feed(&mut refresher, &[Event::Deadline], START);
+        assert_eq!(actions, [Action::ProbeHardware]);
+        feed(&mut refresher, &[booting], START);
+        assert_eq!(refresher.next_deadline(), at(5));
+        feed(&mut refresher, &[Event::Deadline, SIMILAR], at(5));
+        feed(&mut refresher, &[Event::Failed(FailureClass::Unreachable)], at(5));
+        assert_eq!(feed(&mut refresher, &[Event::Deadline], at(5)), [Action::Withdraw]);
+    }
+
+    #[test]
+    fn they_are_usable_until_their_end_but_not_fresh() {
+        let refresher = Refresher::new(Policy::default(), Some(at(100)), START);
+        assert_eq!(refresher.condition(at(99)), Condition::Stale);
+        assert_eq!(refresher.condition(at(100)), Condition::Expired);
+    }
+
+    #[test]
     fn another_machine_withdraws_asks_as_a_stranger_and_hibernates() {
         let mut refresher = fresh(3600);
         let actions = feed(&mut refresher, &[Event::Deadline, DIFFERENT], at(1800));
@@ -556,7 +595,7 @@ mod tests {
             assert_eq!(refresher.next_deadline(), at((look + 1) * 5));
         }
         let actions = feed(&mut refresher, &[Event::Deadline, booting], at(10));
-        assert_eq!(actions, [Action::RequestToken(AskAs::Stranger)]);
+        assert_eq!(actions, [Action::Withdraw, Action::RequestToken(AskAs::Stranger)]);
     }
 
     #[test]
@@ -575,7 +614,7 @@ mod tests {
     fn a_token_that_is_dead_on_arrival_is_a_failure_with_a_wait() {
         let mut refresher = Refresher::new(Policy::default(), None, START);
         feed(&mut refresher, &[Event::Deadline, SIMILAR], START);
-        assert_eq!(feed(&mut refresher, &[Event::Token(token(START, 0))], START), []);
+        assert_eq!(feed(&mut refresher, &[Event::Token(token(START, 5))], START), []);
         assert!(refresher.next_deadline() > START + time::Duration::SECOND);
         assert_eq!(refresher.condition(START), Condition::Expired);
     }
