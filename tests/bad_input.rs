@@ -6,7 +6,6 @@ mod stage;
 
 use std::fs;
 use std::os::unix::fs::{chown, symlink};
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -20,12 +19,9 @@ use rolekeeper::pure::advice::Exit;
 use serde_json::{Value, json};
 
 use stage::{
-    Activation, Daemon, REGION, Stage, allow, is_root, mode, moment, printed, refusal, two_lines,
-    value,
+    Activation, Daemon, NOBODY, REGION, Stage, allow, is_root, mode, moment, printed, refusal,
+    two_lines, value,
 };
-
-/// A user that owns nothing here: `nobody` on Debian.
-const NOBODY: u32 = 65534;
 
 const FOREIGN: &str = "# the operator's\n[other]\nregion = x\n";
 
@@ -234,26 +230,13 @@ fn a_vault_of_another_user_is_left_alone() {
     allow(&stage.path("state"), 0o755);
     let before = stage.vault();
     for command in [&["run"][..], &["fingerprint", "accept"], &["rotate-key"]] {
-        let output = as_nobody(&stage, command).output().unwrap();
+        let output = stage.command_of_nobody(command).output().unwrap();
         let (message, remedy) = refusal(&output, Exit::Refused);
         let vault = stage.path("state/vault").display().to_string();
         assert!(message.starts_with(&format!("{vault}: belongs to root (uid 0)")), "{message}");
         assert!(remedy.contains("the same as root"), "{remedy}");
     }
     assert_eq!(stage.vault(), before);
-}
-
-/// A command of the user that owns nothing. The directories of a build may be closed to others, so
-/// the binary comes along.
-fn as_nobody(stage: &Stage, arguments: &[&str]) -> Command {
-    let binary = stage.path("rolekeeper");
-    if !binary.exists() {
-        fs::copy(env!("CARGO_BIN_EXE_rolekeeper"), &binary).unwrap();
-    }
-    let mut command = Command::new(binary);
-    command.env_clear().args(stage.command(arguments).get_args());
-    command.uid(NOBODY).gid(NOBODY);
-    command
 }
 
 #[test]
@@ -269,7 +252,7 @@ fn a_missing_an_unreadable_and_a_damaged_record_are_three_things() {
             owned(&stage.path("state"));
             owned(&stage.path("state/vault"));
             stage.vault().iter().for_each(|(name, _)| owned(&stage.record(name)));
-            refusal(&as_nobody(&stage, &["fingerprint", "diff"]).output().unwrap(), exit)
+            refusal(&stage.command_of_nobody(&["fingerprint", "diff"]).output().unwrap(), exit)
         } else {
             stage.refused(&["fingerprint", "diff"], exit)
         }

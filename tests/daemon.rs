@@ -7,7 +7,6 @@ mod stage;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
-use std::os::unix::process::CommandExt;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -23,9 +22,6 @@ use serde_json::{Value, json};
 use stage::{
     Daemon, Stage, allow, is_root, mode, moment, printed, refusal, two_lines, value, wait_for,
 };
-
-/// A user that owns nothing here: `nobody` on Debian.
-const NOBODY: u32 = 65534;
 
 const FOREIGN: &str = "# the operator's\n[other]\nregion = x\n";
 
@@ -299,6 +295,8 @@ fn a_stop_is_prompt_and_leaves_the_file() {
     refusal(&output, Exit::Unavailable);
     let status: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(status["failure"]["class"], "no-daemon");
+    assert_eq!(status["state"], "stale", "they are valid, and nobody renews them");
+    assert_eq!(status["targets"][0]["path"], json!(stage.credentials()));
 }
 
 #[test]
@@ -623,14 +621,7 @@ fn commands_are_taken_from_root_and_the_daemons_user_alone() {
         // Nobody else to be: that the own user is let in is all that can be seen.
         return;
     }
-    // The directories of a build may be closed to others.
-    let binary = stage.path("rolekeeper");
-    fs::copy(env!("CARGO_BIN_EXE_rolekeeper"), &binary).unwrap();
-    let as_nobody = |command: &str| {
-        let mut other = std::process::Command::new(&binary);
-        other.env_clear().args([command, "--runtime-dir"]).arg(stage.path("run"));
-        other.uid(NOBODY).gid(NOBODY).output().unwrap()
-    };
+    let as_nobody = |command| stage.command_of_nobody(&[command]).output().unwrap();
     let (message, remedy) = refusal(&as_nobody("refresh"), Exit::Refused);
     assert!(message.ends_with("may not be asked by this user"), "{message}");
     assert!(remedy.contains("as root"), "{remedy}");
@@ -673,4 +664,54 @@ fn a_daemon_that_cannot_start_says_so_in_two_lines() {
     assert!(message.ends_with("there is no user 'no-such-user' on this machine"), "{message}");
     assert!(message.contains("rolekeeper.toml:6: target 'a'"), "{message}");
     assert!(remedy.starts_with("create the user"), "{remedy}");
+}
+
+#[test]
+fn every_command_shows_an_example_in_its_help() {
+    let stage = Stage::set();
+    for command in [
+        "register",
+        "run",
+        "status",
+        "refresh",
+        "rotate-key",
+        "fingerprint",
+        "fingerprint show",
+        "fingerprint diff",
+        "fingerprint accept",
+        "fingerprint set-threshold",
+        "export",
+        "config",
+        "config check",
+        "config show",
+        "deregister",
+        "completions",
+        "man",
+    ] {
+        let mut arguments = command.split(' ').collect::<Vec<_>>();
+        arguments.push("--help");
+        let help = stage.succeed(&arguments);
+        assert!(help.contains("Example"), "{command}:\n{help}");
+        assert!(help.contains(&format!("rolekeeper {command}")), "{command}:\n{help}");
+    }
+}
+
+#[test]
+fn settings_are_checked_and_shown_with_their_origin() {
+    let stage = Stage::set();
+    let file = stage.path("rolekeeper.toml").display().to_string();
+    assert_eq!(stage.succeed(&["config", "check"]), format!("{file}: ok\n"));
+    let shown = stage.succeed(&["config", "show"]);
+    let line = shown.lines().find(|line| line.starts_with("timeout")).unwrap();
+    assert!(
+        line.starts_with("timeout = \"1s\"") && line.ends_with(&format!("# {file}:3")),
+        "{line}"
+    );
+    // Where things are may be said before the command, too.
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_rolekeeper"));
+    let output = command.env_clear().args(["--config", &file, "config", "show"]).output().unwrap();
+    assert_eq!(printed(output), shown);
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_rolekeeper"));
+    let from_environment = command.env_clear().env("ROLEKEEPER_CONFIG", &file);
+    assert_eq!(printed(from_environment.args(["config", "show"]).output().unwrap()), shown);
 }

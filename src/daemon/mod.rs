@@ -129,7 +129,8 @@ impl Daemon {
             tasks.spawn(health::report_for_ever(ssm.clone(), id, interval, entropy, reader));
         }
         let driver = Driver::new(self, shelf, vault, ssm)?;
-        driver.run(inbox, waiting).await
+        // In a box: what is nested deeper than this, the compiler does not lay out.
+        Box::pin(driver.run(inbox, waiting)).await
     }
 
     /// The control socket, in a runtime directory that others may pass through.
