@@ -126,11 +126,6 @@ pub struct Refresher {
 /// A request is kept from following another by less than this, whatever a token's life says.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// A token that ends sooner is dead on arrival: the clock may be off by as much
-/// (`host::clock::TOLERATED_SKEW`), and a service that gives out such tokens would be asked for ever
-/// faster.
-const LEAST_LIFE: time::Duration = time::Duration::seconds(5);
-
 /// The share of a wait by which a fleet is spread: refreshes come up to a tenth early.
 const SPREAD: u32 = 10;
 
@@ -346,7 +341,7 @@ impl Refresher {
             // A service that gives a stranger this machine's role has made a mistake: not used.
             return self.on_failure(FailureClass::Denied, jitter, now);
         }
-        if !token.is_usable(now.saturating_add(LEAST_LIFE)) {
+        if token.is_dead_on_arrival(now) {
             return self.on_failure(FailureClass::BadAnswer, jitter, now);
         }
         let life = (token.expires_at - now).unsigned_abs();
