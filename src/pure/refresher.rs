@@ -287,6 +287,7 @@ impl Refresher {
         actions
     }
 
+    /// Whatever waits is due; a request under way is what was asked for.
     fn on_nudge(&mut self, now: UtcDateTime) -> Vec<Action> {
         self.failures = 0;
         self.looks = 0;
@@ -294,12 +295,9 @@ impl Refresher {
             self.delivery = Some(Delivery::due(now));
         }
         if self.phase == Phase::Waiting {
-            self.phase = Phase::Probing;
             self.next_request = Timer::after(Duration::ZERO, now);
-            vec![Action::ProbeHardware]
-        } else {
-            Vec::new()
         }
+        self.on_deadline(now)
     }
 
     fn on_hardware(&mut self, verdict: Verdict, settled: bool, now: UtcDateTime) -> Vec<Action> {
@@ -413,6 +411,9 @@ impl Refresher {
         }
     }
 }
+
+#[cfg(test)]
+mod properties;
 
 #[cfg(test)]
 mod tests {
@@ -606,10 +607,26 @@ mod tests {
         let delivered = Event::Delivered { complete: false };
         let nudged = [Event::Nudged, SIMILAR, Event::Token(token(at(60), 3600)), delivered];
         feed(&mut refresher, &nudged, at(60));
+        let actions = feed(&mut refresher, &[Event::Nudged], at(61));
+        let both = matches!(actions.as_slice(), [Action::Publish(_), Action::ProbeHardware]);
+        assert!(both, "{actions:?}");
+    }
+
+    #[test]
+    fn a_nudge_while_a_request_is_under_way_asks_no_second_time() {
+        let mut refresher = fresh(3600);
+        feed(&mut refresher, &[Event::Deadline, SIMILAR], at(1800));
+        assert_eq!(feed(&mut refresher, &[Event::Nudged], at(1801)), []);
         let failed = Event::Failed(FailureClass::Unreachable);
-        feed(&mut refresher, &[Event::Nudged, SIMILAR, failed], at(61));
-        let actions = feed(&mut refresher, &[Event::Deadline], at(61));
-        assert!(matches!(actions.as_slice(), [Action::Publish(_)]), "{actions:?}");
+        feed(&mut refresher, &[failed], at(1802));
+        assert_eq!(refresher.failures(), 1);
+    }
+
+    #[test]
+    fn a_nudge_does_not_put_off_a_withdrawal() {
+        let mut refresher = fresh(3600);
+        let actions = feed(&mut refresher, &[Event::Nudged], at(3600));
+        assert_eq!(actions, [Action::Withdraw, Action::ProbeHardware]);
     }
 
     #[test]
