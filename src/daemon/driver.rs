@@ -16,7 +16,7 @@ use crate::pure::advice::{Advice, Exit};
 use crate::pure::failure::FailureClass;
 use crate::pure::fingerprint::{Similarity, SimilarityThreshold, Verdict, compare};
 use crate::pure::identity::Fingerprint;
-use crate::pure::refresher::{Action, AskAs, Event, Policy, Refresher, is_dead_on_arrival};
+use crate::pure::refresher::{Action, AskAs, Event, Policy, Refresher};
 use crate::pure::role_token::RoleToken;
 use crate::shelf::{Moment, Shelf};
 use crate::ssm::{InstanceKey, Ssm, SsmError};
@@ -163,11 +163,11 @@ impl Driver {
         };
         let now = self.ssm.clock().now();
         let answer = answer.map_err(LastFailure::from).and_then(|token| match ask_as {
-            AskAs::Registered if is_dead_on_arrival(&token, now) => {
+            AskAs::Stranger => Err(LastFailure::given_to_a_stranger()),
+            AskAs::Registered if token.is_dead_on_arrival(now) => {
                 Err(LastFailure::dead_on_arrival(&token))
             }
             AskAs::Registered => Ok(token),
-            AskAs::Stranger => Err(LastFailure::given_to_a_stranger()),
         });
         match answer {
             Ok(token) => {
@@ -186,17 +186,29 @@ impl Driver {
     /// A rotation that was interrupted comes first: its proof is a token, and until it is settled
     /// nobody knows which key the service holds.
     async fn request_registered(&mut self) -> Result<RoleToken, RequestFailure> {
-        if let Some(staged) = self.vault.staged_key()?
-            && let Some(settled) = self.rotation.may_resume(self.ssm.clock().now())
+        let resume = self.rotation.may_resume(self.since_boot());
+        if let Some(settled) = resume
+            && let Some(token) = self.resume_rotation(settled).await?
         {
-            let fingerprint = self.record.fingerprint;
-            let outcome =
-                rotation::resume(&mut self.vault, &self.ssm, fingerprint, staged, settled).await?;
-            if let Some(token) = self.rotated(outcome) {
-                return Ok(token);
-            }
+            return Ok(token);
         }
-        Ok(self.ssm.request_role_token(&self.instance_key(), self.record.fingerprint).await?)
+        let fingerprint = self.record.fingerprint;
+        match self.ssm.request_role_token(&self.instance_key(), fingerprint).await {
+            // The new key arrived while the rotation was waiting.
+            Err(error) if resume.is_none() && rotation::refuses_signature(&error) => {
+                self.resume_rotation(false).await?.ok_or_else(|| error.into())
+            }
+            answer => Ok(answer?),
+        }
+    }
+
+    /// Goes on with a rotation that is under way, if there is one; its token, where it has one.
+    async fn resume_rotation(&mut self, settled: bool) -> Result<Option<RoleToken>, VaultError> {
+        let Some(staged) = self.vault.staged_key()? else { return Ok(None) };
+        let fingerprint = self.record.fingerprint;
+        let outcome =
+            rotation::resume(&mut self.vault, &self.ssm, fingerprint, staged, settled).await?;
+        Ok(self.rotated(outcome))
     }
 
     /// With a fingerprint that the service has never seen, kept beside the registered one.
@@ -237,7 +249,11 @@ impl Driver {
         Event::Delivered { complete }
     }
 
+    /// Heeds the service's wish for a new key.
     async fn rotate_key(&mut self) -> Option<Event> {
+        if !self.rotation.may_begin(self.since_boot()) {
+            return None;
+        }
         match self.rotate().await {
             Ok(token) => token.map(|token| Event::Token(Arc::new(token))),
             Err(complaint) => {
@@ -275,7 +291,7 @@ impl Driver {
 
     /// Takes over what a rotation led to; its token, where there is one.
     fn rotated(&mut self, outcome: RotationOutcome) -> Option<RoleToken> {
-        self.rotation.note(&outcome, self.ssm.clock().now());
+        self.rotation.note(&outcome, self.since_boot());
         match outcome {
             RotationOutcome::Promoted { registration, token } => {
                 tracing::info!("the RSA key was replaced");
@@ -434,6 +450,10 @@ impl Driver {
 
     fn instance_key(&self) -> InstanceKey {
         rotation::instance_key(&self.registration)
+    }
+
+    fn since_boot(&self) -> Duration {
+        self.seams().clock.since_boot()
     }
 
     fn seams(&self) -> &Seams {

@@ -1,8 +1,7 @@
 //! Performs what `pure::key_rotation` decides.
 
 use std::sync::Arc;
-
-use time::UtcDateTime;
+use std::time::Duration;
 
 use crate::keys::SigningKey;
 use crate::pure::failure::FailureClass;
@@ -23,12 +22,19 @@ pub enum RotationOutcome {
     Waits { because: Because, token: Option<RoleToken> },
 }
 
-/// When an unfinished rotation may go on.
+/// When a rotation may begin, and an unfinished one go on. By the time since boot: a step of the wall
+/// clock neither lengthens a wait nor ends it.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     /// A round of this process ended in a wait at this moment.
-    waits_since: Option<UtcDateTime>,
+    waits_since: Option<Duration>,
+    /// A rotation of this process was over at this moment, with the new key or the old.
+    over_since: Option<Duration>,
 }
+
+/// How soon the service's wish for a new key is heeded once more: one that goes on wishing, because
+/// it refused the key or has not noticed it, gets a key a day and not one with every token.
+const WISH_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Replaces the RSA key: stage, publish, prove, promote. One that is under way goes on.
 ///
@@ -87,17 +93,32 @@ pub(super) fn instance_key(registration: &Registration) -> InstanceKey {
 impl Pace {
     /// Whether a remembered rotation may go on now, and then whether an earlier request can still
     /// be on its way (`settled`).
-    pub(super) fn may_resume(&self, now: UtcDateTime) -> Option<bool> {
+    pub(super) fn may_resume(&self, now: Duration) -> Option<bool> {
         match self.waits_since {
             None => Some(false),
-            Some(since) if (now - since).unsigned_abs() >= SETTLING_TIME => Some(true),
+            Some(since) if now.saturating_sub(since) >= SETTLING_TIME => Some(true),
             Some(_) => None,
         }
     }
 
-    pub(super) fn note(&mut self, outcome: &RotationOutcome, now: UtcDateTime) {
-        self.waits_since = matches!(outcome, RotationOutcome::Waits { .. }).then_some(now);
+    /// Whether the service's wish for a new key is heeded now.
+    pub(super) fn may_begin(&self, now: Duration) -> bool {
+        let rested = self.over_since.is_none_or(|since| now.saturating_sub(since) >= WISH_INTERVAL);
+        rested && self.may_resume(now).is_some()
     }
+
+    pub(super) fn note(&mut self, outcome: &RotationOutcome, now: Duration) {
+        let waits = matches!(outcome, RotationOutcome::Waits { .. });
+        self.waits_since = waits.then_some(now);
+        self.over_since = (!waits).then_some(now);
+    }
+}
+
+/// Whether the service holds another key than the one that signed.
+pub(super) fn refuses_signature(error: &SsmError) -> bool {
+    let code = error.code.as_deref();
+    error.class == FailureClass::Denied
+        && matches!(code, Some("InvalidSignatureException" | "SignatureDoesNotMatch"))
 }
 
 /// From the first request to the outcome.
@@ -171,14 +192,72 @@ fn answer(outcome: Result<(), SsmError>) -> Answer {
     let Err(error) = outcome else { return Answer::Accepted };
     tracing::warn!(%error, "during the key rotation");
     match (error.class, error.code.as_deref()) {
-        (FailureClass::Denied, Some("InvalidSignatureException" | "SignatureDoesNotMatch")) => {
-            Answer::SignatureRefused
-        }
+        _ if refuses_signature(&error) => Answer::SignatureRefused,
         (
             FailureClass::Denied,
             Some("InvalidPublicKey" | "PublicKeyAlreadyRegistered" | "ValidationException"),
         ) => Answer::KeyRefused,
         (FailureClass::Denied, _) => Answer::Denied,
         _ => Answer::Unclear,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOON: Duration = Duration::from_secs(12 * 60 * 60);
+    const WAITS: RotationOutcome =
+        RotationOutcome::Waits { because: Because::NotTaken, token: None };
+    const REFUSED: RotationOutcome = RotationOutcome::Abandoned { token: None };
+
+    #[test]
+    fn a_start_goes_on_at_once_and_unsettled() {
+        assert_eq!(Pace::default().may_resume(NOON), Some(false));
+        assert!(Pace::default().may_begin(NOON));
+    }
+
+    #[test]
+    fn a_wait_lasts_until_no_earlier_request_can_arrive() {
+        let mut pace = Pace::default();
+        pace.note(&WAITS, NOON);
+        let settled = NOON + SETTLING_TIME;
+        let before = settled - Duration::from_nanos(1);
+        assert_eq!(pace.may_resume(before), None);
+        assert!(!pace.may_begin(before));
+        assert_eq!(pace.may_resume(settled), Some(true));
+        assert!(pace.may_begin(settled));
+    }
+
+    #[test]
+    fn a_service_that_refuses_the_key_and_wishes_on_gets_one_a_day() {
+        let mut pace = Pace::default();
+        pace.note(&REFUSED, NOON);
+        let half_hours = (1..=96).map(|n| NOON + n * Duration::from_secs(30 * 60));
+        let begun = half_hours.filter(|now| {
+            let begins = pace.may_begin(*now);
+            if begins {
+                pace.note(&REFUSED, *now);
+            }
+            begins
+        });
+        assert_eq!(begun.count(), 2);
+    }
+
+    #[test]
+    fn only_a_refused_signature_is_about_the_key() {
+        let error = |class, code: Option<&str>| SsmError {
+            operation: "RequestManagedInstanceRoleToken",
+            endpoint: String::new(),
+            class,
+            code: code.map(str::to_owned),
+            message: String::new(),
+            request_id: None,
+        };
+        let refused = Some("InvalidSignatureException");
+        assert!(refuses_signature(&error(FailureClass::Denied, refused)));
+        assert!(!refuses_signature(&error(FailureClass::ClockSkew, refused)));
+        assert!(!refuses_signature(&error(FailureClass::Denied, Some("InvalidInstanceId"))));
+        assert!(!refuses_signature(&error(FailureClass::Unreachable, None)));
     }
 }

@@ -160,6 +160,8 @@ impl FailureClass {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const ALL: [FailureClass; 7] = [
@@ -190,6 +192,28 @@ mod tests {
     fn hibernation_steps_are_10_20_40_60_minutes() {
         let minutes = (0..5).map(|n| FailureClass::Denied.delay(n, Jitter::NONE).as_secs() / 60);
         assert_eq!(minutes.collect::<Vec<_>>(), [10, 20, 40, 60, 60]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_wait_never_shrinks_by_failing_once_more(attempt: u32, bits: u64) {
+            let jitter = Jitter::from_bits(bits);
+            for class in ALL {
+                let next = class.delay(attempt.saturating_add(1), jitter);
+                prop_assert!(class.delay(attempt, jitter) <= next, "{class:?}");
+            }
+        }
+
+        #[test]
+        fn any_answer_has_a_class_and_only_one_with_a_code_is_a_denial(
+            status: u16,
+            code in prop::option::of(".*"),
+            message in prop::option::of(".*"),
+        ) {
+            let class = FailureClass::of_answer(status, code.as_deref(), message.as_deref());
+            prop_assert!(class != FailureClass::Denied || code.is_some());
+            prop_assert!(class != FailureClass::Local && class != FailureClass::Unreachable);
+        }
     }
 
     #[test]

@@ -128,11 +128,6 @@ pub struct Refresher {
 /// A request is kept from following another by less than this, whatever a token's life says.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// A token that ends sooner is dead on arrival: the clock may be off by as much
-/// (`host::clock::TOLERATED_SKEW`), and a service that gives out such tokens would be asked for ever
-/// faster.
-const LEAST_LIFE: time::Duration = time::Duration::seconds(5);
-
 /// The share of a wait by which a fleet is spread: refreshes come up to a tenth early.
 const SPREAD: u32 = 10;
 
@@ -291,20 +286,18 @@ impl Refresher {
         actions
     }
 
+    /// Whatever waits is due; a request under way is what was asked for.
     fn on_nudge(&mut self, now: UtcDateTime) -> Vec<Action> {
-        let mut actions = Vec::new();
         self.failures = 0;
         self.looks = 0;
         // The operator has mended a target, perhaps; the service may be out of reach all the same.
         if self.delivery.as_ref().is_some_and(|delivery| delivery.timer.is_some()) {
-            actions.push(self.deliver());
+            self.delivery = Some(Delivery::due(now));
         }
         if self.phase == Phase::Waiting {
-            self.phase = Phase::Probing;
             self.next_request = Timer::after(Duration::ZERO, now);
-            actions.push(Action::ProbeHardware);
         }
-        actions
+        self.on_deadline(now)
     }
 
     /// The new ones get what the old ones hold, whether or not the service can be reached; on other
@@ -357,7 +350,7 @@ impl Refresher {
             // A service that gives a stranger this machine's role has made a mistake: not used.
             return self.on_failure(FailureClass::Denied, jitter, now);
         }
-        if is_dead_on_arrival(&token, now) {
+        if token.is_dead_on_arrival(now) {
             return self.on_failure(FailureClass::BadAnswer, jitter, now);
         }
         let life = (token.expires_at - now).unsigned_abs();
@@ -430,10 +423,8 @@ impl Refresher {
     }
 }
 
-/// Whether a token ends so soon that having it is a failure.
-pub fn is_dead_on_arrival(token: &RoleToken, now: UtcDateTime) -> bool {
-    !token.is_usable(now.saturating_add(LEAST_LIFE))
-}
+#[cfg(test)]
+mod properties;
 
 #[cfg(test)]
 mod tests {
@@ -639,10 +630,29 @@ mod tests {
     #[test]
     fn a_nudge_delivers_what_is_held_before_it_asks() {
         let mut refresher = fresh(3600);
-        feed(&mut refresher, &[Event::Nudged, SIMILAR, Event::Token(token(at(60), 3600))], at(60));
-        feed(&mut refresher, &[Event::Delivered { complete: false }], at(60));
+        let delivered = Event::Delivered { complete: false };
+        let nudged = [Event::Nudged, SIMILAR, Event::Token(token(at(60), 3600)), delivered];
+        feed(&mut refresher, &nudged, at(60));
         let actions = feed(&mut refresher, &[Event::Nudged], at(61));
-        assert!(matches!(actions.as_slice(), [Action::Publish(_), Action::ProbeHardware]));
+        let both = matches!(actions.as_slice(), [Action::Publish(_), Action::ProbeHardware]);
+        assert!(both, "{actions:?}");
+    }
+
+    #[test]
+    fn a_nudge_while_a_request_is_under_way_asks_no_second_time() {
+        let mut refresher = fresh(3600);
+        feed(&mut refresher, &[Event::Deadline, SIMILAR], at(1800));
+        assert_eq!(feed(&mut refresher, &[Event::Nudged], at(1801)), []);
+        let failed = Event::Failed(FailureClass::Unreachable);
+        feed(&mut refresher, &[failed], at(1802));
+        assert_eq!(refresher.failures(), 1);
+    }
+
+    #[test]
+    fn a_nudge_does_not_put_off_a_withdrawal() {
+        let mut refresher = fresh(3600);
+        let actions = feed(&mut refresher, &[Event::Nudged], at(3600));
+        assert_eq!(actions, [Action::Withdraw, Action::ProbeHardware]);
     }
 
     #[test]

@@ -26,6 +26,10 @@ pub struct RoleToken {
     pub update_key_pair: bool,
 }
 
+/// The clock is believed though it be off by this (`host::clock`): what ends sooner may have ended,
+/// and a service that gives out such tokens would be asked every other second.
+const LEAST_LIFE: time::Duration = time::Duration::seconds(5);
+
 /// A member of the service's answer that could not be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the answer's {member} {problem}")]
@@ -87,6 +91,11 @@ impl RoleToken {
     pub fn is_usable(&self, now: UtcDateTime) -> bool {
         now < self.expires_at
     }
+
+    /// Whether a token that arrives at `now` is of no use.
+    pub fn is_dead_on_arrival(&self, now: UtcDateTime) -> bool {
+        !self.is_usable(now.saturating_add(LEAST_LIFE))
+    }
 }
 
 /// Whether an access key id is a user's own, without an end: it begins with `AKIA`, where temporary
@@ -133,6 +142,14 @@ mod tests {
         let token = token("secret").unwrap();
         assert!(token.is_usable(utc_datetime!(2026-11-22 00:59:59)));
         assert!(!token.is_usable(utc_datetime!(2026-11-22 01:00)));
+    }
+
+    #[test]
+    fn dead_on_arrival_with_five_seconds_left() {
+        let token = token("secret").unwrap();
+        assert!(!token.is_dead_on_arrival(utc_datetime!(2026-11-22 00:59:54)));
+        assert!(token.is_dead_on_arrival(utc_datetime!(2026-11-22 00:59:55)));
+        assert!(token.is_dead_on_arrival(UtcDateTime::MAX));
     }
 
     #[test]

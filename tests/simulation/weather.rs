@@ -131,7 +131,8 @@ fn acts(chance: &mut Chance) -> Vec<(Duration, Act)> {
             _ => {
                 let down = chance.magnitude(SECOND * 10, HOUR * 6);
                 let late = chance.once_in(2);
-                let disks_after = if late { chance.between(SECOND, MINUTE) } else { SECOND * 0 };
+                let disks_after =
+                    if late { chance.between(SECOND, MINUTE) } else { Duration::ZERO };
                 let has_clock = chance.once_in(2);
                 let wall_ahead = if has_clock { time::Duration::ZERO } else { wall_ahead };
                 acts.push((at, Act::Reboot { down, disks_after, wall_ahead }));
