@@ -13,13 +13,12 @@ use super::{Daemon, DaemonError, Seams, targets};
 use crate::control::{Complaint, Order, Wish};
 use crate::host::service_manager;
 use crate::pure::advice::{Advice, Exit};
-use crate::pure::failure::FailureClass;
 use crate::pure::fingerprint::{Similarity, SimilarityThreshold, Verdict, compare};
 use crate::pure::identity::Fingerprint;
 use crate::pure::refresher::{Action, AskAs, Event, Policy, Refresher};
 use crate::pure::role_token::RoleToken;
 use crate::shelf::{Moment, Shelf};
-use crate::ssm::{InstanceKey, Ssm, SsmError};
+use crate::ssm::{InstanceKey, Ssm};
 use crate::targets::{Delivery, Target, TargetError, deliver, published, withdraw};
 use crate::vault::{FingerprintRecord, Registration, Vault, VaultError};
 
@@ -162,7 +161,7 @@ impl Driver {
             AskAs::Stranger => self.request_as_stranger().await,
         };
         let now = self.ssm.clock().now();
-        let answer = answer.map_err(LastFailure::from).and_then(|token| match ask_as {
+        let answer = answer.and_then(|token| match ask_as {
             AskAs::Stranger => Err(LastFailure::given_to_a_stranger()),
             AskAs::Registered if token.is_dead_on_arrival(now) => {
                 Err(LastFailure::dead_on_arrival(&token))
@@ -185,7 +184,7 @@ impl Driver {
 
     /// A rotation that was interrupted comes first: its proof is a token, and until it is settled
     /// nobody knows which key the service holds.
-    async fn request_registered(&mut self) -> Result<RoleToken, RequestFailure> {
+    async fn request_registered(&mut self) -> Result<RoleToken, LastFailure> {
         let resume = self.rotation.may_resume(self.since_boot());
         if let Some(settled) = resume
             && let Some(token) = self.resume_rotation(settled).await?
@@ -212,7 +211,7 @@ impl Driver {
     }
 
     /// With a fingerprint that the service has never seen, kept beside the registered one.
-    async fn request_as_stranger(&mut self) -> Result<RoleToken, RequestFailure> {
+    async fn request_as_stranger(&mut self) -> Result<RoleToken, LastFailure> {
         let fingerprint = match self.vault.substitute_fingerprint()? {
             Some(substitute) => substitute.fingerprint,
             None => self.make_substitute()?,
@@ -458,38 +457,6 @@ impl Driver {
 
     fn seams(&self) -> &Seams {
         &self.daemon.seams
-    }
-}
-
-/// A request that led to no token.
-#[derive(Debug)]
-pub(super) enum RequestFailure {
-    Service(SsmError),
-    Vault(VaultError),
-}
-
-impl From<RequestFailure> for LastFailure {
-    fn from(failure: RequestFailure) -> Self {
-        match failure {
-            RequestFailure::Service(error) => {
-                Self { class: error.class, complaint: Complaint::of(&error) }
-            }
-            RequestFailure::Vault(error) => {
-                Self { class: FailureClass::Local, complaint: Complaint::of(&error) }
-            }
-        }
-    }
-}
-
-impl From<SsmError> for RequestFailure {
-    fn from(error: SsmError) -> Self {
-        Self::Service(error)
-    }
-}
-
-impl From<VaultError> for RequestFailure {
-    fn from(error: VaultError) -> Self {
-        Self::Vault(error)
     }
 }
 

@@ -12,8 +12,9 @@ use crate::pure::role_token::RoleToken;
 use crate::shelf::{
     Credentials, Failure, FingerprintStatus, Moment, Snapshot, State, Status, TargetStatus,
 };
+use crate::ssm::SsmError;
 use crate::targets::{Delivery, Target, TargetError};
-use crate::vault::Registration;
+use crate::vault::{Registration, VaultError};
 
 /// Everything that goes into a snapshot.
 pub(super) struct Report<'a> {
@@ -59,6 +60,18 @@ impl LastFailure {
         let remedy = "rolekeeper fingerprint diff";
         let class = FailureClass::Denied;
         Self { class, complaint: Complaint::new(Exit::Refused, message, remedy) }
+    }
+}
+
+impl From<SsmError> for LastFailure {
+    fn from(error: SsmError) -> Self {
+        Self { class: error.class, complaint: Complaint::of(&error) }
+    }
+}
+
+impl From<VaultError> for LastFailure {
+    fn from(error: VaultError) -> Self {
+        Self { class: FailureClass::Local, complaint: Complaint::of(&error) }
     }
 }
 
