@@ -23,6 +23,9 @@ use time::UtcDateTime;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+#[path = "lab/roles.rs"]
+mod roles;
+
 const FINGERPRINT: &str = "f6699b39-9f9a-4a34-8cea-d81c17d5fa4d";
 
 /// A guard against waiting for ever; no test depends on how long anything takes.

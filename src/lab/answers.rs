@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use serde_json::{Value, json};
-use time::UtcDateTime;
+use time::{UtcDateTime, format_description::well_known::Rfc3339};
 
 use super::message::Reply;
 use super::operation::Dialect;
@@ -73,6 +73,21 @@ pub fn refusal(dialect: Dialect, refusal: &Refusal, request_id: &str) -> Reply {
     }
 }
 
+/// A result of STS: `result` is the XML inside of it.
+pub fn query_result(operation: &str, result: &str, request_id: &str) -> Reply {
+    let body = format!(
+        "<{operation}Response xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\n\
+         <{operation}Result>\n{result}</{operation}Result>\n<ResponseMetadata>\n\
+         <RequestId>{request_id}</RequestId>\n</ResponseMetadata>\n</{operation}Response>\n"
+    );
+    Reply::new(200, "text/xml", body.into_bytes())
+}
+
+/// XML elements with text in them, one in a line.
+pub fn elements(named: &[(&str, &str)]) -> String {
+    named.iter().map(|(name, text)| format!("<{name}>{}</{name}>\n", escape(text))).collect()
+}
+
 /// The answer of `sts:GetCallerIdentity`.
 pub fn caller_identity(arn: &str, user_id: &str, request_id: &str) -> Reply {
     let body = format!(
@@ -102,6 +117,12 @@ pub fn epoch(at: UtcDateTime) -> Value {
         0 => json!(at.unix_timestamp()),
         millis => json!(at.unix_timestamp() as f64 + f64::from(millis) / 1000.0),
     }
+}
+
+/// A moment as XML has it: `2026-11-22T00:00:52Z`.
+pub fn to_the_second(at: UtcDateTime) -> String {
+    // No moment of the lab is beyond what RFC 3339 can say.
+    at.replace_nanosecond(0).ok().and_then(|at| at.format(&Rfc3339).ok()).unwrap_or_default()
 }
 
 fn escape(text: &str) -> String {

@@ -14,12 +14,14 @@
 //! Everything it knows is made up and lives in memory: the account is 000000000000, and no
 //! credential from here is worth anything anywhere else.
 
+pub mod access;
 pub mod activations;
 pub mod answers;
 pub mod cli;
 pub mod client;
 pub mod control;
 pub mod faults;
+pub mod form;
 pub mod issue;
 pub mod ledger;
 pub mod message;
@@ -28,9 +30,11 @@ pub mod operation;
 pub mod paging;
 pub mod policy;
 pub mod rehearse;
+pub mod roles;
 pub mod server;
 pub mod service;
 pub mod signatures;
+pub mod sts;
 pub mod tokens;
 
 pub use server::{Lab, LabSettings};

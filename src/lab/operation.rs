@@ -18,6 +18,7 @@ pub enum Operation {
     DescribeInstanceInformation,
     DeregisterManagedInstance,
     GetCallerIdentity,
+    AssumeRole,
 }
 
 /// How a request is worded, and therefore its answer.
@@ -35,7 +36,7 @@ pub enum Dialect {
 pub struct UnknownOperation(pub String);
 
 impl Operation {
-    pub const ALL: [Operation; 10] = [
+    pub const ALL: [Operation; 11] = [
         Operation::RegisterManagedInstance,
         Operation::RequestManagedInstanceRoleToken,
         Operation::UpdateManagedInstancePublicKey,
@@ -46,6 +47,7 @@ impl Operation {
         Operation::DescribeInstanceInformation,
         Operation::DeregisterManagedInstance,
         Operation::GetCallerIdentity,
+        Operation::AssumeRole,
     ];
 
     pub fn name(self) -> &'static str {
@@ -60,6 +62,7 @@ impl Operation {
             Operation::DescribeInstanceInformation => "DescribeInstanceInformation",
             Operation::DeregisterManagedInstance => "DeregisterManagedInstance",
             Operation::GetCallerIdentity => "GetCallerIdentity",
+            Operation::AssumeRole => "AssumeRole",
         }
     }
 
@@ -73,7 +76,7 @@ impl Operation {
 
     pub fn dialect(self) -> Dialect {
         match self {
-            Operation::GetCallerIdentity => Dialect::Query,
+            Operation::GetCallerIdentity | Operation::AssumeRole => Dialect::Query,
             _ => Dialect::Json,
         }
     }

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use time::UtcDateTime;
 
+use super::access::authorize;
 use super::activations::Activations;
 use super::answers::{self, Refusal};
 use super::faults::{Effect, Faults};
@@ -13,9 +14,10 @@ use super::ledger::{Entry, Ledger, Outcome};
 use super::message::{Reply, Request};
 use super::nodes::{Deregister, Information, Nodes, Register};
 use super::operation::{Dialect, Operation, UnknownOperation, requested};
+use super::roles::{Roles, SYSTEMS_MANAGER};
 use super::signatures::{Caller, Keyring, authenticate, claimed_node};
 use super::tokens::{AdminCredentials, Tokens};
-use super::{ACCOUNT, control, issue};
+use super::{control, issue, sts};
 use crate::host::entropy::Entropy;
 use crate::pure::identity::{InstanceId, Region};
 use crate::pure::secret::Secret;
@@ -26,6 +28,7 @@ pub struct Service {
     pub activations: Activations,
     pub nodes: Nodes,
     pub tokens: Tokens,
+    pub roles: Roles,
     pub faults: Faults,
     pub ledger: Ledger,
     /// How long new role credentials live.
@@ -34,7 +37,7 @@ pub struct Service {
     pub clock_offset: time::Duration,
     region: Region,
     admin: AdminCredentials,
-    /// The ids that `GetCallerIdentity` shows: the admin's, and the role's.
+    /// The ids that `GetCallerIdentity` shows: the admin's, and that of roles without a definition.
     user_id: String,
     role_id: String,
 }
@@ -57,6 +60,7 @@ impl Service {
             activations: Activations::default(),
             nodes: Nodes::default(),
             tokens: Tokens::default(),
+            roles: Roles::new(entropy),
             faults: Faults::default(),
             ledger: Ledger::default(),
             token_lifetime,
@@ -163,8 +167,20 @@ impl Service {
         let keyring = Keyring { admin: &self.admin, tokens: &self.tokens, nodes: &self.nodes };
         let caller =
             authenticate(request, keyring, self.region.as_str(), operation.service(), now)?;
-        if operation == Operation::GetCallerIdentity {
-            return self.caller_identity(&caller, request_id);
+        match (operation, &caller) {
+            (Operation::GetCallerIdentity | Operation::AssumeRole, Caller::Node(_)) => {
+                return Err(denied(operation));
+            }
+            (Operation::GetCallerIdentity, _) => {
+                let (user_id, role_id) = (&self.user_id, &self.role_id);
+                let roles = &self.roles;
+                return Ok(sts::caller_identity(&caller, roles, user_id, role_id, request_id));
+            }
+            (Operation::AssumeRole, _) => {
+                let (roles, tokens) = (&self.roles, &mut self.tokens);
+                return sts::assume_role(request, &caller, roles, tokens, request_id, entropy, now);
+            }
+            _ => {}
         }
         self.managed(operation, &caller, request, entropy, now)
             .map(|value| answers::json_result(&value))
@@ -215,6 +231,11 @@ impl Service {
             (Operation::DescribeInstanceInformation, Caller::Admin) => {
                 self.nodes.describe(&body(request)?, now)
             }
+            // A role may do what its policy allows, and then does it as the administrator would.
+            (_, Caller::Role { .. } | Caller::Session(_)) => {
+                authorize(&self.roles, caller, &format!("ssm:{operation}"), "*")?;
+                self.managed(operation, &Caller::Admin, request, entropy, now)
+            }
             _ => Err(denied(operation)),
         }
     }
@@ -251,21 +272,14 @@ impl Service {
                 "The fingerprint is not the one that this managed instance registered with",
             ));
         }
+        let role = self.roles.get(node.role_name());
+        if role.is_some_and(|role| !role.trusts_service(SYSTEMS_MANAGER)) {
+            return Err(Refusal::new(
+                "AccessDeniedException",
+                format!("The role {} does not trust {SYSTEMS_MANAGER}", node.role_name()),
+            ));
+        }
         Ok(self.tokens.issue(node, self.token_lifetime, entropy, now))
-    }
-
-    fn caller_identity(&self, caller: &Caller, request_id: &str) -> Result<Reply, Refusal> {
-        let (arn, user_id) = match caller {
-            Caller::Admin => {
-                (format!("arn:aws:iam::{ACCOUNT}:user/lab-admin"), self.user_id.clone())
-            }
-            Caller::Role { node, role_name } => (
-                format!("arn:aws:sts::{ACCOUNT}:assumed-role/{role_name}/{node}"),
-                format!("{}:{node}", self.role_id),
-            ),
-            Caller::Node(_) => return Err(denied(Operation::GetCallerIdentity)),
-        };
-        Ok(answers::caller_identity(&arn, &user_id, request_id))
     }
 
     /// The lab's own operations: signed by the administrator for the service `lab`.

@@ -5,7 +5,7 @@ use time::{Duration, UtcDateTime};
 use super::answers::Refusal;
 use super::message::Request;
 use super::nodes::{Nodes, unknown_instance};
-use super::tokens::{AdminCredentials, Tokens};
+use super::tokens::{AdminCredentials, Holder, IssuedToken, Session, Tokens};
 use crate::pure::identity::InstanceId;
 use crate::pure::signing::{
     Authorization, CredentialScope, SignedParts, amz_date, canonical_request, parse_amz_date,
@@ -22,6 +22,8 @@ pub enum Caller {
     Admin,
     /// SigV4 by credentials that a node was given.
     Role { node: InstanceId, role_name: String },
+    /// SigV4 by credentials from `AssumeRole`.
+    Session(Session),
     /// RSA-PSS by a node's own key.
     Node(InstanceId),
 }
@@ -71,7 +73,7 @@ pub fn authenticate(
 pub fn claimed_node(request: &Request, tokens: &Tokens) -> Option<InstanceId> {
     let authorization = Authorization::parse(request.header("authorization")?).ok()?;
     let id = authorization.credential_id;
-    tokens.get(&id).map(|token| token.node.clone()).or_else(|| id.parse().ok())
+    tokens.get(&id).and_then(IssuedToken::node).cloned().or_else(|| id.parse().ok())
 }
 
 /// `host` and `x-amz-date` must be covered, or a signature could be moved to another place or time,
@@ -189,7 +191,10 @@ fn verify_sigv4(
     let (secret, caller) = match issued {
         Some(token) if sent_token == Some(token.session_token.expose().as_str()) => (
             &token.secret_access_key,
-            Caller::Role { node: token.node.clone(), role_name: token.role_name.clone() },
+            match token.holder.clone() {
+                Holder::Node { node, role_name } => Caller::Role { node, role_name },
+                Holder::Session(session) => Caller::Session(session),
+            },
         ),
         None if id == keyring.admin.access_key_id && sent_token.is_none() => {
             (&keyring.admin.secret_access_key, Caller::Admin)

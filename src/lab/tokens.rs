@@ -6,9 +6,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use time::UtcDateTime;
 
+use super::activations::Tag;
 use super::answers::epoch;
 use super::issue;
 use super::nodes::Node;
+use super::policy::Policy;
 use crate::host::entropy::Entropy;
 use crate::pure::identity::InstanceId;
 use crate::pure::secret::Secret;
@@ -26,16 +28,32 @@ pub struct AdminCredentials {
     pub secret_access_key: Secret<String>,
 }
 
-/// One node's credentials for one session.
+/// A role's credentials for one session.
 #[derive(Debug, Clone)]
 pub struct IssuedToken {
     pub access_key_id: String,
     pub secret_access_key: Secret<String>,
     pub session_token: Secret<String>,
-    pub node: InstanceId,
-    /// Without its path.
-    pub role_name: String,
+    pub holder: Holder,
     pub expires_at: UtcDateTime,
+}
+
+/// Who was given credentials of a role. A role's name is without its path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Holder {
+    Node { node: InstanceId, role_name: String },
+    Session(Session),
+}
+
+/// What `AssumeRole` makes: a role, taken on under a name and perhaps with less rights.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    pub role_name: String,
+    pub name: String,
+    /// Allows nothing that the role's own policy does not allow.
+    pub policy: Option<Policy>,
+    pub tags: Vec<Tag>,
+    pub source_identity: Option<String>,
 }
 
 /// All of them, by access key id.
@@ -47,6 +65,16 @@ impl AdminCredentials {
         Self {
             access_key_id: issue::access_key_id("AKIA", entropy),
             secret_access_key: issue::secret_access_key(entropy),
+        }
+    }
+}
+
+impl IssuedToken {
+    /// The node that they were given to, if it was one.
+    pub fn node(&self) -> Option<&InstanceId> {
+        match &self.holder {
+            Holder::Node { node, .. } => Some(node),
+            Holder::Session(_) => None,
         }
     }
 }
@@ -68,24 +96,45 @@ impl Tokens {
         entropy: &dyn Entropy,
         now: UtcDateTime,
     ) -> Value {
-        self.forget(now);
-        let token = IssuedToken {
-            access_key_id: issue::access_key_id("ASIA", entropy),
-            secret_access_key: issue::secret_access_key(entropy),
-            session_token: issue::session_token(entropy),
-            node: node.id.clone(),
-            role_name: node.role_name().to_owned(),
-            expires_at: now.saturating_add(lifetime.try_into().unwrap_or(time::Duration::MAX)),
-        };
-        let answer = json!({
+        let holder = Holder::Node { node: node.id.clone(), role_name: node.role_name().to_owned() };
+        let token = self.issue_to(holder, lifetime, entropy, now);
+        json!({
             "AccessKeyId": token.access_key_id,
             "SecretAccessKey": token.secret_access_key.expose(),
             "SessionToken": token.session_token.expose(),
             "TokenExpirationDate": epoch(token.expires_at),
             "UpdateKeyPair": node.asked_for_new_key,
-        });
-        self.0.insert(token.access_key_id.clone(), token);
-        answer
+        })
+    }
+
+    /// New credentials for a session: `AssumeRole`'s.
+    pub fn issue_session(
+        &mut self,
+        session: Session,
+        lifetime: Duration,
+        entropy: &dyn Entropy,
+        now: UtcDateTime,
+    ) -> IssuedToken {
+        self.issue_to(Holder::Session(session), lifetime, entropy, now)
+    }
+
+    fn issue_to(
+        &mut self,
+        holder: Holder,
+        lifetime: Duration,
+        entropy: &dyn Entropy,
+        now: UtcDateTime,
+    ) -> IssuedToken {
+        self.forget(now);
+        let token = IssuedToken {
+            access_key_id: issue::access_key_id("ASIA", entropy),
+            secret_access_key: issue::secret_access_key(entropy),
+            session_token: issue::session_token(entropy),
+            holder,
+            expires_at: now.saturating_add(lifetime.try_into().unwrap_or(time::Duration::MAX)),
+        };
+        self.0.insert(token.access_key_id.clone(), token.clone());
+        token
     }
 
     fn forget(&mut self, now: UtcDateTime) {

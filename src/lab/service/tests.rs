@@ -7,6 +7,7 @@ use time::macros::utc_datetime;
 
 use super::super::client::sign;
 use super::super::faults::Fault;
+use super::super::roles::RoleDefinition;
 use super::*;
 use crate::host::entropy::SystemEntropy;
 use crate::keys::SigningKey;
@@ -598,5 +599,45 @@ proptest::proptest! {
         let mut service = Service::new(region, HOUR, &SystemEntropy);
         let (status, code, _) = seen(&service.answer(&request, &SystemEntropy, NOW));
         proptest::prop_assert!(status >= 400 && !code.is_empty());
+    }
+}
+
+#[test]
+fn a_sessions_credentials_are_accepted_until_they_expire() {
+    let mut scene = Scene::new();
+    let trust = json!({ "Statement": {
+        "Effect": "Allow", "Principal": "*", "Action": "sts:AssumeRole" } });
+    let definition = RoleDefinition {
+        name: "Backup".to_owned(),
+        path: None,
+        trust_policy: trust,
+        policy: None,
+        longest_session: None,
+    };
+    scene.service.roles.insert(definition.role(&SystemEntropy).unwrap());
+    let mut request = Request {
+        body: b"Action=AssumeRole&RoleArn=arn%3Aaws%3Aiam%3A%3A000000000000%3Arole%2FBackup\
+                &RoleSessionName=nightly&DurationSeconds=900"
+            .to_vec(),
+        ..caller_identity()
+    };
+    sign(&mut request, scene.service.admin(), "us-east-1", "sts", NOW);
+    let (status, _, answer) = scene.ask(&request, NOW);
+    assert_eq!(status, 200, "{answer}");
+    let text = |name: &str| {
+        let (_, rest) = answer.as_str().unwrap().split_once(&format!("<{name}>")).unwrap();
+        rest.split_once('<').unwrap().0.to_owned()
+    };
+    assert_eq!(text("Expiration"), "2026-11-22T00:15:52Z");
+    let token = json!({
+        "AccessKeyId": text("AccessKeyId"), "SecretAccessKey": text("SecretAccessKey"),
+        "SessionToken": text("SessionToken"),
+    });
+    for (seconds, expected) in [(899, 200), (900, 403)] {
+        let at = NOW + Duration::from_secs(seconds);
+        let asked = role_signed(&token, caller_identity(), "sts", at);
+        let (status, _, answer) = scene.ask(&asked, at);
+        assert_eq!(status, expected, "{answer}");
+        assert_eq!(answer.to_string().contains("ExpiredToken"), expected == 403, "{answer}");
     }
 }
