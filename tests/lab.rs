@@ -25,6 +25,8 @@ use tokio::net::TcpStream;
 
 #[path = "lab/roles.rs"]
 mod roles;
+#[path = "lab/s3.rs"]
+mod s3;
 
 const FINGERPRINT: &str = "f6699b39-9f9a-4a34-8cea-d81c17d5fa4d";
 

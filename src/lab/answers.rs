@@ -1,4 +1,4 @@
-//! How the service words what it says: JSON 1.1 for Systems Manager, XML for STS.
+//! How the service words what it says: JSON 1.1 for Systems Manager, XML for STS and S3.
 
 use std::borrow::Cow;
 
@@ -44,6 +44,29 @@ impl Refusal {
             other => (self.status, other),
         }
     }
+
+    /// The same under S3's.
+    fn for_rest(&self) -> (u16, &str) {
+        match self.code.as_ref() {
+            "AccessDeniedException" => (403, "AccessDenied"),
+            "ExpiredTokenException" => (400, "ExpiredToken"),
+            "IncompleteSignatureException" => (400, "AuthorizationHeaderMalformed"),
+            "InvalidSignatureException" => (403, "SignatureDoesNotMatch"),
+            "UnknownOperationException" => (501, "NotImplemented"),
+            "UnrecognizedClientException" => (403, "InvalidAccessKeyId"),
+            "ValidationException" => (400, "InvalidArgument"),
+            other => (self.status, other),
+        }
+    }
+}
+
+/// A result of S3: `result` is the XML inside of it.
+pub fn rest_result(element: &str, result: &str) -> Reply {
+    let body = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+         <{element} xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">\n{result}</{element}>\n"
+    );
+    Reply::new(200, "application/xml", body.into_bytes())
 }
 
 /// A result of Systems Manager.
@@ -69,6 +92,15 @@ pub fn refusal(dialect: Dialect, refusal: &Refusal, request_id: &str) -> Reply {
                 escape(&refusal.message),
             );
             Reply::new(status, "text/xml", body.into_bytes())
+        }
+        Dialect::Rest => {
+            let (status, code) = refusal.for_rest();
+            let told = [("Code", code), ("Message", &refusal.message), ("RequestId", request_id)];
+            let body = format!(
+                "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error>\n{}</Error>\n",
+                elements(&told)
+            );
+            Reply::new(status, "application/xml", body.into_bytes())
         }
     }
 }

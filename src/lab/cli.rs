@@ -22,7 +22,7 @@ use crate::pure::secret::Secret;
 
 pub use error::LabError;
 
-/// A stand-in for AWS Systems Manager and STS on this machine, to rehearse with.
+/// A stand-in for AWS Systems Manager, STS and S3 on this machine, to rehearse with.
 ///
 /// Everything in it is made up: the account is 000000000000, and no credential from here is worth
 /// anything anywhere else. It forgets everything when it stops.

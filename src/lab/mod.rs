@@ -1,5 +1,5 @@
-//! Rehearses: a stand-in for Systems Manager and STS that runs on this machine and can be made to
-//! misbehave.
+//! Rehearses: a stand-in for Systems Manager, STS and S3 that runs on this machine and can be made
+//! to misbehave.
 //!
 //! [`service::Service`] decides, in plain code: a request, chance and the time go in, an answer
 //! comes out. [`server::Lab`] has the sockets. [`faults`] decide what goes wrong, and when.
@@ -7,7 +7,9 @@
 //! ```text
 //! cli → client ──HTTP──> server → service ─┬─ signatures   who is calling?
 //!                                          ├─ faults       what goes wrong?
-//!                                          ├─ activations, nodes, tokens: what it knows
+//!                                          ├─ access       may they? roles, by their policies
+//!                                          ├─ sts, s3      what is not Systems Manager
+//!                                          ├─ activations, nodes, tokens, buckets: what it knows
 //!                                          └─ ledger       what it was asked
 //! ```
 //!
@@ -17,9 +19,11 @@
 pub mod access;
 pub mod activations;
 pub mod answers;
+pub mod buckets;
 pub mod cli;
 pub mod client;
 pub mod control;
+pub mod definitions;
 pub mod faults;
 pub mod form;
 pub mod issue;
@@ -31,6 +35,7 @@ pub mod paging;
 pub mod policy;
 pub mod rehearse;
 pub mod roles;
+pub mod s3;
 pub mod server;
 pub mod service;
 pub mod signatures;

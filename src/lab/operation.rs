@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::message::Request;
+use super::s3;
 
 /// An AWS operation, under its own name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -19,6 +20,9 @@ pub enum Operation {
     DeregisterManagedInstance,
     GetCallerIdentity,
     AssumeRole,
+    ListBuckets,
+    HeadBucket,
+    ListObjectsV2,
 }
 
 /// How a request is worded, and therefore its answer.
@@ -28,6 +32,8 @@ pub enum Dialect {
     Json,
     /// A form in, XML out: STS.
     Query,
+    /// Method and path in, XML out: S3.
+    Rest,
 }
 
 /// The name of no operation here.
@@ -36,7 +42,7 @@ pub enum Dialect {
 pub struct UnknownOperation(pub String);
 
 impl Operation {
-    pub const ALL: [Operation; 11] = [
+    pub const ALL: [Operation; 14] = [
         Operation::RegisterManagedInstance,
         Operation::RequestManagedInstanceRoleToken,
         Operation::UpdateManagedInstancePublicKey,
@@ -48,6 +54,9 @@ impl Operation {
         Operation::DeregisterManagedInstance,
         Operation::GetCallerIdentity,
         Operation::AssumeRole,
+        Operation::ListBuckets,
+        Operation::HeadBucket,
+        Operation::ListObjectsV2,
     ];
 
     pub fn name(self) -> &'static str {
@@ -63,6 +72,9 @@ impl Operation {
             Operation::DeregisterManagedInstance => "DeregisterManagedInstance",
             Operation::GetCallerIdentity => "GetCallerIdentity",
             Operation::AssumeRole => "AssumeRole",
+            Operation::ListBuckets => "ListBuckets",
+            Operation::HeadBucket => "HeadBucket",
+            Operation::ListObjectsV2 => "ListObjectsV2",
         }
     }
 
@@ -71,12 +83,16 @@ impl Operation {
         match self.dialect() {
             Dialect::Json => "ssm",
             Dialect::Query => "sts",
+            Dialect::Rest => s3::SERVICE,
         }
     }
 
     pub fn dialect(self) -> Dialect {
         match self {
             Operation::GetCallerIdentity | Operation::AssumeRole => Dialect::Query,
+            Operation::ListBuckets | Operation::HeadBucket | Operation::ListObjectsV2 => {
+                Dialect::Rest
+            }
             _ => Dialect::Json,
         }
     }
@@ -103,9 +119,12 @@ impl fmt::Display for Operation {
     }
 }
 
-/// Which operation a request asks for, by its `X-Amz-Target` or its form's `Action`, and in which
-/// dialect.
+/// Which operation a request asks for, by its `X-Amz-Target`, its form's `Action` or, signed for S3, its
+/// path, and in which dialect.
 pub fn requested(request: &Request) -> (Dialect, Result<Operation, UnknownOperation>) {
+    if s3::is_s3(request) {
+        return (Dialect::Rest, s3::requested(request));
+    }
     if request.has_header("x-amz-target") {
         let target = request.header("x-amz-target").unwrap_or_default();
         let name = target.strip_prefix("AmazonSSM.").unwrap_or(target);

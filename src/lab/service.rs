@@ -9,6 +9,7 @@ use time::UtcDateTime;
 use super::access::authorize;
 use super::activations::Activations;
 use super::answers::{self, Refusal};
+use super::buckets::Buckets;
 use super::faults::{Effect, Faults};
 use super::ledger::{Entry, Ledger, Outcome};
 use super::message::{Reply, Request};
@@ -17,7 +18,7 @@ use super::operation::{Dialect, Operation, UnknownOperation, requested};
 use super::roles::{Roles, SYSTEMS_MANAGER};
 use super::signatures::{Caller, Keyring, authenticate, claimed_node};
 use super::tokens::{AdminCredentials, Tokens};
-use super::{control, issue, sts};
+use super::{control, issue, s3, sts};
 use crate::host::entropy::Entropy;
 use crate::pure::identity::{InstanceId, Region};
 use crate::pure::secret::Secret;
@@ -29,6 +30,7 @@ pub struct Service {
     pub nodes: Nodes,
     pub tokens: Tokens,
     pub roles: Roles,
+    pub buckets: Buckets,
     pub faults: Faults,
     pub ledger: Ledger,
     /// How long new role credentials live.
@@ -61,6 +63,7 @@ impl Service {
             nodes: Nodes::default(),
             tokens: Tokens::default(),
             roles: Roles::new(entropy),
+            buckets: Buckets::default(),
             faults: Faults::default(),
             ledger: Ledger::default(),
             token_lifetime,
@@ -154,6 +157,12 @@ impl Service {
         entropy: &dyn Entropy,
         now: UtcDateTime,
     ) -> Result<Reply, Refusal> {
+        if operation.dialect() == Dialect::Rest {
+            let signed = s3::as_signed(request)?;
+            let region = self.region.as_str();
+            let caller = authenticate(&signed, self.keyring(), region, s3::SERVICE, now)?;
+            return s3::perform(operation, request, &caller, &self.roles, &self.buckets);
+        }
         if request.path != "/" || request.method != "POST" {
             return Err(Refusal::with_status(
                 404,
@@ -164,9 +173,8 @@ impl Service {
         if operation == Operation::RegisterManagedInstance {
             return self.register(request, entropy, now).map(|value| answers::json_result(&value));
         }
-        let keyring = Keyring { admin: &self.admin, tokens: &self.tokens, nodes: &self.nodes };
-        let caller =
-            authenticate(request, keyring, self.region.as_str(), operation.service(), now)?;
+        let region = self.region.as_str();
+        let caller = authenticate(request, self.keyring(), region, operation.service(), now)?;
         match (operation, &caller) {
             (Operation::GetCallerIdentity | Operation::AssumeRole, Caller::Node(_)) => {
                 return Err(denied(operation));
@@ -282,6 +290,10 @@ impl Service {
         Ok(self.tokens.issue(node, self.token_lifetime, entropy, now))
     }
 
+    fn keyring(&self) -> Keyring<'_> {
+        Keyring { admin: &self.admin, tokens: &self.tokens, nodes: &self.nodes }
+    }
+
     /// The lab's own operations: signed by the administrator for the service `lab`.
     fn control(
         &mut self,
@@ -289,9 +301,8 @@ impl Service {
         service_time: UtcDateTime,
         now: UtcDateTime,
     ) -> Result<Value, Refusal> {
-        let keyring = Keyring { admin: &self.admin, tokens: &self.tokens, nodes: &self.nodes };
         let region = self.region.as_str();
-        match authenticate(request, keyring, region, control::SERVICE, service_time)? {
+        match authenticate(request, self.keyring(), region, control::SERVICE, service_time)? {
             Caller::Admin => control::perform(&mut self.faults, request, now),
             _ => Err(Refusal::new("AccessDeniedException", "Only the administrator may do that")),
         }

@@ -5,6 +5,7 @@ use time::{Duration, UtcDateTime};
 use super::answers::Refusal;
 use super::message::Request;
 use super::nodes::{Nodes, unknown_instance};
+use super::s3;
 use super::tokens::{AdminCredentials, Holder, IssuedToken, Session, Tokens};
 use crate::pure::identity::InstanceId;
 use crate::pure::signing::{
@@ -14,6 +15,9 @@ use crate::pure::signing::{
 
 /// How far a request's date may be off (AWS General Reference: five minutes for most services).
 const TOLERANCE: Duration = Duration::minutes(5);
+
+/// What S3 takes for a body's hash when the signature does not cover the body.
+pub const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
 
 /// Who has proven to be calling.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,8 +145,14 @@ fn signed_text(
     authorization: &Authorization,
     date: &str,
 ) -> Result<String, Refusal> {
-    let payload_sha256 = sha256_hex(&request.body);
-    if request.header("x-amz-content-sha256").is_some_and(|sent| sent != payload_sha256) {
+    let sent_sha256 = request.header("x-amz-content-sha256");
+    let payload_sha256 = match sent_sha256 {
+        Some(UNSIGNED_PAYLOAD) if authorization.scope.service == s3::SERVICE => {
+            UNSIGNED_PAYLOAD.to_owned()
+        }
+        _ => sha256_hex(&request.body),
+    };
+    if sent_sha256.is_some_and(|sent| sent != payload_sha256) {
         return Err(invalid("x-amz-content-sha256 is not the SHA-256 of the body that arrived."));
     }
     let headers = request

@@ -11,7 +11,7 @@ const NODE_ROLE: &str = "arn:aws:iam::000000000000:role/service-role/Rehearsal";
 const BACKUP: &str = "arn:aws:iam::000000000000:role/Backup";
 
 /// A lab with the role of [`Machine`], which may become `Backup` and no other.
-async fn start_with_roles(backup_trust: Value) -> Lab {
+pub async fn start_with_roles(backup_trust: Value) -> Lab {
     let lab = start().await;
     let by_service = json!({ "Effect": "Allow", "Principal": { "Service": "ssm.amazonaws.com" },
         "Action": "sts:AssumeRole" });
@@ -42,19 +42,19 @@ fn define(
     lab.with_service(|service| service.roles.insert(role));
 }
 
-fn trusting(principal: &Value) -> Value {
+pub fn trusting(principal: &Value) -> Value {
     json!({ "Effect": "Allow", "Principal": { "AWS": principal }, "Action": "sts:*" })
 }
 
 /// A client with the role credentials of a machine that has just registered.
-async fn node(lab: &Lab) -> (Machine, aws_sdk_sts::Client) {
+pub async fn node(lab: &Lab) -> (Machine, aws_sdk_sts::Client) {
     let machine = Machine::register(lab).await;
     let token = machine.token(lab).await;
     assert_eq!(token.status, 200, "{}", token.body);
     (machine, sts(lab, issued(&token.json())))
 }
 
-fn backup(client: &aws_sdk_sts::Client) -> AssumeRoleFluentBuilder {
+pub fn backup(client: &aws_sdk_sts::Client) -> AssumeRoleFluentBuilder {
     client.assume_role().role_arn(BACKUP).role_session_name("nightly")
 }
 
@@ -65,7 +65,7 @@ async fn refused(asked: AssumeRoleFluentBuilder, code: &str, message: &str) {
     assert!(said.contains(message), "{said}");
 }
 
-async fn session(asked: AssumeRoleFluentBuilder) -> Credentials {
+pub async fn session(asked: AssumeRoleFluentBuilder) -> Credentials {
     let answer = asked.send().await.unwrap();
     let issued = answer.credentials().unwrap();
     credentials(issued.access_key_id(), issued.secret_access_key(), Some(issued.session_token()))

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::lab::client::CallError;
 use crate::lab::control::MalformedFault;
+use crate::lab::definitions::MalformedDefinitions;
 use crate::lab::rehearse::{StageError, Verdict};
 use crate::pure::advice::{Advice, Exit};
 
@@ -27,6 +28,10 @@ pub enum LabError {
     Listen(SocketAddr, io::Error),
     #[error("cannot write {path}: {error}", path = .0.display(), error = .1)]
     EnvFile(PathBuf, io::Error),
+    #[error("cannot read {path}: {error}", path = .0.display(), error = .1)]
+    RolesFile(PathBuf, io::Error),
+    #[error("{path}: {error}", path = .0.display(), error = .1)]
+    Roles(PathBuf, MalformedDefinitions),
     #[error("cannot write to standard output: {0}")]
     Output(io::Error),
     #[error("cannot start: {0}")]
@@ -56,6 +61,10 @@ impl Advice for LabError {
             }
             LabError::Listen(..) => "--listen 127.0.0.1:0, which picks a free port".to_owned(),
             LabError::EnvFile(..) => "an --env-file in a directory that you may write".to_owned(),
+            LabError::RolesFile(..) => "a --roles file that you may read".to_owned(),
+            LabError::Roles(..) => {
+                "mend the file; `rolekeeper-lab serve --help` shows one".to_owned()
+            }
             LabError::Output(_) => "a standard output that can be written".to_owned(),
             LabError::Start(_) => "see `ulimit -n` and whether memory is left".to_owned(),
             LabError::Stage(error) => error.remedy(),
@@ -77,6 +86,7 @@ impl Advice for LabError {
             LabError::Call(error) => error.exit(),
             LabError::Listen(..) | LabError::Start(_) => Exit::Unavailable,
             LabError::EnvFile(..) | LabError::Output(_) => Exit::CannotCreate,
+            LabError::RolesFile(..) | LabError::Roles(..) => Exit::BadData,
             LabError::Stage(error) => error.exit(),
             LabError::Rehearsal(_) => Exit::Bug,
             LabError::Interrupted => Exit::TryAgain,

@@ -8,22 +8,38 @@ use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{LabError, print};
+use crate::host::entropy::SystemEntropy;
 use crate::host::replace::{Access, replace_file};
+use crate::lab::definitions::Definitions;
 use crate::lab::{Lab, LabSettings};
 use crate::pure::duration::{MalformedDuration, display_duration, parse_duration};
 use crate::pure::identity::Region;
 use crate::pure::secret::Secret;
+
+const EXAMPLES: &str = r#"Examples:
+  rolekeeper-lab serve
+  rolekeeper-lab serve --token-lifetime 30s --env-file lab.env
+  rolekeeper-lab serve --listen 127.0.0.1:0 --region eu-central-1
+  rolekeeper-lab serve --roles roles.toml
+
+A file of roles, in TOML (or the same in JSON, if its name ends in .json):
+  [[role]]
+  name = "Backup"
+  longest_session = "2h"
+  trust_policy = '''{ "Statement": { "Effect": "Allow", "Action": "sts:AssumeRole",
+    "Principal": { "AWS": "arn:aws:iam::000000000000:role/SSMServiceRole" } } }'''
+  policy = '''{ "Statement": { "Effect": "Allow", "Action": "s3:*", "Resource": "*" } }'''
+
+  [[bucket]]
+  name = "backups"
+  objects = { "2026/11/21.tar" = 1048576 }"#;
 
 /// Run the service until it is stopped (Ctrl-C or SIGTERM).
 ///
 /// Any AWS client works against it once the printed variables are set, and so do the commands of
 /// this program, in another shell.
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  rolekeeper-lab serve
-  rolekeeper-lab serve --token-lifetime 30s --env-file lab.env
-  rolekeeper-lab serve --listen 127.0.0.1:0 --region eu-central-1")]
+#[command(after_help = EXAMPLES)]
 pub struct Serve {
     /// Where to listen; port 0 picks a free one
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:4599")]
@@ -37,6 +53,9 @@ pub struct Serve {
     /// The region that requests must be signed for
     #[arg(long, default_value = "us-east-1")]
     region: Region,
+    /// Define roles, and buckets for S3, beside SSMServiceRole and rolekeeper-lab
+    #[arg(long, value_name = "FILE")]
+    roles: Option<PathBuf>,
     /// Listen on an address that other machines can reach, without encryption
     #[arg(long)]
     i_know_this_is_a_lab: bool,
@@ -47,6 +66,7 @@ impl Serve {
         if !self.listen.ip().is_loopback() && !self.i_know_this_is_a_lab {
             return Err(LabError::Exposed(self.listen));
         }
+        let definitions = self.roles.as_deref().map(definitions).transpose()?;
         // Before anything is announced, so that no signal is missed after it.
         let (mut interrupt, mut terminate) = stop_signals().map_err(LabError::Start)?;
         let lab = Lab::start(LabSettings {
@@ -56,6 +76,10 @@ impl Serve {
         })
         .await
         .map_err(|error| LabError::Listen(self.listen, error))?;
+        if let (Some(path), Some(definitions)) = (&self.roles, definitions) {
+            lab.with_service(|service| definitions.apply(service, &SystemEntropy))
+                .map_err(|error| LabError::Roles(path.clone(), error))?;
+        }
         let variables = variables(&lab);
         if let Some(path) = &self.env_file {
             write_private(path, variables.expose().as_bytes())?;
@@ -76,6 +100,17 @@ impl Serve {
         lab.shutdown().await;
         Ok(())
     }
+}
+
+fn definitions(path: &Path) -> Result<Definitions, LabError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| LabError::RolesFile(path.to_owned(), error))?;
+    if path.extension().is_some_and(|extension| extension == "json") {
+        Definitions::from_json(&text)
+    } else {
+        Definitions::from_toml(&text)
+    }
+    .map_err(|error| LabError::Roles(path.to_owned(), error))
 }
 
 /// What a shell sources. None of the values has a character that a shell would read.
