@@ -227,7 +227,7 @@ impl Watch {
         self.looked_at = world.elapsed;
         self.looks_without_rest = if rested { 0 } else { self.looks_without_rest + 1 };
         ensure(self.looks_without_rest <= 3, || "the driver spins".to_owned())?;
-        let ahead = now - world.now();
+        let ahead = now - world.now;
         let set_back = std::mem::replace(&mut self.ahead_when_looked, ahead) > ahead;
         ensure(due == acted || acted && set_back, || format!("due: {due}, yet acted: {acted}"))
     }
@@ -250,7 +250,7 @@ impl Watch {
     pub fn withdraws(&mut self, world: &World, clock: &ServiceClock) -> Checked {
         self.totals.withdrawals += 1;
         let guess = self.asked && clock.skew().is_zero() && world.wall_ahead > BELIEVED;
-        let still_good = world.files.iter().flatten().any(|until| *until > world.now() + BELIEVED);
+        let still_good = world.files.iter().flatten().any(|until| *until > world.now + BELIEVED);
         // Credentials that end while others take their place cannot be told apart from these.
         self.in_hand = None;
         self.emptying |= self.different || guess || !still_good;
@@ -289,7 +289,7 @@ impl Watch {
     }
 
     fn follow_clock(&mut self, now: UtcDateTime, world: &World) {
-        let ahead = now - world.now();
+        let ahead = now - world.now;
         self.disturbed |= ahead != self.clock_ahead;
         if (ahead - self.clock_ahead).abs() > BELIEVED {
             self.clock_moved_at = world.elapsed;
@@ -403,7 +403,7 @@ fn files_hold_a_usable_token_when_nothing_stands_in_the_way(
     for index in 0..world.files.len() {
         let writable = world.weather.targets[index].clear_since(world.elapsed);
         if writable.is_some_and(|since| world.elapsed - since > most) {
-            let usable = world.files[index].is_some_and(|until| until > world.now());
+            let usable = world.files[index].is_some_and(|until| until > world.now);
             ensure(usable, || format!("file {index} holds nothing usable"))?;
         }
     }
@@ -458,7 +458,7 @@ fn nothing_of_ours_stays_on_other_hardware(
 /// Credentials that have ended leave a file within a minute and a request's time, when the daemon
 /// can know the time and the file can be written. The operator may wish otherwise.
 fn what_has_ended_leaves_the_files(watch: &Watch, now: UtcDateTime, world: &mut World) -> Checked {
-    if !watch.policy.withdraw_expired || now < world.now() - BELIEVED {
+    if !watch.policy.withdraw_expired || now < world.now - BELIEVED {
         return Ok(());
     }
     for index in 0..world.files.len() {
@@ -466,7 +466,7 @@ fn what_has_ended_leaves_the_files(watch: &Watch, now: UtcDateTime, world: &mut 
             continue;
         };
         let Some(until) = world.files[index] else { continue };
-        let ended = Duration::try_from(world.now() - until).unwrap_or(Duration::ZERO);
+        let ended = Duration::try_from(world.now - until).unwrap_or(Duration::ZERO);
         let free = watch.awake_since(world).max(watch.clock_moved_at).max(watch.reloaded_at);
         let retried = if writable.is_zero() { Duration::ZERO } else { LONGEST_WAIT };
         let possible =
