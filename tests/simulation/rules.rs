@@ -47,6 +47,8 @@ pub struct Watch {
     disturbed: bool,
     /// When the newest token ends, or what an earlier run left.
     in_hand: Option<UtcDateTime>,
+    /// When the last of what an earlier run left ends: it leaves the files together.
+    left: Option<UtcDateTime>,
     delivered: bool,
     /// A withdrawal was right when it was begun, and is repeated until every file took it.
     emptying: bool,
@@ -104,6 +106,7 @@ impl Watch {
             failures: 0,
             disturbed: true,
             in_hand: None,
+            left: None,
             delivered: true,
             emptying: false,
             requests: VecDeque::new(),
@@ -119,11 +122,13 @@ impl Watch {
     /// A process has begun, and knows the files.
     pub fn started(&mut self, world: &World) {
         self.nudges.push_back(world.elapsed);
+        let left = world.files.iter().flatten().max().copied();
         *self = Self {
             totals: self.totals,
             requests: std::mem::take(&mut self.requests),
             nudges: std::mem::take(&mut self.nudges),
-            in_hand: world.files.iter().flatten().max().copied(),
+            in_hand: left,
+            left,
             clock_moved_at: world.elapsed,
             ..Self::new(world, self.policy)
         };
@@ -188,6 +193,7 @@ impl Watch {
         self.denied = false;
         self.failures = 0;
         self.in_hand = Some(token.expires_at);
+        self.left = None;
         self.emptying = false;
         let wait = self.policy.interval.min((token.expires_at - now).unsigned_abs() / 2);
         self.ended(true, wait * 9 / 10, wait, world);
@@ -465,7 +471,11 @@ fn what_has_ended_leaves_the_files(watch: &Watch, now: UtcDateTime, world: &mut 
         let Some(writable) = world.weather.targets[index].clear_since(world.elapsed) else {
             continue;
         };
-        let Some(until) = world.files[index] else { continue };
+        let Some(until) =
+            world.files[index].map(|until| watch.left.map_or(until, |left| left.max(until)))
+        else {
+            continue;
+        };
         let ended = Duration::try_from(world.now - until).unwrap_or(Duration::ZERO);
         let free = watch.awake_since(world).max(watch.clock_moved_at).max(watch.reloaded_at);
         let retried = if writable.is_zero() { Duration::ZERO } else { LONGEST_WAIT };
