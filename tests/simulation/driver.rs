@@ -9,7 +9,7 @@ use rolekeeper::host::clock::{Clock, ServiceClock};
 use rolekeeper::pure::jitter::Jitter;
 use rolekeeper::pure::refresher::{Action, AskAs, Event, Policy, Refresher};
 
-use crate::rules::Watch;
+use crate::watch::Watch;
 use crate::weather::{Act, MINUTE, YEAR};
 use crate::world::World;
 
