@@ -126,7 +126,7 @@ impl Driver {
         self.follow(actions)
     }
 
-    /// What the actions lead to, until there are no more. The process may be ended on the way.
+    /// What the actions lead to, until there are no more.
     fn follow(&mut self, actions: Vec<Action>) -> Result<(), String> {
         let mut events = VecDeque::new();
         let mut actions = VecDeque::from(actions);
@@ -149,7 +149,6 @@ impl Driver {
     }
 
     fn perform(&mut self, action: Action) -> Result<Option<Event>, String> {
-        self.watch.totals.actions += 1;
         match action {
             Action::ProbeHardware => {
                 let (verdict, settled) = self.world.probe();

@@ -20,7 +20,6 @@ use rules::{Checked, ensure};
 /// A year in numbers, so that no rule holds because nothing happened.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Totals {
-    pub actions: u64,
     pub denials: u64,
     pub failures: u64,
     pub late_deliveries: u64,
@@ -250,7 +249,6 @@ impl Watch {
         self.totals.withdrawals += 1;
         let guess = self.asked && clock.skew().is_zero() && world.wall_ahead > BELIEVED;
         let still_good = world.files.iter().flatten().any(|until| *until > world.now + BELIEVED);
-        // Credentials that end while others take their place cannot be told apart from these.
         self.in_hand = None;
         self.emptying |= self.different || guess || !still_good;
         ensure(self.emptying, || "withdrawn while valid".to_owned())
