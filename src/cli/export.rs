@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::{Places, print};
-use crate::control::Complaint;
+use crate::control::{self, Command, Complaint, Reply};
 use crate::daemon::targets;
 use crate::host::clock::{Clock, SystemClock};
 use crate::pure::advice::Exit;
@@ -48,7 +48,7 @@ enum Format {
 }
 
 impl Export {
-    pub(super) fn execute(self, places: &Places) -> Result<(), Complaint> {
+    pub(super) async fn execute(self, places: &Places) -> Result<(), Complaint> {
         let targets = targets(&places.settings()?, &places.directories().runtime)?;
         let wanted = |name: &String| targets.iter().find(|target| target.name == *name);
         let target = match &self.target {
@@ -67,7 +67,10 @@ impl Export {
                 "rolekeeper status",
             )
         })?;
-        if credentials.expires_at.is_some_and(|end| end <= SystemClock.now()) {
+        let ended = credentials.expires_at.filter(|end| *end <= SystemClock.now());
+        if let Some(end) = ended
+            && !daemon_believes_in(places, Moment(end)).await
+        {
             return Err(Complaint::new(
                 Exit::TryAgain,
                 format!("the credentials in {} have expired", target.path.display()),
@@ -76,6 +79,16 @@ impl Export {
         }
         print(&self.format.write(&credentials))
     }
+}
+
+/// The daemon knows the service's clock, where this machine's may be wrong: what it shows as usable
+/// is.
+async fn daemon_believes_in(places: &Places, end: Moment) -> bool {
+    let answer = control::ask(&places.directories().runtime, &Command::Status).await;
+    let Ok(Reply::Status(status)) = answer else { return false };
+    status
+        .credentials
+        .is_some_and(|credentials| credentials.expires_at.to_string() == end.to_string())
 }
 
 impl Format {

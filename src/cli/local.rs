@@ -16,7 +16,7 @@ use crate::vault::VaultReader;
 /// A client of the service in `region`, by the settings.
 pub(super) async fn ssm(settings: &Settings, region: Region) -> Result<Ssm, Complaint> {
     let clock = ServiceClock::new(Arc::new(SystemClock));
-    Ok(Ssm::new(&connection(settings, region), clock).await?)
+    Ok(Ssm::new(&connection(settings, region), clock)?)
 }
 
 /// This machine, judged by the vault's record.

@@ -1,6 +1,5 @@
 //! The log: standard error, which is the journal under systemd.
 
-use tracing::Level;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
@@ -9,18 +8,16 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::host::environment;
 
 /// Starts logging. Only our own lines are written: the SDK's would show raw answers at its lowest
-/// level.
-pub(super) fn start(verbose: u8) {
-    let level = match verbose {
-        0 => Level::INFO,
-        1 => Level::DEBUG,
-        _ => Level::TRACE,
+/// level. A command that ends says what there is to say in two lines of its own, and logs only when
+/// it is asked to.
+pub(super) fn start(verbose: u8, daemon: bool) {
+    let (ours, others) = match verbose {
+        0 if !daemon => (LevelFilter::OFF, LevelFilter::OFF),
+        0 => (LevelFilter::INFO, LevelFilter::OFF),
+        1 => (LevelFilter::DEBUG, LevelFilter::WARN),
+        _ => (LevelFilter::TRACE, LevelFilter::WARN),
     };
-    let filter = Targets::new().with_target("rolekeeper", level).with_default(if verbose == 0 {
-        LevelFilter::OFF
-    } else {
-        LevelFilter::WARN
-    });
+    let filter = Targets::new().with_target("rolekeeper", ours).with_default(others);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
     let registry = tracing_subscriber::registry().with(filter);
     // The journal dates and colours its lines itself.

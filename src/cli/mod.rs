@@ -92,9 +92,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     crate::host::process::protect_memory();
     let arguments = arguments.into_iter().collect::<Vec<_>>();
     let outcome = match Arguments::try_parse_from(&arguments) {
-        Ok(arguments) => {
-            log::start(arguments.places.verbose);
-            execute(arguments)
+        Ok(parsed) => {
+            log::start(parsed.places.verbose, matches!(parsed.command, Command::Run(_)));
+            execute(parsed)
         }
         Err(error) if error.use_stderr() => Err(usage(&error, &arguments)),
         Err(help) => {
@@ -125,7 +125,7 @@ fn execute(Arguments { places, command }: Arguments) -> Result<(), Complaint> {
             Command::Refresh(command) => command.execute(&places).await,
             Command::Fingerprint(command) => command.execute(&places).await,
             Command::RotateKey(command) => command.execute(&places).await,
-            Command::Export(command) => command.execute(&places),
+            Command::Export(command) => command.execute(&places).await,
             Command::Config(command) => command.execute(&places),
             Command::Deregister(command) => command.execute(&places).await,
             Command::Completions(command) => command.execute(),

@@ -7,17 +7,14 @@ use clap::Args;
 
 use super::{Places, local, print};
 use crate::control::{self, Command, Complaint, Reply};
-use crate::hardware::{Probe, SystemProbe};
-use crate::host::entropy::{Entropy, SystemEntropy};
+use crate::daemon::{Application, Seams, register};
 use crate::host::environment;
-use crate::keys::SigningKey;
-use crate::pure::advice::{Advice, Exit};
-use crate::pure::failure::FailureClass;
-use crate::pure::fingerprint::{Attribute, Reading, SimilarityThreshold};
-use crate::pure::identity::{Activation, ActivationCode, ActivationId, Fingerprint, Region};
+use crate::pure::advice::Exit;
+use crate::pure::fingerprint::SimilarityThreshold;
+use crate::pure::identity::{Activation, ActivationCode, ActivationId, InstanceId, Region};
 use crate::pure::secret::Secret;
-use crate::ssm::{SsmError, Tag};
-use crate::vault::{FingerprintRecord, PendingRegistration, Vault, VaultError};
+use crate::ssm::Tag;
+use crate::vault::{Vault, VaultError};
 
 /// Register this machine through a hybrid activation
 ///
@@ -106,28 +103,20 @@ impl Register {
         let ssm = local::ssm(&settings, region.clone()).await?;
 
         let mut vault = Vault::open(&directories.state)?;
-        self.check_vacant(&vault)?;
-        let pending = self.prepare(region)?;
-        vault.stage_registration(&pending, ssm.clock().now())?;
-        let tags = self.tags.iter().map(|TagArgument(tag)| tag.clone()).collect::<Vec<_>>();
-        let public_key = pending.signing_key.public_key();
-        let fingerprint = pending.fingerprint.fingerprint;
-        let id = match ssm.register(&activation, fingerprint, &public_key, &tags).await {
-            Ok(id) => id,
-            Err(error) => {
-                if error.class == FailureClass::Denied {
-                    vault.discard_registration(ssm.clock().now())?;
-                }
-                return Err(failed(&error));
-            }
+        let application = Application {
+            activation,
+            tags: self.tags.iter().map(|TagArgument(tag)| tag.clone()).collect(),
+            threshold: self.similarity_threshold,
+            replace: self.force,
         };
-        // Shown before it is saved: whatever happens now, the id is known.
-        print(&format!("{id}\n"))?;
-        vault.commit_registration(&id, ssm.clock().now())?;
+        let mut shown = Ok(());
+        let show = |id: &InstanceId| shown = print(&format!("{id}\n"));
+        let registered = register(&mut vault, &ssm, &Seams::system(), &application, show).await?;
         drop(vault);
-        eprintln!("registered as {id} in {}, by activation {}", ssm.region(), activation.id);
+        let (id, by) = (&registered.instance_id, &application.activation.id);
+        eprintln!("registered as {id} in {}, by activation {by}", ssm.region());
         wake_daemon(&directories.runtime).await;
-        Ok(())
+        shown
     }
 
     fn activation(&self) -> Result<Activation, Complaint> {
@@ -144,43 +133,6 @@ impl Register {
             Complaint::new(Exit::Usage, error.to_string(), "copy the code from create-activation")
         })?;
         Ok(Activation { id, code })
-    }
-
-    /// Refuses to touch an identity unless that was asked for.
-    fn check_vacant(&self, vault: &Vault) -> Result<(), Complaint> {
-        match vault.registration() {
-            Err(VaultError::Missing { .. }) => Ok(()),
-            _ if self.force => Ok(()),
-            Ok(registration) => Err(Complaint::new(
-                Exit::CannotCreate,
-                format!("this machine is registered already, as {}", registration.instance_id),
-                "--ensure to keep that identity, --force to replace it",
-            )),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// A new key, a new fingerprint, and the hardware that they stand for.
-    fn prepare(&self, region: Region) -> Result<PendingRegistration, Complaint> {
-        let observation = SystemProbe::new().observe();
-        if let Reading::Unknown(reason) = observation.get(Attribute::MachineId) {
-            return Err(Complaint::new(
-                Exit::BadData,
-                format!("this machine has no usable machine-id: {reason}"),
-                "systemd-machine-id-setup",
-            ));
-        }
-        let signing_key = SigningKey::generate()
-            .map_err(|error| Complaint::new(Exit::Bug, error.to_string(), "try again"))?;
-        let mut bytes = [0; 16];
-        SystemEntropy.fill(&mut bytes);
-        let fingerprint = FingerprintRecord {
-            fingerprint: Fingerprint::from_random_bytes(bytes),
-            hardware_hash: observation.hash(),
-            threshold: self.similarity_threshold,
-        };
-        let now = crate::host::clock::Clock::now(&crate::host::clock::SystemClock);
-        Ok(PendingRegistration { region, signing_key, key_created_at: Some(now), fingerprint })
     }
 }
 
@@ -216,19 +168,6 @@ fn read_code(path: &Path) -> Result<Secret<String>, Complaint> {
 
 fn missing(option: &str) -> Complaint {
     Complaint::new(Exit::Usage, format!("{option} is required"), "rolekeeper register --help")
-}
-
-/// Without an answer, nobody knows whether the activation was spent.
-fn failed(error: &SsmError) -> Complaint {
-    let mut complaint = Complaint::of(error);
-    let unanswered = matches!(error.class, FailureClass::Unreachable | FailureClass::BadAnswer);
-    if unanswered {
-        complaint.remedy = format!(
-            "{}; if an instance appears at the service all the same, deregister it there",
-            error.remedy().replace("; the daemon tries again by itself", "")
-        );
-    }
-    complaint
 }
 
 /// A daemon that waits for this goes to work at once, and says how that went.

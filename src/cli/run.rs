@@ -1,16 +1,11 @@
 //! `rolekeeper run`
 
-use std::sync::Arc;
-
 use clap::Args;
 use tokio::sync::mpsc;
 
 use super::Places;
 use crate::control::Complaint;
 use crate::daemon::{Daemon, Seams};
-use crate::hardware::SystemProbe;
-use crate::host::clock::SystemClock;
-use crate::host::entropy::SystemEntropy;
 use crate::host::service_manager;
 use crate::host::signals::{Signal, SignalStream};
 use crate::pure::advice::Exit;
@@ -37,11 +32,7 @@ impl Run {
         let daemon = Daemon {
             settings: places.settings()?,
             directories: places.directories(),
-            seams: Seams {
-                clock: Arc::new(SystemClock),
-                entropy: Arc::new(SystemEntropy),
-                probe: Arc::new(SystemProbe::new()),
-            },
+            seams: Seams::system(),
             reloads,
         };
         let mut running = std::pin::pin!(daemon.run(|_| {}));

@@ -6,9 +6,12 @@ use clap::Args;
 
 use super::{Places, print};
 use crate::control::{self, Command, Complaint, ControlError, Reply};
+use crate::daemon::targets;
+use crate::host::clock::{Clock, SystemClock};
 use crate::pure::advice::Exit;
 use crate::shelf::{self, State};
-use crate::vault::Vault;
+use crate::targets::published;
+use crate::vault::{Vault, VaultError};
 
 /// Show state, expiry, next refresh, targets and the last failure
 ///
@@ -40,7 +43,7 @@ impl Status {
             }
             Err(error @ ControlError::NotRunning { .. }) => {
                 let complaint = Complaint::of(&error);
-                (without_daemon(&directories.state, &complaint)?, Some(complaint))
+                (without_daemon(places, &complaint)?, Some(complaint))
             }
             Err(error) => return Err(error.into()),
         };
@@ -54,21 +57,34 @@ impl Status {
     }
 }
 
-/// What the vault alone tells.
-fn without_daemon(
-    state_dir: &std::path::Path,
-    complaint: &Complaint,
-) -> Result<shelf::Status, Complaint> {
+/// What the vault and the files tell.
+fn without_daemon(places: &Places, complaint: &Complaint) -> Result<shelf::Status, Complaint> {
+    let directories = places.directories();
     let mut status = shelf::Status::unregistered();
-    let registration = Vault::read_only(state_dir).and_then(|vault| vault.registration());
+    let registration = Vault::read_only(&directories.state).and_then(|vault| vault.registration());
     match registration {
         Ok(registration) => {
             status.state = State::Expired;
             status.instance_id = Some(registration.instance_id.to_string());
             status.region = Some(registration.region.to_string());
         }
-        Err(crate::vault::VaultError::Missing { .. }) => {}
+        Err(VaultError::Missing { .. }) => {}
         Err(error) => return Err(error.into()),
+    }
+    for target in targets(&places.settings()?, &directories.runtime)? {
+        let held = published(&target);
+        let end = held.as_ref().ok().and_then(|held| held.as_ref()?.expires_at);
+        // Nobody renews them, but programs can still use them.
+        if status.state == State::Expired && end.is_some_and(|end| end > SystemClock.now()) {
+            status.state = State::Stale;
+        }
+        status.targets.push(shelf::TargetStatus {
+            name: target.name,
+            path: target.path,
+            profile: target.profile.to_string(),
+            written_at: None,
+            error: held.err().map(|error| error.to_string()),
+        });
     }
     status.failure = Some(shelf::Failure {
         class: "no-daemon".to_owned(),
@@ -114,7 +130,7 @@ fn page(status: &shelf::Status) -> String {
         let outcome = match (&target.error, target.written_at) {
             (Some(error), _) => format!("NOT WRITTEN: {error}"),
             (None, Some(at)) => format!("written {at}"),
-            (None, None) => "not written yet".to_owned(),
+            (None, None) => "not written in this run".to_owned(),
         };
         line("target", &format!("{}: {place}, {outcome}", target.name));
     }

@@ -94,9 +94,11 @@ pub(super) fn merge(settings: &mut Settings, path: &Path, text: &str) -> Result<
         let interval = |Text(Bounded(time, ..))| time;
         set(&mut settings.health_interval, health.interval, interval, origin);
     }
+    let mut spans = Vec::new();
     for target in file.target {
         let span = target.span();
         let target = target_settings(target.into_inner(), origin(span.clone()));
+        spans.push((target.name.clone(), span.clone()));
         match settings.targets.iter().position(|earlier| earlier.name == target.name) {
             Some(index) if settings.targets[index].is_from(path) => {
                 let message = format!("target '{}' stands twice in this file", target.name);
@@ -105,6 +107,29 @@ pub(super) fn merge(settings: &mut Settings, path: &Path, text: &str) -> Result<
             Some(index) => settings.targets[index] = target,
             None => settings.targets.push(target),
         }
+    }
+    // Of two the later one is named.
+    for (name, span) in spans.into_iter().rev() {
+        check_shared_file(&settings.targets, &name)
+            .map_err(|message| invalid(Some(span), message))?;
+    }
+    Ok(())
+}
+
+/// Two targets may share a file: with a profile each, and with one opinion on who may read it.
+fn check_shared_file(targets: &[TargetSettings], name: &str) -> Result<(), String> {
+    let Some(target) = targets.iter().find(|target| target.name == name) else { return Ok(()) };
+    let access =
+        |target: &TargetSettings| (target.owner.clone(), target.group.clone(), target.mode);
+    for other in targets.iter().filter(|other| other.name != name && other.path == target.path) {
+        let what = if other.profile == target.profile {
+            "writes the same profile of the same file as"
+        } else if access(other) != access(target) {
+            "gives the same file another owner, group or mode than"
+        } else {
+            continue;
+        };
+        return Err(format!("target '{name}' {what} target '{}' ({})", other.name, other.origin));
     }
     Ok(())
 }
@@ -348,5 +373,22 @@ mod tests {
         assert_eq!(settings.targets[0].path, Path::new("/two"));
         let twice = target("/one") + &target("/two");
         assert!(read(&twice).unwrap_err().contains("stands twice"));
+    }
+
+    #[test]
+    fn targets_may_share_a_file_but_neither_profile_nor_opinion() {
+        let target = |name: &str, more: &str| {
+            format!("[[target]]\nname = \"{name}\"\npath = \"/c\"\n{more}\n")
+        };
+        let first = target("a", "");
+        assert!(read(&(first.clone() + &target("b", "profile = \"b\""))).is_ok());
+        for (second, expected) in [
+            (target("b", ""), "/etc/x.toml:5:1: target 'b' writes the same profile"),
+            (target("b", "profile = \"b\"\nmode = \"0600\""), "than target 'a' (/etc/x.toml:1)"),
+            (target("b", "profile = \"b\"\nowner = \"root\""), "another owner"),
+        ] {
+            let error = read(&(first.clone() + &second)).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
     }
 }

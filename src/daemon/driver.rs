@@ -12,15 +12,14 @@ use super::rotation::{self, RotationOutcome};
 use super::{Daemon, DaemonError, Seams, targets};
 use crate::control::{Complaint, Order, Wish};
 use crate::host::service_manager;
-use crate::pure::advice::Exit;
-use crate::pure::failure::FailureClass;
+use crate::pure::advice::{Advice, Exit};
 use crate::pure::fingerprint::{Similarity, SimilarityThreshold, Verdict, compare};
 use crate::pure::identity::Fingerprint;
 use crate::pure::refresher::{Action, AskAs, Event, Policy, Refresher};
 use crate::pure::role_token::RoleToken;
 use crate::shelf::{Moment, Shelf};
-use crate::ssm::{InstanceKey, Ssm, SsmError};
-use crate::targets::{Target, TargetError, deliver, published, withdraw};
+use crate::ssm::{InstanceKey, Ssm};
+use crate::targets::{Delivery, Target, TargetError, deliver, published, withdraw};
 use crate::vault::{FingerprintRecord, Registration, Vault, VaultError};
 
 /// Time is looked at again at least this often: suspend and clock steps do no harm.
@@ -86,9 +85,11 @@ impl Driver {
     ) -> Result<(), DaemonError> {
         self.handle(Event::Deadline).await;
         for order in waiting {
-            let answer = self.refreshed();
-            // Who asked may have left.
-            let _ = order.reply.send(answer);
+            match order.wish {
+                // That is what has just been done. Who asked may have left.
+                Wish::Refresh => drop(order.reply.send(self.refreshed())),
+                _ => self.obey(order).await,
+            }
         }
         loop {
             service_manager::alive();
@@ -160,7 +161,7 @@ impl Driver {
             AskAs::Stranger => self.request_as_stranger().await,
         };
         let now = self.ssm.clock().now();
-        let answer = answer.map_err(LastFailure::from).and_then(|token| match ask_as {
+        let answer = answer.and_then(|token| match ask_as {
             AskAs::Stranger => Err(LastFailure::given_to_a_stranger()),
             AskAs::Registered if token.is_dead_on_arrival(now) => {
                 Err(LastFailure::dead_on_arrival(&token))
@@ -183,7 +184,7 @@ impl Driver {
 
     /// A rotation that was interrupted comes first: its proof is a token, and until it is settled
     /// nobody knows which key the service holds.
-    async fn request_registered(&mut self) -> Result<RoleToken, RequestFailure> {
+    async fn request_registered(&mut self) -> Result<RoleToken, LastFailure> {
         let resume = self.rotation.may_resume(self.since_boot());
         if let Some(settled) = resume
             && let Some(token) = self.resume_rotation(settled).await?
@@ -210,7 +211,7 @@ impl Driver {
     }
 
     /// With a fingerprint that the service has never seen, kept beside the registered one.
-    async fn request_as_stranger(&mut self) -> Result<RoleToken, RequestFailure> {
+    async fn request_as_stranger(&mut self) -> Result<RoleToken, LastFailure> {
         let fingerprint = match self.vault.substitute_fingerprint()? {
             Some(substitute) => substitute.fingerprint,
             None => self.make_substitute()?,
@@ -380,21 +381,44 @@ impl Driver {
     async fn reload(&mut self) {
         match targets(&self.daemon.settings, &self.daemon.directories.runtime) {
             Ok(targets) => {
-                self.outcomes = targets.iter().map(|_| TargetOutcome::default()).collect();
-                self.targets = targets;
-                self.refresher.set_policy(policy(&self.daemon), self.ssm.clock().now());
+                self.retarget(targets);
+                self.refresher.set_policy(policy(&self.daemon));
                 tracing::info!("settings reloaded");
+                self.handle(Event::Retargeted).await;
             }
-            Err(error) => tracing::error!("{error}; the targets stay as they were"),
+            Err(error) => {
+                tracing::error!("{error}; the targets stay as they were; try: {}", error.remedy());
+            }
         }
         self.handle(Event::Nudged).await;
     }
 
+    /// What stays keeps its history; what is no target any more loses our keys, which nobody would
+    /// renew.
+    fn retarget(&mut self, targets: Vec<Target>) {
+        let before = std::mem::take(&mut self.targets);
+        let outcomes = std::mem::take(&mut self.outcomes);
+        let mut before = before.into_iter().zip(outcomes).collect::<Vec<_>>();
+        let outcomes = targets.iter().map(|target| {
+            let same = before.iter().position(|(earlier, _)| earlier == target);
+            same.map(|index| before.swap_remove(index).1).unwrap_or_default()
+        });
+        self.outcomes = outcomes.collect();
+        self.targets = targets;
+        let goes_on = |gone: &Target| {
+            let mut targets = self.targets.iter();
+            targets.any(|target| target.path == gone.path && target.profile == gone.profile)
+        };
+        for (gone, mut outcome) in before.into_iter().filter(|(gone, _)| !goes_on(gone)) {
+            outcome.note(&gone, withdraw(&gone), self.ssm.clock().now());
+        }
+    }
+
     /// Does one thing to every target, and says whether all took it.
-    fn deliver<T>(&mut self, act: impl Fn(&Target) -> Result<T, TargetError>) -> bool {
+    fn deliver(&mut self, act: impl Fn(&Target) -> Result<Delivery, TargetError>) -> bool {
         let now = self.ssm.clock().now();
         for (target, outcome) in self.targets.iter().zip(&mut self.outcomes) {
-            outcome.note(target, act(target).map(drop), now);
+            outcome.note(target, act(target), now);
         }
         self.outcomes.iter().all(|outcome| outcome.complaint().is_none())
     }
@@ -433,38 +457,6 @@ impl Driver {
 
     fn seams(&self) -> &Seams {
         &self.daemon.seams
-    }
-}
-
-/// A request that led to no token.
-#[derive(Debug)]
-pub(super) enum RequestFailure {
-    Service(SsmError),
-    Vault(VaultError),
-}
-
-impl From<RequestFailure> for LastFailure {
-    fn from(failure: RequestFailure) -> Self {
-        match failure {
-            RequestFailure::Service(error) => {
-                Self { class: error.class, complaint: Complaint::of(&error) }
-            }
-            RequestFailure::Vault(error) => {
-                Self { class: FailureClass::Local, complaint: Complaint::of(&error) }
-            }
-        }
-    }
-}
-
-impl From<SsmError> for RequestFailure {
-    fn from(error: SsmError) -> Self {
-        Self::Service(error)
-    }
-}
-
-impl From<VaultError> for RequestFailure {
-    fn from(error: VaultError) -> Self {
-        Self::Vault(error)
     }
 }
 

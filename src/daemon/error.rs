@@ -14,6 +14,8 @@ use crate::vault::VaultError;
 pub enum DaemonError {
     #[error("{origin}: target '{target}': {source}")]
     Account { origin: Origin, target: String, source: UnknownAccount },
+    #[error("{}: another daemon answers here", path.display())]
+    Occupied { path: PathBuf },
     #[error(transparent)]
     Connection(#[from] SsmError),
     #[error("{}: {source}", path.display())]
@@ -31,10 +33,10 @@ impl Advice for DaemonError {
             Self::Connection(_) => {
                 "check [service] in the settings: rolekeeper config show".to_owned()
             }
+            Self::Occupied { .. } => {
+                "rolekeeper status, to see which; stop it, or give another --runtime-dir".to_owned()
+            }
             Self::Socket { source, .. } => match source.kind() {
-                io::ErrorKind::AddrInUse => {
-                    "stop the daemon that answers there, or give another --runtime-dir".to_owned()
-                }
                 io::ErrorKind::NotFound => {
                     "create the runtime directory, or give another --runtime-dir".to_owned()
                 }
@@ -48,9 +50,7 @@ impl Advice for DaemonError {
         match self {
             Self::Account { .. } => Exit::Configuration,
             Self::Connection(error) => error.exit(),
-            Self::Socket { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
-                Exit::TryAgain
-            }
+            Self::Occupied { .. } => Exit::TryAgain,
             Self::Socket { .. } => Exit::CannotCreate,
             Self::Vault(error) => error.exit(),
         }

@@ -7,16 +7,19 @@
 mod driver;
 mod error;
 mod health;
+mod registration;
 mod report;
 mod rotation;
 mod targets;
 
+use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use error::DaemonError;
+pub use registration::{Application, RegistrationError, register};
 pub use rotation::{RotationOutcome, rotate};
 pub use targets::targets;
 
@@ -25,9 +28,9 @@ use tokio::task::JoinSet;
 
 use crate::config::Settings;
 use crate::control::{self, Complaint, Order};
-use crate::hardware::Probe;
-use crate::host::clock::{Clock, ServiceClock};
-use crate::host::entropy::Entropy;
+use crate::hardware::{Probe, SystemProbe};
+use crate::host::clock::{Clock, ServiceClock, SystemClock};
+use crate::host::entropy::{Entropy, SystemEntropy};
 use crate::host::service_manager;
 use crate::pure::advice::Exit;
 use crate::pure::identity::Region;
@@ -70,6 +73,17 @@ const REGISTRATION_LOOK: Duration = Duration::from_secs(60);
 /// Orders that may wait for the driver.
 const ORDERS: usize = 16;
 
+impl Seams {
+    /// This machine as it is.
+    pub fn system() -> Self {
+        Self {
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy),
+            probe: Arc::new(SystemProbe::new()),
+        }
+    }
+}
+
 impl Daemon {
     /// Runs until it is dropped or cannot go on. `started` hears of the shelf before anything else
     /// happens.
@@ -81,6 +95,8 @@ impl Daemon {
         let (shelf, reader) = Shelf::new();
         started(reader.clone());
         let (orders, mut inbox) = mpsc::channel(ORDERS);
+        // Wrong settings show at once, also on a machine that is not registered yet.
+        targets(&self.settings, &self.directories.runtime)?;
         let mut vault = self.open_vault()?;
         let socket = self.bind()?;
         let mut tasks = JoinSet::new();
@@ -99,7 +115,7 @@ impl Daemon {
         let registration = vault.registration()?;
         let clock = ServiceClock::new(Arc::clone(&self.seams.clock));
         let connection = connection(&self.settings, registration.region.clone());
-        let ssm = Ssm::new(&connection, clock).await?;
+        let ssm = Ssm::new(&connection, clock)?;
         tracing::info!(
             instance_id = %registration.instance_id,
             region = %connection.region,
@@ -113,15 +129,21 @@ impl Daemon {
             tasks.spawn(health::report_for_ever(ssm.clone(), id, interval, entropy, reader));
         }
         let driver = Driver::new(self, shelf, vault, ssm)?;
-        driver.run(inbox, waiting).await
+        // In a box: what is nested deeper than this, the compiler does not lay out.
+        Box::pin(driver.run(inbox, waiting)).await
     }
 
     /// The control socket, in a runtime directory that others may pass through.
     fn bind(&self) -> Result<control::Bound, DaemonError> {
         let directory = &self.directories.runtime;
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o755).create(directory);
-        made.and_then(|()| control::bind(directory))
-            .map_err(|source| DaemonError::Socket { path: control::socket_path(directory), source })
+        made.and_then(|()| control::bind(directory)).map_err(|source| {
+            let path = control::socket_path(directory);
+            match source.kind() {
+                io::ErrorKind::AddrInUse => DaemonError::Occupied { path },
+                _ => DaemonError::Socket { path, source },
+            }
+        })
     }
 
     /// The vault of a registered machine; nothing on one that is not registered yet.

@@ -12,8 +12,9 @@ use crate::pure::role_token::RoleToken;
 use crate::shelf::{
     Credentials, Failure, FingerprintStatus, Moment, Snapshot, State, Status, TargetStatus,
 };
-use crate::targets::{Target, TargetError};
-use crate::vault::Registration;
+use crate::ssm::SsmError;
+use crate::targets::{Delivery, Target, TargetError};
+use crate::vault::{Registration, VaultError};
 
 /// Everything that goes into a snapshot.
 pub(super) struct Report<'a> {
@@ -44,7 +45,10 @@ pub(super) struct TargetOutcome {
 impl LastFailure {
     /// The service's token had ended before it arrived.
     pub(super) fn dead_on_arrival(token: &RoleToken) -> Self {
-        let message = format!("the service's token ended at {}", Moment(token.expires_at));
+        let message = format!(
+            "the service's token ends at {}, before it could be used",
+            Moment(token.expires_at)
+        );
         let class = FailureClass::BadAnswer;
         let remedy = "check this machine's clock, and the service's";
         Self { class, complaint: Complaint::new(Exit::Unavailable, message, remedy) }
@@ -59,17 +63,39 @@ impl LastFailure {
     }
 }
 
+impl From<SsmError> for LastFailure {
+    fn from(error: SsmError) -> Self {
+        Self { class: error.class, complaint: Complaint::of(&error) }
+    }
+}
+
+impl From<VaultError> for LastFailure {
+    fn from(error: VaultError) -> Self {
+        Self { class: FailureClass::Local, complaint: Complaint::of(&error) }
+    }
+}
+
 impl TargetOutcome {
     /// Keeps what happened, and logs what changed.
     pub(super) fn note(
         &mut self,
         target: &Target,
-        outcome: Result<(), TargetError>,
+        outcome: Result<Delivery, TargetError>,
         now: UtcDateTime,
     ) {
+        if let Ok(Delivery::Written | Delivery::Corrected { .. }) = outcome {
+            self.written_at = Some(Moment(now));
+        }
+        if let Ok(Delivery::Corrected { found, now }) = outcome {
+            let path = target.path.display();
+            tracing::warn!(
+                target_name = target.name,
+                "{path} had {found} and now has {now}; \
+                 whoever could read it may have the credentials that it held"
+            );
+        }
         let complaint = outcome.as_ref().err().map(Complaint::of);
         match &complaint {
-            None => self.written_at = Some(Moment(now)),
             Some(complaint) if self.complaint.as_ref() != Some(complaint) => {
                 tracing::error!(
                     target_name = target.name,
@@ -78,8 +104,8 @@ impl TargetOutcome {
                     complaint.remedy
                 );
             }
-            // Said before.
-            Some(_) => {}
+            // Nothing to say, or said before.
+            _ => {}
         }
         self.complaint = complaint;
     }

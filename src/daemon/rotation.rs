@@ -164,16 +164,26 @@ impl Round<'_> {
 
     async fn publish(&self) -> Answer {
         let new_key = self.new_key.public_key();
-        answer(self.ssm.update_public_key(&self.old_key, &new_key).await.map(drop))
+        answer(dated(async || self.ssm.update_public_key(&self.old_key, &new_key).await).await)
     }
 
     async fn prove(&mut self, key: InstanceKey) -> Answer {
-        let token = self.ssm.request_role_token(&key, self.fingerprint).await;
-        answer(token.map(|token| self.token = Some(token)))
+        let token = dated(async || self.ssm.request_role_token(&key, self.fingerprint).await).await;
+        // Part of the service may not have noticed the new key yet. Whether it wants another one
+        // is for the next token to say, or the keys would be replaced without end.
+        answer(token.map(|token| self.token = Some(RoleToken { update_key_pair: false, ..token })))
     }
 
     fn new_key(&self) -> InstanceKey {
         InstanceKey { signing_key: Arc::new(self.new_key.clone()), ..self.old_key.clone() }
+    }
+}
+
+/// What was refused for its date has had no effect, and the refusal has set our clock: once more.
+async fn dated<T>(request: impl AsyncFn() -> Result<T, SsmError>) -> Result<T, SsmError> {
+    match request().await {
+        Err(error) if error.class == FailureClass::ClockSkew => request().await,
+        outcome => outcome,
     }
 }
 

@@ -1,9 +1,11 @@
 //! `rolekeeper-lab`: what a person types.
 
 mod activation;
+mod caller_identity;
 mod error;
 mod fault;
 mod node;
+mod rehearse;
 mod serve;
 
 use std::io::{ErrorKind, Write};
@@ -33,16 +35,19 @@ pub struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
+  rolekeeper-lab rehearse
   rolekeeper-lab serve --env-file lab.env &
   . ./lab.env
   rolekeeper-lab activation create
   rolekeeper-lab fault add --operation RequestManagedInstanceRoleToken --status 500 --count 3
   aws ssm describe-instance-information
 
-Exit status: 0 done, 64 usage, 69 no lab answers, 73 cannot create a file, 77 refused.";
+Exit status: 0 done, 64 usage, 69 no lab answers, 70 an expectation of the rehearsal failed,
+73 cannot create a file, 75 interrupted, 77 refused.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Rehearse(rehearse::Rehearse),
     Serve(serve::Serve),
     /// Create and list activations, by which machines register.
     #[command(subcommand)]
@@ -53,6 +58,7 @@ enum Command {
     /// Make the service misbehave.
     #[command(subcommand)]
     Fault(fault::Fault),
+    CallerIdentity(caller_identity::CallerIdentity),
 }
 
 /// Which lab is meant.
@@ -70,10 +76,12 @@ struct Reach {
 /// See [`LabError`].
 pub async fn run(arguments: Arguments) -> Result<(), LabError> {
     match arguments.command {
+        Command::Rehearse(rehearse) => rehearse.run().await,
         Command::Serve(serve) => serve.run().await,
         Command::Activation(activation) => activation.run().await,
         Command::Node(node) => node.run().await,
         Command::Fault(fault) => fault.run().await,
+        Command::CallerIdentity(program) => program.run().await,
     }
 }
 

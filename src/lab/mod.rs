@@ -26,6 +26,7 @@ pub mod message;
 pub mod nodes;
 pub mod operation;
 pub mod paging;
+pub mod rehearse;
 pub mod server;
 pub mod service;
 pub mod signatures;

@@ -41,6 +41,8 @@ pub enum Event {
     Hardware { verdict: Verdict, settled: bool },
     /// The operator wants it now.
     Nudged,
+    /// There are other targets than before.
+    Retargeted,
     /// The service answered.
     Token(Arc<RoleToken>),
 }
@@ -210,6 +212,7 @@ impl Refresher {
             Event::Failed(class) => self.on_failure(class, jitter, now),
             Event::Hardware { verdict, settled } => self.on_hardware(verdict, settled, now),
             Event::Nudged => self.on_nudge(now),
+            Event::Retargeted => self.on_new_targets(now),
             Event::Token(token) => self.on_token(token, jitter, now),
         }
     }
@@ -261,13 +264,9 @@ impl Refresher {
         self.failures
     }
 
-    /// Takes the operator's new choice; it counts from the next answer on. The targets may be others
-    /// now: what they are to hold is delivered again.
-    pub fn set_policy(&mut self, policy: Policy, now: UtcDateTime) {
+    /// Takes the operator's new choice; it counts from the next answer on.
+    pub fn set_policy(&mut self, policy: Policy) {
         self.policy = policy;
-        if self.token.is_some() || self.standing == Standing::Mismatch {
-            self.delivery = Some(Delivery::due(now));
-        }
     }
 
     fn on_deadline(&mut self, now: UtcDateTime) -> Vec<Action> {
@@ -291,6 +290,7 @@ impl Refresher {
     fn on_nudge(&mut self, now: UtcDateTime) -> Vec<Action> {
         self.failures = 0;
         self.looks = 0;
+        // The operator has mended a target, perhaps; the service may be out of reach all the same.
         if self.delivery.as_ref().is_some_and(|delivery| delivery.timer.is_some()) {
             self.delivery = Some(Delivery::due(now));
         }
@@ -298,6 +298,17 @@ impl Refresher {
             self.next_request = Timer::after(Duration::ZERO, now);
         }
         self.on_deadline(now)
+    }
+
+    /// The new ones get what the old ones hold, whether or not the service can be reached; on other
+    /// hardware, nothing.
+    fn on_new_targets(&mut self, now: UtcDateTime) -> Vec<Action> {
+        let held = self.token.as_ref().is_some_and(|token| token.is_usable(now));
+        if !held && self.standing != Standing::Mismatch {
+            return Vec::new();
+        }
+        self.delivery = Some(Delivery::due(now));
+        vec![self.deliver()]
     }
 
     fn on_hardware(&mut self, verdict: Verdict, settled: bool, now: UtcDateTime) -> Vec<Action> {
@@ -497,7 +508,22 @@ mod tests {
         let failed = Event::Failed(FailureClass::Unreachable);
         feed(&mut refresher, &[Event::Deadline, SIMILAR, failed], START);
         assert!(!feed(&mut refresher, &[Event::Deadline], at(99)).contains(&Action::Withdraw));
+        assert_eq!(refresher.condition(at(99)), Condition::Stale);
         assert!(feed(&mut refresher, &[Event::Deadline], at(100)).contains(&Action::Withdraw));
+        assert_eq!(refresher.condition(at(100)), Condition::Expired);
+    }
+
+    #[test]
+    fn credentials_of_an_earlier_run_that_seem_to_have_ended_wait_for_the_first_outcome() {
+        let mut refresher = Refresher::new(Policy::default(), Some(at(-3600)), START);
+        assert_eq!(feed(&mut refresher, &[Event::Deadline], START), [Action::ProbeHardware]);
+        let answered = Event::Token(token(at(-7200), 3600));
+        let mut corrected = Refresher::new(Policy::default(), Some(at(-3600)), START);
+        let actions = feed(&mut corrected, &[Event::Deadline, SIMILAR, answered], at(-7200));
+        assert!(matches!(actions.as_slice(), [Action::Publish(_)]), "{actions:?}");
+        feed(&mut refresher, &[SIMILAR, Event::Failed(FailureClass::Unreachable)], START);
+        assert!(refresher.next_deadline() <= START);
+        assert!(feed(&mut refresher, &[Event::Deadline], START).contains(&Action::Withdraw));
     }
 
     #[test]
@@ -602,7 +628,7 @@ mod tests {
     }
 
     #[test]
-    fn a_nudge_tries_a_failed_target_too() {
+    fn a_nudge_delivers_what_is_held_before_it_asks() {
         let mut refresher = fresh(3600);
         let delivered = Event::Delivered { complete: false };
         let nudged = [Event::Nudged, SIMILAR, Event::Token(token(at(60), 3600)), delivered];
@@ -630,20 +656,12 @@ mod tests {
     }
 
     #[test]
-    fn new_targets_get_the_token_that_there_is() {
+    fn new_targets_get_what_is_held_and_nothing_that_has_ended() {
         let mut refresher = fresh(3600);
-        refresher.set_policy(Policy::default(), at(60));
-        let actions = feed(&mut refresher, &[Event::Deadline], at(60));
+        let actions = feed(&mut refresher, &[Event::Retargeted], at(60));
         assert!(matches!(actions.as_slice(), [Action::Publish(_)]), "{actions:?}");
-        assert_eq!(feed(&mut refresher, &[Event::Deadline], at(60)), []);
-    }
-
-    #[test]
-    fn a_reload_does_not_touch_what_an_earlier_run_left() {
-        let mut refresher = Refresher::new(Policy::default(), Some(at(100)), START);
-        refresher.set_policy(Policy::default(), START);
-        let actions = feed(&mut refresher, &[Event::Deadline], START);
-        assert_eq!(actions, [Action::ProbeHardware]);
+        feed(&mut refresher, &[Event::Delivered { complete: true }], at(60));
+        assert_eq!(feed(&mut refresher, &[Event::Retargeted], at(3600)), []);
     }
 
     #[test]

@@ -57,7 +57,8 @@ impl fmt::Debug for AccessKeyId {
 
 impl RoleToken {
     /// Checks the members that an answer must have. A credential with a control character or a
-    /// space would tear the credentials file, and is refused.
+    /// space would tear the credentials file, one that begins as a comment or a quotation does would
+    /// be read as one, and both are refused.
     pub fn new(
         access_key_id: Option<String>,
         secret_access_key: Option<Secret<String>>,
@@ -68,6 +69,10 @@ impl RoleToken {
     ) -> Result<Self, UnusableMember> {
         let access_key_id = access_key_id.ok_or_else(|| missing("AccessKeyId"))?;
         check_text("AccessKeyId", &access_key_id, 16)?;
+        if is_long_term(&access_key_id) {
+            let problem = "is a user's own, and not a role's";
+            return Err(UnusableMember { member: "AccessKeyId", problem });
+        }
         let secret_access_key = secret_access_key.ok_or_else(|| missing("SecretAccessKey"))?;
         check_text("SecretAccessKey", secret_access_key.expose(), 1)?;
         let session_token = session_token.ok_or_else(|| missing("SessionToken"))?;
@@ -93,6 +98,12 @@ impl RoleToken {
     }
 }
 
+/// Whether an access key id is a user's own, without an end: it begins with `AKIA`, where temporary
+/// ones have `ASIA` (IAM User Guide, "Unique identifiers").
+pub fn is_long_term(access_key_id: &str) -> bool {
+    access_key_id.starts_with("AKIA")
+}
+
 fn missing(member: &'static str) -> UnusableMember {
     UnusableMember { member, problem: "is missing" }
 }
@@ -101,7 +112,8 @@ fn missing(member: &'static str) -> UnusableMember {
 fn check_text(member: &'static str, text: &str, least: usize) -> Result<(), UnusableMember> {
     if text.len() < least {
         Err(UnusableMember { member, problem: "is too short" })
-    } else if !text.bytes().all(|b| b.is_ascii_graphic()) {
+    } else if !text.bytes().all(|b| b.is_ascii_graphic()) || text.starts_with(['#', ';', '"', '\''])
+    {
         Err(UnusableMember { member, problem: "has a character that no credential has" })
     } else {
         Ok(())
@@ -145,6 +157,9 @@ mod tests {
         let error = token("secret\n[default]").unwrap_err();
         assert_eq!(error.member, "SecretAccessKey");
         assert!(token("").is_err());
+        for first in ["#", ";", "\"", "'"] {
+            assert!(token(&format!("{first}secret")).is_err(), "{first}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Carries one request on the AWS SDK's runtime: endpoint, TLS, proxy, timeouts, retries.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +28,10 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::config_bag::Layer;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
+use futures_util::future::FutureExt;
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use serde::Deserialize;
 use time::UtcDateTime;
 
@@ -84,11 +88,8 @@ pub(super) struct Carrier {
 struct Body(Secret<Vec<u8>>);
 
 impl Carrier {
-    pub(super) async fn new(
-        connection: &Connection,
-        clock: ServiceClock,
-    ) -> Result<Self, SsmError> {
-        let endpoint = resolve_endpoint(connection).await?;
+    pub(super) fn new(connection: &Connection, clock: ServiceClock) -> Result<Self, SsmError> {
+        let endpoint = resolve_endpoint(connection)?;
         let http = http_client(connection, &endpoint)?;
         let region = connection.region.clone();
         Ok(Self { endpoint, region, attempt_timeout: connection.attempt_timeout, http, clock })
@@ -156,7 +157,7 @@ impl Carrier {
 }
 
 /// The SDK's own rules for partitions, FIPS and dual stack, or the URL from the settings.
-async fn resolve_endpoint(connection: &Connection) -> Result<String, SsmError> {
+fn resolve_endpoint(connection: &Connection) -> Result<String, SsmError> {
     let params = Params::builder()
         .region(connection.region.as_str())
         .use_fips(connection.fips)
@@ -165,7 +166,9 @@ async fn resolve_endpoint(connection: &Connection) -> Result<String, SsmError> {
         .build();
     let wanted = connection.endpoint_url.as_deref().unwrap_or(connection.region.as_str());
     let params = params.map_err(|error| SsmError::local("endpoint", wanted, error.to_string()))?;
-    let endpoint = DefaultResolver::new().resolve_endpoint(&params).await;
+    // The SDK's rules are a table: the answer is there at once.
+    let endpoint = DefaultResolver::new().resolve_endpoint(&params).now_or_never();
+    let endpoint = endpoint.unwrap_or_else(|| Err("the rules did not answer".into()));
     let endpoint =
         endpoint.map_err(|error| SsmError::local("endpoint", wanted, error.to_string()))?;
     Ok(endpoint.url().to_owned())
@@ -215,19 +218,29 @@ fn tls_context(connection: &Connection, endpoint: &str) -> Result<TlsContext, Ss
     let trust_store = match &connection.ca_bundle {
         None => TrustStore::default(),
         Some(path) => {
-            let failed = |reason: &dyn std::fmt::Display| {
+            let pem = read_bundle(path).map_err(|reason| {
                 let message = format!("the CA bundle {}: {reason}", path.display());
                 SsmError::local("connection", endpoint, message)
-            };
-            let pem = std::fs::read(path).map_err(|error| failed(&error))?;
-            if !pem.windows(5).any(|bytes| bytes == b"-----") {
-                return Err(failed(&"holds no PEM certificate"));
-            }
+            })?;
             TrustStore::empty().with_pem_certificate(pem)
         }
     };
     let context = TlsContext::builder().with_trust_store(trust_store).build();
     context.map_err(|error| SsmError::local("connection", endpoint, error.to_string()))
+}
+
+/// The SDK panics over a certificate that it cannot read, so each is read here first.
+fn read_bundle(path: &Path) -> Result<Vec<u8>, String> {
+    let pem = std::fs::read(path).map_err(|error| error.to_string())?;
+    let mut roots = RootCertStore::empty();
+    for (number, certificate) in (1..).zip(CertificateDer::pem_slice_iter(&pem)) {
+        let certificate = certificate.map_err(|error| format!("certificate {number}: {error}"))?;
+        roots.add(certificate).map_err(|error| match error {
+            rustls::Error::InvalidCertificate(reason) => format!("certificate {number}: {reason}"),
+            error => format!("certificate {number}: {error}"),
+        })?;
+    }
+    if roots.is_empty() { Err("holds no PEM certificate".to_owned()) } else { Ok(pem) }
 }
 
 fn request(
@@ -326,6 +339,40 @@ mod tests {
 
     use super::*;
 
+    /// Made by `openssl req -x509` with a key that nobody kept.
+    const CERTIFICATE: &str = "\
+-----BEGIN CERTIFICATE-----\n\
+MIIBdDCCARugAwIBAgIUIXlGSVLJKMANT+opGqCC2Nk47KswCgYIKoZIzj0EAwIw\n\
+DzENMAsGA1UEAwwEVGVzdDAgFw0yNjExMjIwMjM0MzhaGA8yMTI2MTAyOTAyMzQz\n\
+OFowDzENMAsGA1UEAwwEVGVzdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABC9z\n\
+qrt5mCvXYLzRCroOLoMrDBt+fraOnogrxAyV/QImF4xXj3Zm1ZAgVZT+puZv/YbX\n\
+3f9v0EQxPdMiVLQkoNqjUzBRMB0GA1UdDgQWBBTlU115vkmq4ztW84799VFBMDpy\n\
+2jAfBgNVHSMEGDAWgBTlU115vkmq4ztW84799VFBMDpy2jAPBgNVHRMBAf8EBTAD\n\
+AQH/MAoGCCqGSM49BAMCA0cAMEQCIAgP8ZIhbRQ60CWeLgITXQ2Fsor2N/KqYK5J\n\
+8J2B3posAiANIL2sYkoeN1mU5I47Z14Fgn2nop6QLNDZDFurwI1mHQ==\n\
+-----END CERTIFICATE-----\n";
+
+    #[test]
+    fn a_ca_bundle_is_whole_or_an_error() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let read = |text: &str| {
+            std::fs::write(file.path(), text).unwrap();
+            read_bundle(file.path())
+        };
+        let bundle = format!("# ours\n{CERTIFICATE}\n{CERTIFICATE}");
+        assert_eq!(read(&bundle), Ok(bundle.into_bytes()));
+
+        let (start, end) = ("-----BEGIN CERTIFICATE-----\n", "-----END CERTIFICATE-----\n");
+        for damaged in [format!("{start}AAAA\n{end}"), format!("{start}?\n{end}"), start.to_owned()]
+        {
+            let reason = read(&format!("{CERTIFICATE}{damaged}")).unwrap_err();
+            assert!(reason.starts_with("certificate 2: "), "{reason}");
+        }
+        for text in ["", "no certificate"] {
+            assert_eq!(read(text), Err("holds no PEM certificate".to_owned()));
+        }
+    }
+
     #[test]
     fn http_dates_parse() {
         let date = parse_http_date("Sun, 22 Nov 2026 00:00:52 GMT");
@@ -344,8 +391,8 @@ mod tests {
         assert_eq!(read_error(b"<html>", None), (None, None));
     }
 
-    #[tokio::test]
-    async fn endpoints_follow_partition_fips_and_dual_stack() {
+    #[test]
+    fn endpoints_follow_partition_fips_and_dual_stack() {
         let connection = |region: &str, fips, dual_stack| Connection {
             region: region.parse().unwrap(),
             endpoint_url: None,
@@ -361,7 +408,7 @@ mod tests {
             (connection("us-east-1", false, true), "https://ssm.us-east-1.api.aws"),
             (connection("cn-north-1", false, false), "https://ssm.cn-north-1.amazonaws.com.cn"),
         ] {
-            assert_eq!(resolve_endpoint(&connection).await.unwrap(), url);
+            assert_eq!(resolve_endpoint(&connection).unwrap(), url);
         }
     }
 }

@@ -11,6 +11,8 @@ mod wire;
 
 use std::sync::Arc;
 
+use futures_util::future::{BoxFuture, FutureExt};
+
 pub use carrier::{Connection, OPERATION_TIMEOUT};
 pub use error::SsmError;
 pub use wire::{HealthReport, Tag};
@@ -53,8 +55,8 @@ impl Ssm {
     /// # Errors
     ///
     /// When the region has no endpoint under the given rules, or the CA bundle cannot be read.
-    pub async fn new(connection: &Connection, clock: ServiceClock) -> Result<Self, SsmError> {
-        let carrier = Arc::new(Carrier::new(connection, clock.clone()).await?);
+    pub fn new(connection: &Connection, clock: ServiceClock) -> Result<Self, SsmError> {
+        let carrier = Arc::new(Carrier::new(connection, clock.clone())?);
         Ok(Self { carrier, clock, attempts: carrier::ATTEMPTS })
     }
 
@@ -163,13 +165,14 @@ impl Ssm {
         self.call("DeregisterManagedInstance", body, credential).await.map(drop)
     }
 
-    async fn call(
+    /// Boxed, because the SDK's runtime nests deeply: every caller's future would hold it whole.
+    fn call(
         &self,
         operation: &'static str,
         body: Secret<Vec<u8>>,
         credential: Credential,
-    ) -> Result<Secret<Vec<u8>>, SsmError> {
-        self.carrier.call(operation, body, credential, self.attempts).await
+    ) -> BoxFuture<'_, Result<Secret<Vec<u8>>, SsmError>> {
+        self.carrier.call(operation, body, credential, self.attempts).boxed()
     }
 
     fn bad_answer(&self, operation: &'static str, reason: String) -> SsmError {

@@ -94,8 +94,9 @@ impl Driver {
             Act::Nudge => self.nudge(),
             Act::Reload(policy) => {
                 self.policy = policy;
-                self.refresher.set_policy(policy, self.clock.now());
+                self.refresher.set_policy(policy);
                 self.watch.reloaded(policy, &self.world);
+                self.handle(Event::Retargeted)?;
                 self.nudge()
             }
             Act::Restart => self.restart(),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::lab::client::CallError;
 use crate::lab::control::MalformedFault;
+use crate::lab::rehearse::{StageError, Verdict};
 use crate::pure::advice::{Advice, Exit};
 
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +31,14 @@ pub enum LabError {
     Output(io::Error),
     #[error("cannot start: {0}")]
     Start(io::Error),
+    #[error(transparent)]
+    Stage(#[from] StageError),
+    #[error("{} of {} expectations did not hold: {}", .0.failed.len(), .0.steps, .0.failed.join(", "))]
+    Rehearsal(Verdict),
+    #[error("the rehearsal was interrupted")]
+    Interrupted,
+    #[error("who this program is cannot be said: {0}")]
+    Caller(String),
 }
 
 impl Advice for LabError {
@@ -49,6 +58,15 @@ impl Advice for LabError {
             LabError::EnvFile(..) => "an --env-file in a directory that you may write".to_owned(),
             LabError::Output(_) => "a standard output that can be written".to_owned(),
             LabError::Start(_) => "see `ulimit -n` and whether memory is left".to_owned(),
+            LabError::Stage(error) => error.remedy(),
+            LabError::Rehearsal(_) => {
+                "rolekeeper-lab rehearse --verbose: beside what was seen, what the daemon says"
+                    .to_owned()
+            }
+            LabError::Interrupted => "rolekeeper-lab rehearse, and half a minute".to_owned(),
+            LabError::Caller(_) => {
+                "AWS_SHARED_CREDENTIALS_FILE, AWS_REGION and AWS_ENDPOINT_URL of a lab".to_owned()
+            }
         }
     }
 
@@ -59,6 +77,10 @@ impl Advice for LabError {
             LabError::Call(error) => error.exit(),
             LabError::Listen(..) | LabError::Start(_) => Exit::Unavailable,
             LabError::EnvFile(..) | LabError::Output(_) => Exit::CannotCreate,
+            LabError::Stage(error) => error.exit(),
+            LabError::Rehearsal(_) => Exit::Bug,
+            LabError::Interrupted => Exit::TryAgain,
+            LabError::Caller(_) => Exit::Unavailable,
         }
     }
 }

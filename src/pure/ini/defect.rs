@@ -48,6 +48,10 @@ pub enum Defect {
     NestedName,
     #[error("sets aws_security_token, which botocore prefers to our session token")]
     SecurityToken,
+
+    // Here nobody disagrees, and it is not ours to overwrite.
+    #[error("holds a user's own access key (AKIA...), which would be lost")]
+    LongTermKey,
 }
 
 impl Advice for Unusable {
@@ -79,6 +83,9 @@ impl Advice for Unusable {
             Defect::Indented => format!("move line {line} to the first column, or remove it"),
             Defect::Colon => format!("write line {line} as `key = value`"),
             Defect::NestedName | Defect::SecurityToken => format!("remove line {line}"),
+            Defect::LongTermKey => {
+                "give the target a `profile` of its own, or remove that key from this one".into()
+            }
         }
     }
 

@@ -92,7 +92,7 @@ impl Document {
     ///
     /// # Errors
     ///
-    /// A line that makes programs disagree about what `profile` holds.
+    /// A line that makes programs disagree about what `profile` holds, or a user's own access key.
     pub fn set_profile(
         &mut self,
         profile: &ProfileName,
@@ -101,6 +101,9 @@ impl Document {
         let text = self.text.expose();
         let lines = grammar::parse(text)?;
         let section = Section::find(&lines, profile)?;
+        if let Some(line) = section.as_ref().and_then(Section::long_term_key) {
+            return Err(Unusable { line, defect: Defect::LongTermKey });
+        }
         let block = block(token);
         // Large enough at once: a string that grew would leave its old halves in memory.
         let mut new =
@@ -128,8 +131,8 @@ impl Document {
         Ok(())
     }
 
-    /// Takes our four lines out of `profile`. Without our comment the keys are somebody else's,
-    /// and stay.
+    /// Takes our four lines out of `profile`. Without our comment, or with a user's own access key,
+    /// the keys are somebody else's, and stay.
     ///
     /// A section that holds nothing else but blank lines goes with them, and so does the blank line
     /// that set it apart: after [`Document::set_profile`] on a file without the profile, the old
@@ -137,11 +140,11 @@ impl Document {
     ///
     /// # Errors
     ///
-    /// As [`Document::set_profile`].
+    /// A line that makes programs disagree about what `profile` holds.
     pub fn withdraw_profile(&mut self, profile: &ProfileName) -> Result<(), Unusable> {
         let text = self.text.expose();
         let lines = grammar::parse(text)?;
-        let Some(section) = Section::find(&lines, profile)?.filter(Section::is_marked) else {
+        let Some(section) = Section::find(&lines, profile)?.filter(Section::is_ours) else {
             return Ok(());
         };
         let gone = section.lines_that_go(&lines);
@@ -155,7 +158,7 @@ impl Document {
     ///
     /// # Errors
     ///
-    /// As [`Document::set_profile`].
+    /// As [`Document::withdraw_profile`].
     pub fn read_profile(&self, profile: &ProfileName) -> Result<Option<Published>, Unusable> {
         let lines = grammar::parse(self.text.expose())?;
         Ok(Section::find(&lines, profile)?.and_then(|section| {

@@ -4,6 +4,7 @@
 use super::defect::{Defect, Unusable};
 use super::grammar::{Kind, Line, folded, key_name, section_name};
 use super::{ACCESS_KEY_ID, EXPIRES, ProfileName, SECRET_ACCESS_KEY, SESSION_TOKEN};
+use crate::pure::role_token::is_long_term;
 use crate::pure::secret::Secret;
 
 /// The older name of the session token. botocore still looks for it first.
@@ -65,9 +66,20 @@ impl<'a> Section<'a> {
         self.numbers().any(|number| number == line.number)
     }
 
-    /// Whether the keys are ours: our comment says so. Without it somebody else wrote them.
-    pub fn is_marked(&self) -> bool {
-        !self.comments.is_empty()
+    /// Whether the keys are ours: our comment says so, and they are temporary. Otherwise somebody
+    /// else wrote them.
+    pub fn is_ours(&self) -> bool {
+        !self.comments.is_empty() && self.long_term_key().is_none()
+    }
+
+    /// The line of an access key id that is a user's own: AWS does not show its secret twice, so
+    /// overwritten it would be lost.
+    pub fn long_term_key(&self) -> Option<usize> {
+        let (number, ..) = self
+            .keys
+            .iter()
+            .find(|(_, name, value)| name == ACCESS_KEY_ID && is_long_term(value))?;
+        Some(*number)
     }
 
     /// How many lines of the document stand before our keys. Never in the midst of a nested block:

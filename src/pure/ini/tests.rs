@@ -135,6 +135,19 @@ fn withdrawing_leaves_keys_that_somebody_else_wrote() {
 }
 
 #[test]
+fn a_users_own_access_key_is_neither_overwritten_nor_withdrawn() {
+    let keys = "AWS_Access_Key_Id = AKIAIOSFODNN7EXAMPLE\naws_secret_access_key = x\n";
+    for marked in ["", "# rolekeeper: expires 2026-01-01T00:00:00Z\n"] {
+        let text = format!("[other]\n[default]\nregion = x\n{marked}{keys}");
+        let line = 4 + marked.lines().count();
+        assert_eq!(set(&text), Err(Unusable { line, defect: Defect::LongTermKey }));
+        assert_eq!(withdrawn(&text).unwrap(), text);
+    }
+    let elsewhere = format!("[other]\n{keys}\n");
+    assert_eq!(set(&elsewhere).unwrap(), format!("{elsewhere}[default]\n{SET}\n"));
+}
+
+#[test]
 fn what_botocore_refuses_is_refused_with_its_line() {
     for (text, want) in [
         ("\u{feff}[a]\n", (1, Defect::ByteOrderMark)),

@@ -87,7 +87,7 @@ proptest! {
     ) {
         for (event, jitter, now, policy) in story {
             if jitter < Jitter::from_bits(u64::MAX / 10) {
-                refresher.set_policy(policy, now);
+                refresher.set_policy(policy);
             }
             let actions = refresher.handle(event.clone(), jitter, now);
             for action in &actions {

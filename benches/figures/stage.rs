@@ -1,0 +1,123 @@
+//! A lab on loopback, directories of their own, and the commands of the binary that is measured.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use rolekeeper::host::clock::{Clock, SystemClock};
+use rolekeeper::lab::operation::Operation;
+use rolekeeper::lab::{Lab, LabSettings};
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use super::Outcome;
+use super::program::Program;
+
+/// Where the binary is watched.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    binary: PathBuf,
+    lab: Lab,
+    activation: Activation,
+    scratch: TempDir,
+}
+
+#[derive(Debug)]
+struct Activation {
+    id: String,
+    code: String,
+}
+
+/// As long as AWS's: no refresh falls into an idle window.
+const TOKEN_LIFETIME: Duration = Duration::from_secs(60 * 60);
+
+const REGION: &str = "us-east-1";
+
+/// More registrations than anybody asks for.
+const REGISTRATIONS: u32 = 1000;
+
+impl Stage {
+    /// Starts the lab and makes everything ready for the first registration.
+    pub(crate) async fn set(binary: &Path) -> Outcome<Self> {
+        let lab = Lab::start(LabSettings {
+            listen: "127.0.0.1:0".parse()?,
+            token_lifetime: TOKEN_LIFETIME,
+            region: REGION.parse()?,
+        })
+        .await?;
+        let asked = json!({ "IamRole": "Figures", "RegistrationLimit": REGISTRATIONS });
+        let made =
+            lab.client()?.call(Operation::CreateActivation, &asked, SystemClock.now()).await?;
+        let text = |name: &str| made[name].as_str().map(str::to_owned).ok_or("no activation");
+        let activation = Activation { id: text("ActivationId")?, code: text("ActivationCode")? };
+
+        let scratch = tempfile::tempdir()?;
+        let settings = format!("[service]\nendpoint_url = \"{}\"\n", lab.endpoint_url());
+        std::fs::write(scratch.path().join("settings.toml"), settings)?;
+        std::fs::write(scratch.path().join("code"), &activation.code)?;
+        std::fs::create_dir(scratch.path().join("run"))?;
+        Ok(Self { binary: binary.to_owned(), lab, activation, scratch })
+    }
+
+    /// `rolekeeper register`, into an empty vault.
+    pub(crate) async fn register(&self) -> Outcome<Duration> {
+        let vault = self.scratch.path().join("state");
+        if vault.exists() {
+            std::fs::remove_dir_all(&vault)?;
+        }
+        let mut command = self.command();
+        command.args(["register", "--region", REGION, "--activation-id", &self.activation.id]);
+        command.arg("--activation-code-file").arg(self.scratch.path().join("code"));
+        finish(command).await
+    }
+
+    /// `rolekeeper run`, until its first credentials are there.
+    pub(crate) async fn run_daemon(&self) -> Outcome<Program> {
+        let credentials = self.scratch.path().join("run/credentials");
+        // What the last one left.
+        let _ = std::fs::remove_file(&credentials);
+        let mut command = self.command();
+        let log = self.scratch.path().join("log");
+        let writer = std::fs::File::create(&log)?;
+        command.arg("run").stdin(Stdio::null()).stdout(Stdio::null()).stderr(writer);
+        let started = Program::start(command, &credentials).await;
+        started.map_err(|error| {
+            let log = std::fs::read_to_string(&log).unwrap_or_default();
+            format!("{error}; the daemon's log:\n{log}").into()
+        })
+    }
+
+    /// `rolekeeper refresh`, until the daemon has answered.
+    pub(crate) async fn refresh(&self) -> Outcome<Duration> {
+        let mut command = self.command();
+        command.arg("refresh");
+        finish(command).await
+    }
+
+    pub(crate) async fn strike(self) {
+        self.lab.shutdown().await;
+    }
+
+    fn command(&self) -> Command {
+        let place = |name: &str| self.scratch.path().join(name);
+        let mut command = Command::new(&self.binary);
+        command.env_clear().arg("--config").arg(place("settings.toml"));
+        command.arg("--state-dir").arg(place("state"));
+        command.arg("--runtime-dir").arg(place("run"));
+        command
+    }
+}
+
+/// Runs a command to its end, and says how long that took.
+async fn finish(mut command: Command) -> Outcome<Duration> {
+    let began = SystemClock.since_boot();
+    let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await?;
+    let took = SystemClock.since_boot().saturating_sub(began);
+    if output.status.success() {
+        Ok(took)
+    } else {
+        let why = String::from_utf8_lossy(&output.stderr).replace('\n', "; ");
+        Err(format!("{:?}: {why}", command.as_std().get_args().last().unwrap_or_default()).into())
+    }
+}

@@ -1,0 +1,141 @@
+//! Registers a machine: a new key and a new fingerprint, sent once with an activation.
+//!
+//! An identity that is there already stays whole until the service has accepted the new one; what a
+//! crash leaves at each step, `vault` tells.
+
+use time::UtcDateTime;
+
+use super::Seams;
+use crate::keys::{KeyError, SigningKey};
+use crate::pure::advice::{Advice, Exit};
+use crate::pure::failure::FailureClass;
+use crate::pure::fingerprint::{Attribute, Reading, SimilarityThreshold};
+use crate::pure::identity::{Activation, Fingerprint, InstanceId, Region};
+use crate::ssm::{Ssm, SsmError, Tag};
+use crate::vault::{FingerprintRecord, PendingRegistration, Registration, Vault, VaultError};
+
+/// What a machine registers with.
+#[derive(Debug, Clone)]
+pub struct Application {
+    pub activation: Activation,
+    pub tags: Vec<Tag>,
+    pub threshold: SimilarityThreshold,
+    /// An identity that is there may be replaced; its records are kept aside.
+    pub replace: bool,
+}
+
+/// Why a machine was not registered.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistrationError {
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error("this machine has no usable machine-id: {0}")]
+    MachineId(String),
+    #[error("this machine is registered already, as {0}")]
+    Registered(InstanceId),
+    #[error(transparent)]
+    Service(#[from] SsmError),
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+}
+
+/// Registers the machine that `seams` observe, in the region that `ssm` speaks to.
+///
+/// `announce` is called with the id before it is saved: whatever happens then, the id is known.
+///
+/// # Errors
+///
+/// What stood in the way. The identity that was there before is then as it was, unless saving
+/// itself failed.
+pub async fn register(
+    vault: &mut Vault,
+    ssm: &Ssm,
+    seams: &Seams,
+    application: &Application,
+    announce: impl FnOnce(&InstanceId),
+) -> Result<Registration, RegistrationError> {
+    check_vacant(vault, application.replace)?;
+    let pending =
+        prepare(seams, ssm.region().clone(), application.threshold, ssm.clock().now()).await?;
+    vault.stage_registration(&pending, ssm.clock().now())?;
+    let public_key = pending.signing_key.public_key();
+    let fingerprint = pending.fingerprint.fingerprint;
+    let Application { activation, tags, .. } = application;
+    match ssm.register(activation, fingerprint, &public_key, tags).await {
+        Ok(id) => {
+            announce(&id);
+            Ok(vault.commit_registration(&id, ssm.clock().now())?)
+        }
+        Err(error) => {
+            if error.class == FailureClass::Denied {
+                vault.discard_registration(ssm.clock().now())?;
+            }
+            Err(error.into())
+        }
+    }
+}
+
+/// Refuses to touch an identity unless that was asked for.
+fn check_vacant(vault: &Vault, replace: bool) -> Result<(), RegistrationError> {
+    match vault.registration() {
+        Err(VaultError::Missing { .. }) => Ok(()),
+        _ if replace => Ok(()),
+        Ok(registration) => Err(RegistrationError::Registered(registration.instance_id)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A new key, a new fingerprint, and the hardware that they stand for.
+async fn prepare(
+    seams: &Seams,
+    region: Region,
+    threshold: SimilarityThreshold,
+    now: UtcDateTime,
+) -> Result<PendingRegistration, RegistrationError> {
+    let observation = seams.probe.observe();
+    if let Reading::Unknown(reason) = observation.get(Attribute::MachineId) {
+        return Err(RegistrationError::MachineId(reason.clone()));
+    }
+    // Generating takes a moment: off the event loop.
+    let signing_key = tokio::task::spawn_blocking(SigningKey::generate).await;
+    let signing_key = signing_key.unwrap_or(Err(KeyError::Generate))?;
+    let mut bytes = [0; 16];
+    seams.entropy.fill(&mut bytes);
+    let fingerprint = FingerprintRecord {
+        fingerprint: Fingerprint::from_random_bytes(bytes),
+        hardware_hash: observation.hash(),
+        threshold,
+    };
+    Ok(PendingRegistration { region, signing_key, key_created_at: Some(now), fingerprint })
+}
+
+impl Advice for RegistrationError {
+    fn remedy(&self) -> String {
+        match self {
+            Self::Key(_) => "try again".to_owned(),
+            Self::MachineId(_) => "systemd-machine-id-setup".to_owned(),
+            Self::Registered(_) => {
+                "--ensure to keep that identity, --force to replace it".to_owned()
+            }
+            // Without an answer, nobody knows whether the activation was spent.
+            Self::Service(error) => match error.class {
+                FailureClass::Unreachable | FailureClass::BadAnswer => format!(
+                    "{}; if an instance appears at the service all the same, deregister it there",
+                    error.remedy().replace("; the daemon tries again by itself", "")
+                ),
+                _ => error.remedy(),
+            },
+            Self::Vault(error) => error.remedy(),
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Key(_) => Exit::Bug,
+            Self::MachineId(_) => Exit::BadData,
+            Self::Registered(_) => Exit::CannotCreate,
+            Self::Service(error) => error.exit(),
+            Self::Vault(error) => error.exit(),
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! The set: a lab on a free port, a directory that is gone afterwards, and the machines in it.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use time::UtcDateTime;
+
+use crate::config::Settings;
+use crate::daemon::{Directories, Seams, targets};
+use crate::hardware::AlteredProbe;
+use crate::host::clock::{Clock, SystemClock};
+use crate::lab::ledger::Outcome;
+use crate::lab::operation::Operation;
+use crate::lab::{Lab, LabSettings};
+use crate::pure::advice::{Advice, Exit};
+use crate::pure::fingerprint::Attribute;
+use crate::pure::identity::{InstanceId, Region};
+use crate::targets::Target;
+use crate::vault::{FingerprintRecord, Vault};
+
+use super::Unmet;
+
+/// How long credentials live at first: they are renewed after 7 to 8 s, and a program on a busy
+/// machine has as long again to use them.
+pub const SHORT_LIFE: Duration = Duration::from_secs(16);
+
+/// How long they live from the outage on, which takes up to 20 s.
+pub const LONG_LIFE: Duration = Duration::from_secs(120);
+
+/// The code by which the service refuses a machine that is not the registered one.
+pub const NOT_THIS_MACHINE: &str = "MachineFingerprintDoesNotMatch";
+
+/// Where it all happens.
+#[derive(Debug)]
+pub struct Stage {
+    pub lab: Lab,
+    root: TempDir,
+}
+
+/// A machine: its directories, and what its hardware looks like.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    pub directories: Directories,
+    pub seams: Seams,
+}
+
+/// Who a machine is since it registered.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    pub instance_id: InstanceId,
+    pub fingerprint: FingerprintRecord,
+}
+
+/// The rehearsal cannot even begin.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    #[error("no directory for the rehearsal in {}: {source}", place.display())]
+    Directory { place: PathBuf, source: io::Error },
+    #[error("the lab cannot listen on 127.0.0.1: {0}")]
+    Listen(io::Error),
+}
+
+impl Stage {
+    /// Sets everything up; nothing has happened yet.
+    ///
+    /// # Errors
+    ///
+    /// Without a temporary directory, or without a port.
+    pub async fn set() -> Result<Self, StageError> {
+        let root = tempfile::Builder::new().prefix("rolekeeper-rehearsal-").tempdir();
+        let place = std::env::temp_dir();
+        let root = root.map_err(|source| StageError::Directory { place, source })?;
+        let settings = LabSettings {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            token_lifetime: SHORT_LIFE,
+            region: "us-east-1".parse::<Region>().expect("a region's name"),
+        };
+        let lab = Lab::start(settings).await.map_err(StageError::Listen)?;
+        Ok(Self { lab, root })
+    }
+
+    /// Where everything is kept until the end.
+    pub fn directory(&self) -> &Path {
+        self.root.path()
+    }
+
+    /// Production's defaults, at the lab's address. The machine's own settings play no part.
+    pub fn settings(&self) -> Settings {
+        Settings::default().with_endpoint_url(Some(self.lab.endpoint_url()))
+    }
+
+    /// This very machine.
+    pub fn this_machine(&self) -> Machine {
+        Machine { directories: self.directories("machine"), seams: Seams::system() }
+    }
+
+    /// A machine that is `machine` in all but its machine-id, with copies of the vault and of the
+    /// credentials file: what a cloned disk brings along.
+    ///
+    /// # Errors
+    ///
+    /// When files cannot be copied.
+    pub fn clone_of(&self, machine: &Machine) -> io::Result<Machine> {
+        let clone = Machine {
+            directories: self.directories("clone"),
+            seams: altered(&machine.seams, "a clone", &[Attribute::MachineId]),
+        };
+        copy_files(&machine.vault(), &clone.vault())?;
+        make_directory(&clone.directories.runtime)?;
+        let file = machine.target().path;
+        if file.exists() {
+            fs::copy(file, clone.target().path)?;
+        }
+        Ok(clone)
+    }
+
+    /// Removes everything, and stops the lab.
+    pub async fn strike(self) {
+        self.lab.shutdown().await;
+    }
+
+    fn directories(&self, name: &str) -> Directories {
+        let root = self.root.path().join(name);
+        Directories { state: root.join("state"), runtime: root.join("run") }
+    }
+
+    /// How many of the machine's token requests the service has refused by [`NOT_THIS_MACHINE`].
+    pub fn refusals(&self, id: &InstanceId) -> usize {
+        let refused = Outcome::Refused(NOT_THIS_MACHINE.to_owned());
+        self.lab.with_service(|service| {
+            let entries = service.ledger.entries().filter(|entry| {
+                entry.operation == Some(Operation::RequestManagedInstanceRoleToken)
+                    && entry.node.as_ref() == Some(id)
+                    && entry.outcome == refused
+            });
+            entries.count()
+        })
+    }
+}
+
+impl Machine {
+    /// The same machine with other IP and MAC addresses.
+    pub fn with_other_addresses(&self) -> Machine {
+        let addresses = [Attribute::IpAddress, Attribute::MacAddress];
+        Machine { seams: altered(&self.seams, "elsewhere", &addresses), ..self.clone() }
+    }
+
+    /// These directories on the hardware of `other`.
+    pub fn on_hardware_of(&self, other: &Machine) -> Machine {
+        Machine { seams: other.seams.clone(), ..self.clone() }
+    }
+
+    /// The credentials file that a daemon without settings keeps.
+    pub fn target(&self) -> Target {
+        let targets = targets(&Settings::default(), &self.directories.runtime);
+        // Only a name in the settings can be unknown.
+        targets.ok().and_then(|mut targets| targets.pop()).expect("there is a default target")
+    }
+
+    pub fn vault(&self) -> PathBuf {
+        self.directories.state.join("vault")
+    }
+
+    /// What the vault says.
+    pub fn identity(&self) -> Result<Identity, Unmet> {
+        let vault = Vault::read_only(&self.directories.state)?;
+        Ok(Identity {
+            instance_id: vault.registration()?.instance_id,
+            fingerprint: vault.fingerprint_record()?,
+        })
+    }
+}
+
+impl Advice for StageError {
+    fn remedy(&self) -> String {
+        match self {
+            Self::Directory { .. } => "TMPDIR=DIR, a directory that you may write".to_owned(),
+            Self::Listen(_) => "see whether the loopback interface is up: ip address".to_owned(),
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Directory { .. } => Exit::CannotCreate,
+            Self::Listen(_) => Exit::Unavailable,
+        }
+    }
+}
+
+/// Another machine, which differs in `attributes`.
+fn altered(seams: &Seams, name: &str, attributes: &[Attribute]) -> Seams {
+    let probe = AlteredProbe::new(Arc::clone(&seams.probe), name, attributes);
+    let clock = LongUp(Arc::clone(&seams.clock));
+    Seams { probe: Arc::new(probe), clock: Arc::new(clock), ..seams.clone() }
+}
+
+/// The clock of a machine that has been up for days. One that is still booting is looked at three
+/// times before it is taken for another, and this one may have been started just now.
+#[derive(Debug)]
+struct LongUp(Arc<dyn Clock>);
+
+impl Clock for LongUp {
+    fn now(&self) -> UtcDateTime {
+        self.0.now()
+    }
+
+    fn since_boot(&self) -> Duration {
+        const DAYS: Duration = Duration::from_secs(3 * 24 * 3600);
+        self.0.since_boot() + DAYS
+    }
+}
+
+/// The time that the administrator and the reports go by.
+pub fn now() -> UtcDateTime {
+    SystemClock.now()
+}
+
+fn make_directory(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
+    make_directory(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        fs::copy(entry.path(), to.join(entry.file_name()))?;
+    }
+    Ok(())
+}
