@@ -3,13 +3,13 @@
 
 mod chance;
 mod driver;
-mod rules;
+mod watch;
 mod weather;
 mod world;
 
 use chance::Chance;
 use driver::Driver;
-use rules::Totals;
+use watch::Totals;
 use weather::Weather;
 use world::World;
 
