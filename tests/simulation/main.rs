@@ -37,7 +37,7 @@ fn a_stormy_year_keeps_the_rules(seed: u64) {
     assert!(totals.tokens > totals.requests / 5, "{totals:?}");
     let Totals { denials, failures, late_deliveries, strangers, wishes, withdrawals, .. } = totals;
     let seen = [denials, failures, late_deliveries, strangers, wishes, withdrawals];
-    assert!(seen.iter().all(|count| *count > 10), "{totals:?}");
+    assert!(seen.iter().all(|count| *count > 0), "{totals:?}");
 }
 
 #[test]
