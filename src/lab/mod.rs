@@ -30,6 +30,7 @@ pub mod rehearse;
 pub mod server;
 pub mod service;
 pub mod signatures;
+pub mod signed_text;
 pub mod tokens;
 
 pub use server::{Lab, LabSettings};
