@@ -19,6 +19,7 @@ pub mod answers;
 pub mod cli;
 pub mod client;
 pub mod control;
+pub mod explain;
 pub mod faults;
 pub mod issue;
 pub mod ledger;
