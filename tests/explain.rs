@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use rolekeeper::keys::PublicKey;
 use rolekeeper::lab::explain::{Capture, Explanation, Key, Part, Secrecy, explain};
 use rolekeeper::pure::secret::Secret;
-use rolekeeper::pure::signing::{amz_date, parse_amz_date};
+use rolekeeper::pure::signing::{Authorization, amz_date, parse_amz_date, string_to_sign};
 use rsa::pkcs1::DecodeRsaPrivateKey;
 use rsa::rand_core::OsRng;
 use rsa::signature::{RandomizedSigner, SignatureEncoding};
@@ -173,14 +173,50 @@ fn other_keys_and_other_ways_to_sign_are_told_apart() {
 }
 
 #[test]
+fn blanks_and_line_ends_that_one_side_kept_are_named() {
+    let vectors = vectors();
+    let request = vectors.named("role-token-default-endpoint");
+    let key = [vectors.public("key1")];
+    let signer = rsa::pss::BlindedSigningKey::<sha2::Sha256>::new(vectors.private("key1"));
+    let json = "application/x-amz-json-1.1";
+    for (sent, signed) in [("; a=1;  b=2", "; a=1;  b=2"), ("; a=1;\tb=2", "; a=1; b=2")] {
+        let mut changed = request.clone();
+        changed.header_mut("content-type").push_str(sent);
+        let header = changed.header_mut("authorization");
+        let start = header.find("Signature=").unwrap() + "Signature=".len();
+        let scope = Authorization::parse(header).unwrap().scope;
+        let canonical = request.canonical_request.as_ref().unwrap();
+        let canonical = canonical.replace(json, &format!("{json}{signed}"));
+        let text = string_to_sign("20261122T000052Z", &scope, &canonical);
+        let signature = signer.sign_with_rng(&mut OsRng, text.as_bytes()).to_vec();
+        header.replace_range(start.., &STANDARD.encode(signature));
+        let explanation = changed.explained(&changed.text("\n"), &key);
+        assert_eq!(only_part(&explanation), Part::Whitespace, "{sent:?}");
+    }
+    let explanation = request.explained(&format!("{}\n", request.unchunked()), &key);
+    assert!(explanation.departures.iter().any(|departure| departure.text.contains("line end")));
+}
+
+#[test]
 fn a_request_without_a_readable_authorization_says_why() {
     let vectors = vectors();
     let register = vectors.named("register");
     let explanation = register.explained(&register.text("\n"), &[]);
     assert_eq!(only_part(&explanation), Part::Authorization);
-    for authorization in ["Bearer x", "AWS4-HMAC-SHA256 Credential=a/b", ""] {
+    let twice =
+        "AWS4-HMAC-SHA256 Credential=A/2/r/s/aws4_request, SignedHeaders=a;b;a, Signature=0";
+    for (authorization, why) in [
+        ("Bearer hunter2", "but 'Bearer'"),
+        ("hunter2", "algorithm is not AWS4-HMAC-SHA256"),
+        ("AWS4-HMAC-SHA256 Credential=a/b", "Credential="),
+        ("", "algorithm"),
+        (twice, "names 'a' twice"),
+    ] {
         let text = format!("POST / HTTP/1.1\nAuthorization: {authorization}\n\n");
-        assert_eq!(only_part(&register.explained(&text, &[])), Part::Authorization);
+        let explanation = register.explained(&text, &[]);
+        assert_eq!(only_part(&explanation), Part::Authorization);
+        let said = &explanation.departures[0].text;
+        assert!(said.contains(why) && !said.contains("hunter2"), "{said}");
     }
 }
 

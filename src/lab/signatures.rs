@@ -5,7 +5,7 @@ use time::{Duration, UtcDateTime};
 use super::answers::Refusal;
 use super::message::Request;
 use super::nodes::{Nodes, unknown_instance};
-use super::signed_text::{SignedText, shown_canonical_request};
+use super::signed_text::{SignedText, named_twice, shown_canonical_request};
 use super::tokens::{AdminCredentials, Tokens};
 use crate::pure::identity::InstanceId;
 use crate::pure::signing::{
@@ -75,8 +75,11 @@ pub fn claimed_node(request: &Request, tokens: &Tokens) -> Option<InstanceId> {
 }
 
 /// `host` and `x-amz-date` must be covered, or a signature could be moved to another place or time,
-/// and every name that is covered must have been sent.
+/// and every name that is covered must have been sent, and be named once.
 fn require_signed(request: &Request, authorization: &Authorization) -> Result<(), Refusal> {
+    if named_twice(authorization).is_some() {
+        return Err(incomplete("SignedHeaders names a header twice"));
+    }
     for name in ["host", "x-amz-date"] {
         if !authorization.signed_headers.iter().any(|signed| signed == name) {
             return Err(Refusal::new(

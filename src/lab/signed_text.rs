@@ -30,6 +30,14 @@ impl SignedText {
     }
 }
 
+/// A name that is in the list twice. Nothing is computed then: each would repeat its header's value,
+/// and a short request could grow without bound.
+pub fn named_twice(authorization: &Authorization) -> Option<&str> {
+    let mut names = authorization.signed_headers.iter().collect::<Vec<_>>();
+    names.sort();
+    names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0].as_str())
+}
+
 /// The canonical request as it may be shown: a session token is shortened, all else is to the byte.
 pub fn shown_canonical_request(
     request: &Request,
@@ -42,7 +50,31 @@ pub fn shown_canonical_request(
             *value = shortened(value);
         }
     }
+    request.query = shown_query(&request.query);
     canonical(&request, authorization, payload_sha256)
+}
+
+/// A presigned URL has its session token among its parameters.
+fn shown_query(query: &str) -> String {
+    let parameters = query.split('&').map(|parameter| match parameter.split_once('=') {
+        Some((name, value)) if name.eq_ignore_ascii_case(CREDENTIALS[0]) => {
+            format!("{name}={}", shortened(value))
+        }
+        _ => parameter.to_owned(),
+    });
+    parameters.collect::<Vec<_>>().join("&")
+}
+
+/// By name and value; a parameter without `=` gets one. Escapes stay as they were sent.
+fn canonical_query(query: &str) -> String {
+    let mut parameters = query
+        .split('&')
+        .filter(|parameter| !parameter.is_empty())
+        .map(|parameter| parameter.split_once('=').unwrap_or((parameter, "")))
+        .collect::<Vec<_>>();
+    parameters.sort_unstable();
+    let pairs = parameters.into_iter().map(|(name, value)| format!("{name}={value}"));
+    pairs.collect::<Vec<_>>().join("&")
 }
 
 fn shortened(value: &str) -> String {
@@ -61,7 +93,7 @@ fn canonical(request: &Request, authorization: &Authorization, payload_sha256: &
     canonical_request(&SignedParts {
         method: &request.method,
         path: &request.path,
-        query: &request.query,
+        query: &canonical_query(&request.query),
         headers: &headers,
         signed_headers: &signed_headers,
         payload_sha256,
@@ -91,5 +123,17 @@ mod tests {
         let shown = shown_canonical_request(&request, &authorization, "hash");
         assert!(shown.contains("x-amz-security-token:FwoGZXIv...(260 characters)\n"), "{shown}");
         assert!(!shown.contains(&token[..9]));
+    }
+    #[test]
+    fn a_query_is_put_in_order() {
+        assert_eq!(canonical_query(""), "");
+        assert_eq!(
+            canonical_query("prefix=&list-type=2&acl&a=2&a=1"),
+            "a=1&a=2&acl=&list-type=2&prefix="
+        );
+        assert_eq!(
+            shown_query("a=1&X-Amz-Security-Token=FwoGZXIvYXdzE"),
+            "a=1&X-Amz-Security-Token=FwoGZXIv...(13 characters)"
+        );
     }
 }

@@ -160,7 +160,8 @@ fn in_words(capture: &Capture, keys: &[Key], explanation: &Explanation) -> Strin
             // Writing to a String cannot fail.
             let _ = write!(text, "\n{title}\n");
             for line in block.split('\n') {
-                let _ = writeln!(text, "  {line}");
+                let indent = if line.is_empty() { "" } else { "  " };
+                let _ = writeln!(text, "{indent}{line}");
             }
         }
     }

@@ -2,6 +2,12 @@
 
 use crate::lab::message::Request;
 
+/// The longest head that is read; AWS's services take a quarter of it.
+const LONGEST_HEAD: usize = 64 * 1024;
+
+/// The most headers that are read, as many as the lab's server takes.
+const MOST_HEADERS: usize = 100;
+
 /// One request, read from a capture.
 #[derive(Debug, Clone, Default)]
 pub struct Capture {
@@ -39,6 +45,8 @@ pub enum MalformedCapture {
     RequestLine(usize),
     #[error("line {0} is no header, as in 'Host: ssm.us-east-1.amazonaws.com'")]
     Header(usize),
+    #[error("the head is longer than 64 KiB, or has more than {MOST_HEADERS} headers")]
+    Head,
 }
 
 impl Capture {
@@ -62,6 +70,9 @@ impl Capture {
         while let Some((at, line)) = next(&mut rest) {
             if line.is_empty() {
                 break;
+            }
+            if headers.len() == MOST_HEADERS || bytes.len() - rest.len() > LONGEST_HEAD {
+                return Err(MalformedCapture::Head);
             }
             match (line.strip_prefix([' ', '\t']), headers.last_mut()) {
                 // A folded line goes on with the value before it (RFC 9112, section 5.2).
@@ -211,6 +222,11 @@ mod tests {
             ("POST / HTTP/1.1\n: x\n", E::Header(2)),
         ] {
             assert_eq!(Capture::parse(text.as_bytes()).unwrap_err(), expected, "{text:?}");
+        }
+        let heads = ["a: b\n".repeat(101), format!("a: {}\n", "b".repeat(LONGEST_HEAD))];
+        for headers in heads {
+            let text = format!("POST / HTTP/1.1\n{headers}\n");
+            assert_eq!(Capture::parse(text.as_bytes()).unwrap_err(), E::Head);
         }
     }
 }

@@ -19,6 +19,7 @@ mod signature;
 use time::UtcDateTime;
 
 use super::message::Request;
+use super::signed_text::named_twice;
 use crate::pure::signing::{Authorization, MalformedAuthorization};
 
 use alternatives::Reading;
@@ -130,14 +131,21 @@ impl Signer {
 fn authorization(request: &Request) -> Result<Authorization, String> {
     let presigned = request.query.contains("X-Amz-Signature=");
     match request.header("authorization") {
-        Some(header) => Authorization::parse(header.trim()).map_err(|error| match error {
-            MalformedAuthorization::Algorithm => {
-                let named = header.split_ascii_whitespace().next().unwrap_or_default();
-                let named = named.chars().take(40).collect::<String>();
-                format!("{error}, but '{named}'")
+        Some(header) => {
+            let authorization = Authorization::parse(header.trim()).map_err(|error| {
+                // One word alone may be a credential; before another it names the scheme.
+                match (error, header.trim().split_once(' ')) {
+                    (MalformedAuthorization::Algorithm, Some((named, _))) => {
+                        format!("{error}, but '{}'", named.chars().take(40).collect::<String>())
+                    }
+                    _ => error.to_string(),
+                }
+            })?;
+            match named_twice(&authorization) {
+                Some(name) => Err(format!("SignedHeaders names '{name}' twice")),
+                None => Ok(authorization),
             }
-            error => error.to_string(),
-        }),
+        }
         None if request.has_header("authorization") => {
             Err("there is more than one Authorization header".to_owned())
         }

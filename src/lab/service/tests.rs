@@ -252,12 +252,13 @@ fn host_and_date_must_be_signed() {
 }
 
 #[test]
-fn a_signed_header_that_was_not_sent_is_refused() {
+fn a_signed_header_that_was_not_sent_or_is_named_twice_is_refused() {
     let mut scene = Scene::new();
     let request = plain(Operation::RequestManagedInstanceRoleToken, &json!({}));
-    let headers = ["absent", "host", "x-amz-date"];
-    let request = rsa_signed(request, &scene.node, &KEY, &headers, NOW);
-    assert_eq!(scene.ask(&request, NOW).1, "IncompleteSignatureException");
+    for headers in [["absent", "host", "x-amz-date"], ["host", "host", "x-amz-date"]] {
+        let request = rsa_signed(request.clone(), &scene.node, &KEY, &headers, NOW);
+        assert_eq!(scene.ask(&request, NOW).1, "IncompleteSignatureException");
+    }
 }
 
 #[test]
