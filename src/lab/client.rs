@@ -197,7 +197,9 @@ impl Client {
             return Ok(value);
         }
         let text = |name: &str| value[name].as_str().unwrap_or("?").to_owned();
-        Err(CallError::Refused { status, code: text("__type"), message: text("message") })
+        // A refused signature comes with what should have been signed; an error here is one line.
+        let message = text("message").lines().next().unwrap_or_default().to_owned();
+        Err(CallError::Refused { status, code: text("__type"), message })
     }
 }
 

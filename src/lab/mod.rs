@@ -19,6 +19,7 @@ pub mod answers;
 pub mod cli;
 pub mod client;
 pub mod control;
+pub mod explain;
 pub mod faults;
 pub mod issue;
 pub mod ledger;
@@ -30,6 +31,7 @@ pub mod rehearse;
 pub mod server;
 pub mod service;
 pub mod signatures;
+pub mod signed_text;
 pub mod tokens;
 
 pub use server::{Lab, LabSettings};
