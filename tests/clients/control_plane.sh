@@ -4,6 +4,7 @@
 set -euo pipefail
 
 readonly DEFAULT_HOST_ROLE=/ssm/managed-instance/default-ec2-instance-management-role
+readonly NOBODYS_ROLE="\$None Default"
 
 machine=
 failures=0
@@ -83,11 +84,11 @@ check_tags() {
 
 check_settings() {
     local arn=arn:aws:ssm:$AWS_REGION:000000000000:servicesetting$DEFAULT_HOST_ROLE
-    is "no role is every EC2 instance's at first" '$None Default' "$(setting "$arn")"
+    is "no role is every EC2 instance's at first" "$NOBODYS_ROLE" "$(setting "$arn")"
     aws ssm update-service-setting --setting-id "$arn" --setting-value service-role/Host
     is "a role can be set" "service-role/Host Customized" "$(setting "$DEFAULT_HOST_ROLE")"
     aws ssm reset-service-setting --setting-id "$arn" >"$SCRATCH/reset.json"
-    is "and reset" '$None Default' "$(setting "$arn")"
+    is "and reset" "$NOBODYS_ROLE" "$(setting "$arn")"
 }
 
 check_refusals() {

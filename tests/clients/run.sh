@@ -15,6 +15,11 @@ readonly programs
 readonly CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/rolekeeper-clients
 readonly VENV=$CACHE/venv
 
+readonly SCRIPTS=(
+    control_plane.sh
+    control_plane.py
+)
+
 scratch=$(mktemp -d)
 readonly scratch
 lab=
@@ -24,28 +29,33 @@ main() {
     install_clients
     forget_the_callers_account
     local script failed=0
-    for script in tests/clients/control_plane.sh tests/clients/control_plane.py; do
+    for script in "${SCRIPTS[@]}"; do
         echo "-- $script"
         start_lab
-        "$script" || { echo "-- $script: FAILED" >&2; failed=1; }
+        "tests/clients/$script" || { echo "-- $script: FAILED" >&2; failed=1; }
         stop_lab
     done
     return "$failed"
 }
 
-# Complete or absent: the mark is made last.
+# Only what is missing, or broken since; one run at a time.
 install_clients() {
-    if [[ ! -e $VENV/complete ]]; then
+    mkdir -p "$CACHE"
+    exec 9>"$CACHE/lock"
+    flock 9
+    if ! has_clients &>/dev/null; then
         rm -rf "$VENV"
-        mkdir -p "$CACHE"
         python3 -m venv "$VENV"
         "$VENV/bin/pip" install --quiet --disable-pip-version-check awscli boto3
-        touch "$VENV/complete"
     fi
+    exec 9>&-
+    has_clients
     PATH=$VENV/bin:$programs:$PATH
     export PATH
-    aws --version
-    python3 -c 'import boto3; print("boto3", boto3.__version__)'
+}
+
+has_clients() {
+    "$VENV/bin/aws" --version && "$VENV/bin/python3" -c 'import boto3; print("boto3", boto3.__version__)'
 }
 
 # Nothing of the caller's own account is read, used or printed.

@@ -1,5 +1,7 @@
 //! What an administrator does, and what the machines notice of it.
 
+use proptest::strategy::Strategy;
+
 use super::*;
 
 impl Scene {
@@ -145,5 +147,55 @@ fn a_role_may_do_nothing_of_it() {
     ] {
         let request = role_signed(&token, plain(operation, &json!({})), "ssm", NOW);
         assert_eq!(scene.ask(&request, NOW).1, "AccessDeniedException", "{operation}");
+    }
+}
+
+/// Values that some member somewhere takes, and that the others do not.
+fn odd_value() -> impl Strategy<Value = Value> {
+    let leaf = proptest::sample::select(vec![
+        Value::Null,
+        json!(true),
+        json!(-1),
+        json!(6),
+        json!(u64::MAX),
+        json!(1e300),
+        json!(""),
+        json!("Role"),
+        json!("ManagedInstance"),
+        json!("mi-0123456789abcdef0"),
+        json!("01234567-89ab-cdef-0123-456789abcdef"),
+        json!("2026-11-23T00:00:00Z"),
+        json!("\u{0}\u{fffd}%"),
+        json!("PingStatus"),
+    ]);
+    leaf.prop_recursive(3, 12, 3, |inner| {
+        let names = vec!["Key", "key", "Value", "Values", "valueSet", "FilterKey", "FilterValues"];
+        proptest::prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+            proptest::collection::btree_map(proptest::sample::select(names), inner, 0..3)
+                .prop_map(|members| json!(members)),
+        ]
+    })
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_wish_of_an_administrator_is_too_odd_for_an_answer(
+        operation in proptest::sample::select(&Operation::ALL),
+        members in proptest::collection::btree_map(
+            proptest::sample::select(&[
+                "IamRole", "RegistrationLimit", "ExpirationDate", "Tags", "DefaultInstanceName",
+                "Filters", "InstanceInformationFilterList", "MaxResults", "NextToken",
+                "ActivationId", "InstanceId", "ResourceType", "ResourceId", "TagKeys", "SettingId",
+                "SettingValue",
+            ][..]),
+            odd_value(),
+            0..6,
+        ),
+    ) {
+        let mut service = Service::new("us-east-1".parse().unwrap(), HOUR, &SystemEntropy);
+        let request = admin_signed(&service, operation, &json!(members), NOW);
+        let (status, code, _) = seen(&service.answer(&request, &SystemEntropy, NOW));
+        proptest::prop_assert!(status == 200 && code.is_empty() || status == 400);
     }
 }
