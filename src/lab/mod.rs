@@ -7,7 +7,7 @@
 //! ```text
 //! cli → client ──HTTP──> server → service ─┬─ signatures   who is calling?
 //!                                          ├─ faults       what goes wrong?
-//!                                          ├─ activations, nodes, tokens: what it knows
+//!                                          ├─ activations, nodes, tokens, settings: what it knows
 //!                                          └─ ledger       what it was asked
 //! ```
 //!
@@ -18,9 +18,11 @@ pub mod activations;
 pub mod answers;
 pub mod cli;
 pub mod client;
+pub mod constraints;
 pub mod control;
 pub mod explain;
 pub mod faults;
+pub mod instance_information;
 pub mod issue;
 pub mod ledger;
 pub mod message;
@@ -30,8 +32,10 @@ pub mod paging;
 pub mod rehearse;
 pub mod server;
 pub mod service;
+pub mod settings;
 pub mod signatures;
 pub mod signed_text;
+pub mod tags;
 pub mod tokens;
 
 pub use server::{Lab, LabSettings};

@@ -17,6 +17,13 @@ pub enum Operation {
     DeleteActivation,
     DescribeInstanceInformation,
     DeregisterManagedInstance,
+    UpdateManagedInstanceRole,
+    AddTagsToResource,
+    ListTagsForResource,
+    RemoveTagsFromResource,
+    GetServiceSetting,
+    UpdateServiceSetting,
+    ResetServiceSetting,
     GetCallerIdentity,
 }
 
@@ -35,7 +42,7 @@ pub enum Dialect {
 pub struct UnknownOperation(pub String);
 
 impl Operation {
-    pub const ALL: [Operation; 10] = [
+    pub const ALL: [Operation; 17] = [
         Operation::RegisterManagedInstance,
         Operation::RequestManagedInstanceRoleToken,
         Operation::UpdateManagedInstancePublicKey,
@@ -45,6 +52,13 @@ impl Operation {
         Operation::DeleteActivation,
         Operation::DescribeInstanceInformation,
         Operation::DeregisterManagedInstance,
+        Operation::UpdateManagedInstanceRole,
+        Operation::AddTagsToResource,
+        Operation::ListTagsForResource,
+        Operation::RemoveTagsFromResource,
+        Operation::GetServiceSetting,
+        Operation::UpdateServiceSetting,
+        Operation::ResetServiceSetting,
         Operation::GetCallerIdentity,
     ];
 
@@ -59,6 +73,13 @@ impl Operation {
             Operation::DeleteActivation => "DeleteActivation",
             Operation::DescribeInstanceInformation => "DescribeInstanceInformation",
             Operation::DeregisterManagedInstance => "DeregisterManagedInstance",
+            Operation::UpdateManagedInstanceRole => "UpdateManagedInstanceRole",
+            Operation::AddTagsToResource => "AddTagsToResource",
+            Operation::ListTagsForResource => "ListTagsForResource",
+            Operation::RemoveTagsFromResource => "RemoveTagsFromResource",
+            Operation::GetServiceSetting => "GetServiceSetting",
+            Operation::UpdateServiceSetting => "UpdateServiceSetting",
+            Operation::ResetServiceSetting => "ResetServiceSetting",
             Operation::GetCallerIdentity => "GetCallerIdentity",
         }
     }

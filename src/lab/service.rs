@@ -13,9 +13,10 @@ use super::ledger::{Entry, Ledger, Outcome};
 use super::message::{Reply, Request};
 use super::nodes::{Deregister, Information, Nodes, Register};
 use super::operation::{Dialect, Operation, UnknownOperation, requested};
+use super::settings::Settings;
 use super::signatures::{Caller, Keyring, authenticate, claimed_node};
 use super::tokens::{AdminCredentials, Tokens};
-use super::{ACCOUNT, control, issue};
+use super::{ACCOUNT, control, instance_information, issue};
 use crate::host::entropy::Entropy;
 use crate::pure::identity::{InstanceId, Region};
 use crate::pure::secret::Secret;
@@ -26,6 +27,7 @@ pub struct Service {
     pub activations: Activations,
     pub nodes: Nodes,
     pub tokens: Tokens,
+    pub settings: Settings,
     pub faults: Faults,
     pub ledger: Ledger,
     /// How long new role credentials live.
@@ -57,6 +59,7 @@ impl Service {
             activations: Activations::default(),
             nodes: Nodes::default(),
             tokens: Tokens::default(),
+            settings: Settings::default(),
             faults: Faults::default(),
             ledger: Ledger::default(),
             token_lifetime,
@@ -196,25 +199,39 @@ impl Service {
                 require_own(operation, node, asked.instance_id.as_deref())?;
                 self.nodes.deregister(node)
             }
-            (Operation::DeregisterManagedInstance, Caller::Admin) => {
-                let id = body::<Deregister>(request)?
-                    .instance_id
-                    .and_then(|id| id.parse::<InstanceId>().ok())
-                    .ok_or_else(super::nodes::unknown_instance)?;
-                self.nodes.deregister(&id)
+            (_, Caller::Admin) => self.administered(operation, request, entropy, now),
+            _ => Err(denied(operation)),
+        }
+    }
+
+    /// The control plane: what an administrator does, from anywhere.
+    fn administered(
+        &mut self,
+        operation: Operation,
+        request: &Request,
+        entropy: &dyn Entropy,
+        now: UtcDateTime,
+    ) -> Result<Value, Refusal> {
+        let region = &self.region;
+        match operation {
+            Operation::CreateActivation => self.activations.create(body(request)?, entropy, now),
+            Operation::DescribeActivations => self.activations.describe(&body(request)?, now),
+            Operation::DeleteActivation => self.activations.delete(body(request)?),
+            Operation::DescribeInstanceInformation => {
+                instance_information::describe(&self.nodes, &body(request)?, now)
             }
-            (Operation::CreateActivation, Caller::Admin) => {
-                self.activations.create(body(request)?, entropy, now)
+            Operation::UpdateManagedInstanceRole => self.nodes.update_role(body(request)?),
+            Operation::DeregisterManagedInstance => {
+                self.nodes.deregister(&body::<Deregister>(request)?.read()?)
             }
-            (Operation::DescribeActivations, Caller::Admin) => {
-                self.activations.describe(&body(request)?, now)
+            Operation::AddTagsToResource => self.nodes.add_tags(body(request)?),
+            Operation::ListTagsForResource => self.nodes.list_tags(body(request)?),
+            Operation::RemoveTagsFromResource => self.nodes.remove_tags(body(request)?),
+            Operation::GetServiceSetting => self.settings.get(body(request)?, region),
+            Operation::UpdateServiceSetting => {
+                self.settings.update(body(request)?, region, &admin_arn(), now)
             }
-            (Operation::DeleteActivation, Caller::Admin) => {
-                self.activations.delete(&body(request)?)
-            }
-            (Operation::DescribeInstanceInformation, Caller::Admin) => {
-                self.nodes.describe(&body(request)?, now)
-            }
+            Operation::ResetServiceSetting => self.settings.reset(body(request)?, region),
             _ => Err(denied(operation)),
         }
     }
@@ -256,9 +273,7 @@ impl Service {
 
     fn caller_identity(&self, caller: &Caller, request_id: &str) -> Result<Reply, Refusal> {
         let (arn, user_id) = match caller {
-            Caller::Admin => {
-                (format!("arn:aws:iam::{ACCOUNT}:user/lab-admin"), self.user_id.clone())
-            }
+            Caller::Admin => (admin_arn(), self.user_id.clone()),
             Caller::Role { node, role_name } => (
                 format!("arn:aws:sts::{ACCOUNT}:assumed-role/{role_name}/{node}"),
                 format!("{}:{node}", self.role_id),
@@ -336,6 +351,10 @@ fn denied(operation: Operation) -> Refusal {
         "AccessDeniedException",
         format!("The caller is not authorized to perform: {}:{operation}", operation.service()),
     )
+}
+
+fn admin_arn() -> String {
+    format!("arn:aws:iam::{ACCOUNT}:user/lab-admin")
 }
 
 /// What AWS usually says with a status.

@@ -1,5 +1,7 @@
 //! The service without sockets, called by clients that sign with real keys.
 
+mod control_plane;
+
 use std::sync::LazyLock;
 
 use serde_json::json;
