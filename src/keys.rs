@@ -11,7 +11,7 @@ use rsa::pss::{BlindedSigningKey, Signature, VerifyingKey};
 use rsa::rand_core::OsRng;
 use rsa::signature::{RandomizedSigner, SignatureEncoding, Verifier};
 use rsa::traits::PublicKeyParts;
-use rsa::{RsaPrivateKey, RsaPublicKey};
+use rsa::{BigUint, RsaPrivateKey, RsaPublicKey};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
@@ -109,6 +109,19 @@ impl PublicKey {
                     .verify(text.as_bytes(), &signature)
                     .is_ok()
             })
+    }
+
+    /// The padded block of 256 bytes inside a signature (RSAVP1 of RFC 8017, section 5.2.2), for
+    /// looking at a signature that does not verify. None when it is no signature of this size.
+    pub fn open(&self, signature: &[u8]) -> Option<Vec<u8>> {
+        let number = BigUint::from_bytes_be(signature);
+        if signature.len() != BITS / 8 || number >= *self.0.n() {
+            return None;
+        }
+        let block = number.modpow(self.0.e(), self.0.n()).to_bytes_be();
+        let mut padded = vec![0; BITS / 8 - block.len()];
+        padded.extend(block);
+        Some(padded)
     }
 }
 

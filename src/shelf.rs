@@ -80,6 +80,8 @@ pub struct TargetStatus {
     pub profile: String,
     pub written_at: Option<Moment>,
     pub error: Option<String>,
+    /// What to do about the error.
+    pub remedy: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,6 +8,7 @@ use std::fs;
 use std::os::unix::fs::{chown, symlink};
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use rolekeeper::host::clock::{Clock, SystemClock};
@@ -407,6 +408,21 @@ fn an_odd_endpoint_is_named_in_the_status_and_the_credentials_stay() {
     }
     stage.succeed(&["refresh"]);
     assert_eq!(stage.status()["failure"], Value::Null);
+}
+
+#[test]
+fn a_token_that_ends_at_once_is_a_failure_that_shows() {
+    let stage = Stage::set();
+    stage.register();
+    stage.lab.with_service(|service| service.token_lifetime = Duration::from_secs(1));
+    let _daemon = stage.start();
+    let status = stage.status_when("a failure", |status| !status["failure"].is_null());
+    assert_eq!((&status["state"], &status["credentials"]), (&json!("expired"), &Value::Null));
+    assert_eq!(status["failure"]["class"], "bad-answer");
+    assert!(status["failure"]["message"].as_str().unwrap().contains("before it could be used"));
+    assert!(!stage.credentials().exists());
+    stage.lab.with_service(|service| service.token_lifetime = Duration::from_secs(3600));
+    stage.succeed(&["refresh"]);
 }
 
 #[test]

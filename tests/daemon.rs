@@ -70,6 +70,7 @@ fn a_registered_machine_gets_credentials_and_shows_how_it_is() {
             "profile": "default",
             "written_at": shown["issued_at"],
             "error": null,
+            "remedy": null,
         }],
         "failure": null,
     });

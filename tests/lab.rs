@@ -265,6 +265,9 @@ async fn a_wrong_secret_and_an_unknown_key_are_told_apart() {
     let wrong = credentials(&admin, "wrong", None);
     let error = sts(&lab, wrong).get_caller_identity().send().await.unwrap_err();
     assert_eq!(error.code(), Some("SignatureDoesNotMatch"));
+    let message = error.message().unwrap();
+    assert!(message.contains("The Canonical String for this request should have been\n'POST\n/\n"));
+    assert!(message.contains("The String-to-Sign should have been\n'AWS4-HMAC-SHA256\n"));
     let unknown = credentials("AKIAIOSFODNN7EXAMPLE", "wrong", None);
     let error = sts(&lab, unknown).get_caller_identity().send().await.unwrap_err();
     assert_eq!(error.code(), Some("InvalidClientTokenId"));

@@ -211,11 +211,21 @@ start_lab() {
 }
 
 start_container() {
+    forget_cgroups
     systemd-nspawn -q -D "$ROOTFS" --register=no --keep-unit --volatile=overlay --console=read-only \
         --bind-ro="$scratch/ship:/mnt/ship" -b >"$scratch/console.log" 2>&1 &
     nspawn=$!
     wait_for "the container's first process" find_leader
     wait_for "the container to be up" is_up
+}
+
+# nspawn leaves its cgroups behind, and a leftover in one hierarchy alone keeps the next container
+# from starting.
+forget_cgroups() {
+    local hierarchy
+    for hierarchy in /sys/fs/cgroup/systemd /sys/fs/cgroup/unified; do
+        find "$hierarchy/payload" "$hierarchy/supervisor" -depth -type d -exec rmdir {} + 2>/dev/null || true
+    done
 }
 
 find_leader() {
@@ -232,6 +242,7 @@ stop_everything() {
     # SIGRTMIN+4 is systemd's poweroff.
     if [[ -n $leader ]] && kill -RTMIN+4 "$leader" 2>/dev/null; then
         wait "$nspawn" || true
+        forget_cgroups
     fi
     rm -rf "$scratch"
 }

@@ -8,7 +8,7 @@ use super::{Places, print};
 use crate::control::{self, Command, Complaint, ControlError, Reply};
 use crate::daemon::targets;
 use crate::host::clock::{Clock, SystemClock};
-use crate::pure::advice::Exit;
+use crate::pure::advice::{Advice, Exit};
 use crate::shelf::{self, State};
 use crate::targets::published;
 use crate::vault::{Vault, VaultError};
@@ -83,7 +83,8 @@ fn without_daemon(places: &Places, complaint: &Complaint) -> Result<shelf::Statu
             path: target.path,
             profile: target.profile.to_string(),
             written_at: None,
-            error: held.err().map(|error| error.to_string()),
+            error: held.as_ref().err().map(ToString::to_string),
+            remedy: held.err().map(|error| error.remedy()),
         });
     }
     status.failure = Some(shelf::Failure {
@@ -133,6 +134,9 @@ fn page(status: &shelf::Status) -> String {
             (None, None) => "not written in this run".to_owned(),
         };
         line("target", &format!("{}: {place}, {outcome}", target.name));
+        if let Some(remedy) = &target.remedy {
+            line("try", remedy);
+        }
     }
     if let Some(failure) = &status.failure {
         line("failure", &format!("{}: {}", failure.class, failure.message));

@@ -70,6 +70,9 @@ pub struct Daemon {
 /// How often an unregistered machine looks for a registration; `register` also wakes it.
 const REGISTRATION_LOOK: Duration = Duration::from_secs(60);
 
+/// What a machine says of itself until then.
+const UNREGISTERED: &str = "not registered; waiting for: rolekeeper register";
+
 /// Orders that may wait for the driver.
 const ORDERS: usize = 16;
 
@@ -102,6 +105,9 @@ impl Daemon {
         let mut tasks = JoinSet::new();
         tasks.spawn(socket.serve(reader.clone(), orders));
 
+        if vault.is_none() {
+            tracing::info!("{UNREGISTERED}");
+        }
         let mut waiting = Vec::new();
         let vault = loop {
             match vault.take() {
@@ -163,10 +169,8 @@ impl Daemon {
         inbox: &mut mpsc::Receiver<Order>,
         waiting: &mut Vec<Order>,
     ) -> Result<Option<Vault>, DaemonError> {
-        let status = "not registered; waiting for: rolekeeper register";
-        service_manager::ready(status);
+        service_manager::ready(UNREGISTERED);
         service_manager::alive();
-        tracing::info!("{status}");
         let pause = service_manager::within_watchdog(REGISTRATION_LOOK);
         tokio::select! {
             Some(settings) = self.reloads.recv() => self.settings = settings,

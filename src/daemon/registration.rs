@@ -93,8 +93,11 @@ async fn prepare(
     now: UtcDateTime,
 ) -> Result<PendingRegistration, RegistrationError> {
     let observation = seams.probe.observe();
-    if let Reading::Unknown(reason) = observation.get(Attribute::MachineId) {
-        return Err(RegistrationError::MachineId(reason.clone()));
+    match observation.get(Attribute::MachineId) {
+        Reading::Value { .. } => {}
+        // Without one, every later look would find another machine.
+        Reading::Absent => return Err(RegistrationError::MachineId("there is none".to_owned())),
+        Reading::Unknown(reason) => return Err(RegistrationError::MachineId(reason.clone())),
     }
     // Generating takes a moment: off the event loop.
     let signing_key = tokio::task::spawn_blocking(SigningKey::generate).await;

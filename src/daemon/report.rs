@@ -160,6 +160,7 @@ impl Report<'_> {
             profile: target.profile.to_string(),
             written_at: outcome.written_at,
             error: outcome.complaint.as_ref().map(|complaint| complaint.message.clone()),
+            remedy: outcome.complaint.as_ref().map(|complaint| complaint.remedy.clone()),
         };
         self.targets.iter().zip(self.outcomes).map(status).collect()
     }

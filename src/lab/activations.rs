@@ -1,6 +1,7 @@
 //! Activations: who may register, how many, until when.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -8,8 +9,10 @@ use serde_json::{Value, json};
 use time::{OffsetDateTime, UtcDateTime, format_description::well_known::Rfc3339};
 
 use super::answers::{Refusal, epoch};
+use super::constraints::{ACTIVATION_ID, Constraints, PLAIN_TEXT};
 use super::issue;
-use super::paging::page;
+use super::paging::{List, Listed, page};
+use super::tags::{Tag, Tags};
 use crate::host::entropy::Entropy;
 use crate::pure::secret::Secret;
 
@@ -19,8 +22,13 @@ const DEFAULT_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// The longest life that may be asked for (AWS: 30 days).
 const LONGEST_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// The most machines that one activation may admit (the public API model).
-const LARGEST_LIMIT: u32 = 1000;
+/// How many machines one activation may admit (the public API model).
+const LIMITS: RangeInclusive<i64> = 1..=1000;
+
+/// What `DescribeActivations` filters by.
+const FILTER_KEYS: [&str; 3] = ["ActivationIds", "DefaultInstanceName", "IamRole"];
+
+const LIST: List = List { name: "activations", sizes: 1..=50, usual: 50 };
 
 /// Activations that are kept; past it, creating one is refused.
 const CAPACITY: usize = 10_000;
@@ -33,18 +41,12 @@ pub struct Activation {
     pub iam_role: String,
     pub description: Option<String>,
     pub default_instance_name: Option<String>,
-    pub tags: Vec<Tag>,
+    /// Given when it was created, for good; the machines that it admits inherit them.
+    pub tags: Tags,
     pub limit: u32,
     pub registrations: u32,
     pub created_at: UtcDateTime,
     pub expires_at: UtcDateTime,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Tag {
-    pub key: String,
-    pub value: String,
 }
 
 /// All of them, by id.
@@ -58,7 +60,7 @@ pub struct Create {
     description: Option<String>,
     default_instance_name: Option<String>,
     iam_role: Option<String>,
-    registration_limit: Option<u32>,
+    registration_limit: Option<i64>,
     expiration_date: Option<Moment>,
     tags: Vec<Tag>,
 }
@@ -68,7 +70,7 @@ pub struct Create {
 #[serde(rename_all = "PascalCase", default)]
 pub struct Describe {
     filters: Vec<Filter>,
-    max_results: Option<usize>,
+    max_results: Option<i64>,
     next_token: Option<String>,
 }
 
@@ -79,11 +81,10 @@ pub struct Delete {
     activation_id: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
 struct Filter {
-    filter_key: String,
-    #[serde(default)]
+    filter_key: Option<String>,
     filter_values: Vec<String>,
 }
 
@@ -116,18 +117,20 @@ impl Activations {
         entropy: &dyn Entropy,
         now: UtcDateTime,
     ) -> Result<Value, Refusal> {
-        let iam_role = asked
-            .iam_role
-            .filter(|role| (1..=64).contains(&role.len()) && role.bytes().all(is_role_character))
-            .ok_or_else(|| {
-                Refusal::validation("IamRole must be 1 to 64 of A-Z a-z 0-9 _+=,.@-/")
-            })?;
-        let limit = asked.registration_limit.unwrap_or(1);
-        if !(1..=LARGEST_LIMIT).contains(&limit) {
-            return Err(Refusal::validation(format!(
-                "RegistrationLimit must be 1 to {LARGEST_LIMIT}"
-            )));
-        }
+        let mut constraints = Constraints::default();
+        let iam_role = read_iam_role(asked.iam_role, &mut constraints);
+        let description = asked.description.unwrap_or_default();
+        constraints.length("description", &description, 0..=256);
+        let name = asked.default_instance_name.unwrap_or_default();
+        constraints.length("defaultInstanceName", &name, 0..=256);
+        constraints.pattern("defaultInstanceName", &name, PLAIN_TEXT);
+        let limit = asked.registration_limit.unwrap_or(*LIMITS.start());
+        constraints.range("registrationLimit", limit, LIMITS);
+        let wanted = Tags::read("tags", asked.tags, &mut constraints);
+        constraints.check()?;
+        require_role_name(&iam_role)?;
+        let mut tags = Tags::default();
+        tags.add(wanted)?;
         let expires_at = match asked.expiration_date {
             Some(moment) => moment
                 .at()
@@ -147,10 +150,10 @@ impl Activations {
             id: issue::uuid(entropy).to_string(),
             code: issue::activation_code(entropy),
             iam_role,
-            description: asked.description,
-            default_instance_name: asked.default_instance_name,
-            tags: asked.tags,
-            limit,
+            description: Some(description).filter(|text| !text.is_empty()),
+            default_instance_name: Some(name).filter(|text| !text.is_empty()),
+            tags,
+            limit: u32::try_from(limit).unwrap_or(u32::MAX),
             registrations: 0,
             created_at: now,
             expires_at,
@@ -163,25 +166,31 @@ impl Activations {
 
     /// `DescribeActivations`.
     pub fn describe(&self, asked: &Describe, now: UtcDateTime) -> Result<Value, Refusal> {
+        let mut constraints = Constraints::default();
+        for (index, filter) in asked.filters.iter().enumerate() {
+            if let Some(key) = &filter.filter_key {
+                let member = format!("filters.{}.member.filterKey", index + 1);
+                constraints.one_of(&member, key, &FILTER_KEYS);
+            }
+        }
+        constraints.check()?;
         let mut found = self.0.values().collect::<Vec<_>>();
         for filter in &asked.filters {
             let wanted = |value: &str| filter.filter_values.iter().any(|allowed| allowed == value);
-            match filter.filter_key.as_str() {
-                "ActivationIds" => found.retain(|activation| wanted(&activation.id)),
-                "IamRole" => found.retain(|activation| wanted(&activation.iam_role)),
-                "DefaultInstanceName" => found.retain(|activation| {
+            match filter.filter_key.as_deref() {
+                _ if filter.filter_values.is_empty() => {
+                    return Err(Refusal::new("InvalidFilter", "A filter needs FilterValues"));
+                }
+                Some("ActivationIds") => found.retain(|activation| wanted(&activation.id)),
+                Some("IamRole") => found.retain(|activation| wanted(&activation.iam_role)),
+                Some(_) => found.retain(|activation| {
                     activation.default_instance_name.as_deref().is_some_and(wanted)
                 }),
-                _ => {
-                    return Err(Refusal::new(
-                        "InvalidFilter",
-                        "FilterKey must be ActivationIds, IamRole or DefaultInstanceName",
-                    ));
-                }
+                None => return Err(Refusal::new("InvalidFilter", "A filter needs a FilterKey")),
             }
         }
-        found.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
-        let (found, next_token) = page(found, asked.max_results, asked.next_token.as_deref())?;
+        let (found, next_token) =
+            page(&LIST, found, asked.max_results, asked.next_token.as_deref())?;
         let list = found.into_iter().map(|one| one.describe(now)).collect::<Vec<_>>();
         let mut answer = json!({ "ActivationList": list });
         if let Some(token) = next_token {
@@ -191,13 +200,13 @@ impl Activations {
     }
 
     /// `DeleteActivation`. Machines that it admitted stay.
-    pub fn delete(&mut self, asked: &Delete) -> Result<Value, Refusal> {
-        let id = asked.activation_id.as_deref().unwrap_or_default();
-        if id.len() != 36 {
-            return Err(Refusal::new("InvalidActivationId", "The activation ID is not valid"));
-        }
+    pub fn delete(&mut self, asked: Delete) -> Result<Value, Refusal> {
+        let mut constraints = Constraints::default();
+        let id = constraints.required("activationId", asked.activation_id);
+        constraints.pattern("activationId", &id, ACTIVATION_ID);
+        constraints.check()?;
         self.0
-            .remove(id)
+            .remove(&id)
             .map(|_| json!({}))
             .ok_or_else(|| Refusal::new("InvalidActivation", "There is no such activation"))
     }
@@ -232,6 +241,16 @@ impl Activations {
     }
 }
 
+impl Listed for Activation {
+    fn since(&self) -> UtcDateTime {
+        self.created_at
+    }
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
 impl Activation {
     fn describe(&self, now: UtcDateTime) -> Value {
         let mut value = json!({
@@ -242,9 +261,7 @@ impl Activation {
             "CreatedDate": epoch(self.created_at),
             "ExpirationDate": epoch(self.expires_at),
             "Expired": self.expires_at <= now,
-            "Tags": self.tags.iter()
-                .map(|tag| json!({ "Key": tag.key, "Value": tag.value }))
-                .collect::<Vec<_>>(),
+            "Tags": self.tags.list(),
         });
         for (name, text) in [
             ("Description", &self.description),
@@ -273,8 +290,21 @@ impl Moment {
     }
 }
 
-fn is_role_character(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"_+=,.@-/".contains(&byte)
+/// The name of a role, as given: it may have a path before it.
+pub fn read_iam_role(asked: Option<String>, constraints: &mut Constraints) -> String {
+    let role = constraints.required("iamRole", asked);
+    constraints.length("iamRole", &role, 0..=64);
+    role
+}
+
+/// The model bounds the length alone; a role that cannot exist is turned down all the same.
+pub fn require_role_name(role: &str) -> Result<(), Refusal> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_+=,.@-/".contains(&byte);
+    if !role.is_empty() && role.bytes().all(allowed) {
+        Ok(())
+    } else {
+        Err(Refusal::validation("IamRole must be the name of a role: A-Z a-z 0-9 _+=,.@-/"))
+    }
 }
 
 #[cfg(test)]
@@ -326,7 +356,13 @@ mod tests {
             json!({ "IamRole": "" }),
             json!({ "IamRole": "a b" }),
             json!({ "IamRole": "Role", "RegistrationLimit": 0 }),
+            json!({ "IamRole": "Role", "RegistrationLimit": -1 }),
             json!({ "IamRole": "Role", "RegistrationLimit": 1001 }),
+            json!({ "IamRole": "R".repeat(65) }),
+            json!({ "IamRole": "Role", "Description": "d".repeat(257) }),
+            json!({ "IamRole": "Role", "DefaultInstanceName": "50%" }),
+            json!({ "IamRole": "Role", "Tags": [{ "Key": "OS" }] }),
+            json!({ "IamRole": "Role", "Tags": [{ "Key": "aws:OS", "Value": "" }] }),
             json!({ "IamRole": "Role", "ExpirationDate": 1 }),
             json!({ "IamRole": "Role", "ExpirationDate": 1e300 }),
             json!({ "IamRole": "Role", "ExpirationDate": "tomorrow" }),
@@ -354,7 +390,36 @@ mod tests {
         .unwrap();
         assert_eq!(one["ActivationList"][0]["IamRole"], "service-role/One");
         assert_eq!(one["ActivationList"][0]["ExpirationDate"], 1_795_392_000);
-        let odd = describe(json!({ "Filters": [{ "FilterKey": "Colour" }] })).unwrap_err();
-        assert_eq!(odd.code, "InvalidFilter");
+        for (odd, code) in [
+            (json!({ "FilterKey": "Colour", "FilterValues": ["red"] }), "ValidationException"),
+            (json!({ "FilterKey": "IamRole", "FilterValues": [] }), "InvalidFilter"),
+            (json!({ "FilterValues": ["red"] }), "InvalidFilter"),
+        ] {
+            assert_eq!(describe(json!({ "Filters": [odd] })).unwrap_err().code, code);
+        }
+    }
+
+    #[test]
+    fn thirty_days_are_the_most_and_a_millisecond_more_is_refused() {
+        let mut activations = Activations::default();
+        let mut at = |end: UtcDateTime| {
+            let seconds = end.unix_timestamp_nanos() / 1_000_000;
+            let asked = json!({ "IamRole": "Role", "ExpirationDate": seconds as f64 / 1000.0 });
+            create(&mut activations, asked)
+        };
+        assert!(at(NOW + LONGEST_LIFE).is_ok());
+        assert!(at(NOW + LONGEST_LIFE + Duration::from_millis(1)).is_err());
+        assert!(at(NOW).is_err());
+    }
+
+    #[test]
+    fn an_activation_is_deleted_once() {
+        let mut activations = Activations::default();
+        let (id, code) = create(&mut activations, json!({ "IamRole": "Role" })).unwrap();
+        let mut delete = |id: &str| activations.delete(Delete { activation_id: Some(id.into()) });
+        assert_eq!(delete("foo").unwrap_err().code, "ValidationException");
+        assert!(delete(&id).is_ok());
+        assert_eq!(delete(&id).unwrap_err().code, "InvalidActivation");
+        assert!(activations.check(&id, &code, NOW).is_err());
     }
 }

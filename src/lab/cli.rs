@@ -3,6 +3,7 @@
 mod activation;
 mod caller_identity;
 mod error;
+mod explain;
 mod fault;
 mod node;
 mod rehearse;
@@ -40,9 +41,10 @@ Examples:
   . ./lab.env
   rolekeeper-lab activation create
   rolekeeper-lab fault add --operation RequestManagedInstanceRoleToken --status 500 --count 3
+  rolekeeper-lab explain request.http --public-key node.pem
   aws ssm describe-instance-information
 
-Exit status: 0 done, 64 usage, 69 no lab answers, 70 an expectation of the rehearsal failed,
+Exit status: 0 done, 64 usage, 65 a request does not verify, 69 no lab answers, 70 an expectation of the rehearsal failed,
 73 cannot create a file, 75 interrupted, 77 refused.";
 
 #[derive(Debug, Subcommand)]
@@ -58,6 +60,7 @@ enum Command {
     /// Make the service misbehave.
     #[command(subcommand)]
     Fault(fault::Fault),
+    Explain(explain::Explain),
     CallerIdentity(caller_identity::CallerIdentity),
 }
 
@@ -81,6 +84,7 @@ pub async fn run(arguments: Arguments) -> Result<(), LabError> {
         Command::Activation(activation) => activation.run().await,
         Command::Node(node) => node.run().await,
         Command::Fault(fault) => fault.run().await,
+        Command::Explain(explain) => explain.run().await,
         Command::CallerIdentity(program) => program.run().await,
     }
 }

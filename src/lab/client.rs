@@ -24,6 +24,9 @@ use crate::pure::signing::{
 /// How long a call may take: the lab answers at once, or a fault was asked for.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The most that a `Describe` operation gives at once (the public API model).
+const LARGEST_PAGE: u32 = 50;
+
 #[derive(Debug)]
 pub struct Client {
     /// `127.0.0.1:4599`
@@ -118,7 +121,7 @@ impl Client {
         now: UtcDateTime,
     ) -> Result<Vec<Value>, CallError> {
         let mut items = Vec::new();
-        let mut asked = json!({});
+        let mut asked = json!({ "MaxResults": LARGEST_PAGE });
         loop {
             let mut answer = self.call(operation, &asked, now).await?;
             if let Value::Array(page) = answer[list].take() {
@@ -197,7 +200,9 @@ impl Client {
             return Ok(value);
         }
         let text = |name: &str| value[name].as_str().unwrap_or("?").to_owned();
-        Err(CallError::Refused { status, code: text("__type"), message: text("message") })
+        // A refused signature comes with what should have been signed; an error here is one line.
+        let message = text("message").lines().next().unwrap_or_default().to_owned();
+        Err(CallError::Refused { status, code: text("__type"), message })
     }
 }
 

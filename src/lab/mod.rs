@@ -9,7 +9,8 @@
 //!                                          ├─ faults       what goes wrong?
 //!                                          ├─ access       may they? roles, by their policies
 //!                                          ├─ sts, s3      what is not Systems Manager
-//!                                          ├─ activations, nodes, tokens, buckets: what it knows
+//!                                          ├─ activations, nodes, tokens, settings, buckets:
+//!                                          │               what it knows
 //!                                          └─ ledger       what it was asked
 //! ```
 //!
@@ -22,10 +23,13 @@ pub mod answers;
 pub mod buckets;
 pub mod cli;
 pub mod client;
+pub mod constraints;
 pub mod control;
 pub mod definitions;
+pub mod explain;
 pub mod faults;
 pub mod form;
+pub mod instance_information;
 pub mod issue;
 pub mod ledger;
 pub mod message;
@@ -38,8 +42,11 @@ pub mod roles;
 pub mod s3;
 pub mod server;
 pub mod service;
+pub mod settings;
 pub mod signatures;
+pub mod signed_text;
 pub mod sts;
+pub mod tags;
 pub mod tokens;
 
 pub use server::{Lab, LabSettings};

@@ -7,10 +7,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use time::UtcDateTime;
 
-use super::activations::{Activation, Tag};
-use super::answers::{Refusal, epoch};
+use super::activations::{Activation, read_iam_role, require_role_name};
+use super::answers::Refusal;
+use super::constraints::{Constraints, MANAGED_INSTANCE_ID};
 use super::issue;
-use super::paging::page;
+use super::paging::Listed;
+use super::tags::{AddTags, ListTags, RemoveTags, Tag, Tags, unknown_resource};
 use crate::host::entropy::Entropy;
 use crate::keys::PublicKey;
 use crate::pure::identity::InstanceId;
@@ -32,10 +34,10 @@ pub struct Node {
     /// The next role tokens say `UpdateKeyPair`, until the key changes.
     pub asked_for_new_key: bool,
     pub activation_id: String,
-    /// The activation's `IamRole`, as given.
+    /// The activation's `IamRole`, as given, or the one that replaced it.
     pub iam_role: String,
     pub name: Option<String>,
-    pub tags: Vec<Tag>,
+    pub tags: Tags,
     pub registered_at: UtcDateTime,
     pub last_ping: Option<Ping>,
 }
@@ -88,22 +90,12 @@ pub struct Information {
     pub platform_version: Option<String>,
 }
 
-/// `DescribeInstanceInformation`'s request; the service has two spellings of a filter.
+/// `UpdateManagedInstanceRole`'s request.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-pub struct Describe {
-    filters: Vec<Filter>,
-    instance_information_filter_list: Vec<Filter>,
-    max_results: Option<usize>,
-    next_token: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Filter {
-    #[serde(alias = "Key")]
-    key: String,
-    #[serde(alias = "Values", alias = "valueSet", default)]
-    values: Vec<String>,
+pub struct UpdateRole {
+    instance_id: Option<String>,
+    iam_role: Option<String>,
 }
 
 /// `DeregisterManagedInstance`'s request.
@@ -141,6 +133,11 @@ impl Nodes {
             .filter(|text| !text.is_empty())
             .ok_or_else(|| Refusal::validation("Fingerprint is missing"))?;
         let public_key = self.new_key(asked.public_key, asked.public_key_type)?;
+        let mut constraints = Constraints::default();
+        let own_tags = Tags::read("tags", asked.tags, &mut constraints);
+        constraints.check()?;
+        let mut tags = activation.tags.clone();
+        tags.add(own_tags)?;
         if self.0.len() >= CAPACITY {
             return Err(Refusal::new("LimitExceededException", "Too many nodes; deregister some"));
         }
@@ -154,7 +151,7 @@ impl Nodes {
             activation_id: activation.id.clone(),
             iam_role: activation.iam_role.clone(),
             name: activation.default_instance_name.clone(),
-            tags: activation.tags.iter().cloned().chain(asked.tags).collect(),
+            tags,
             registered_at: now,
             last_ping: None,
         };
@@ -189,34 +186,36 @@ impl Nodes {
         self.0.remove(id).map(|_| json!({})).ok_or_else(unknown_instance)
     }
 
-    /// `DescribeInstanceInformation`.
-    pub fn describe(&self, asked: &Describe, now: UtcDateTime) -> Result<Value, Refusal> {
-        let mut found = self.0.values().collect::<Vec<_>>();
-        for filter in asked.filters.iter().chain(&asked.instance_information_filter_list) {
-            let wanted = |value: &str| filter.values.iter().any(|allowed| allowed == value);
-            match filter.key.as_str() {
-                "InstanceIds" => found.retain(|node| wanted(node.id.as_str())),
-                "ActivationIds" => found.retain(|node| wanted(&node.activation_id)),
-                "IamRole" => found.retain(|node| wanted(&node.iam_role)),
-                "PingStatus" => found.retain(|node| wanted(node.ping_status(now))),
-                "ResourceType" => found.retain(|_| wanted("ManagedInstance")),
-                _ => {
-                    return Err(Refusal::new(
-                        "InvalidFilterKey",
-                        "The lab filters by InstanceIds, ActivationIds, IamRole, PingStatus and \
-                         ResourceType",
-                    ));
-                }
-            }
-        }
-        found.sort_by(|a, b| (a.registered_at, &a.id).cmp(&(b.registered_at, &b.id)));
-        let (found, next_token) = page(found, asked.max_results, asked.next_token.as_deref())?;
-        let list = found.into_iter().map(|node| node.describe(now)).collect::<Vec<_>>();
-        let mut answer = json!({ "InstanceInformationList": list });
-        if let Some(token) = next_token {
-            answer["NextToken"] = token.into();
-        }
-        Ok(answer)
+    /// `UpdateManagedInstanceRole`: the next role token is the new role's.
+    pub fn update_role(&mut self, asked: UpdateRole) -> Result<Value, Refusal> {
+        let mut constraints = Constraints::default();
+        let id = read_instance_id(asked.instance_id, &mut constraints);
+        let role = read_iam_role(asked.iam_role, &mut constraints);
+        constraints.check()?;
+        require_role_name(&role)?;
+        let id = id.parse().map_err(|_| unknown_instance())?;
+        self.0.get_mut(&id).ok_or_else(unknown_instance)?.iam_role = role;
+        Ok(json!({}))
+    }
+
+    /// `AddTagsToResource`.
+    pub fn add_tags(&mut self, asked: AddTags) -> Result<Value, Refusal> {
+        let (id, tags) = asked.read()?;
+        self.0.get_mut(&id).ok_or_else(unknown_resource)?.tags.add(tags)?;
+        Ok(json!({}))
+    }
+
+    /// `RemoveTagsFromResource`.
+    pub fn remove_tags(&mut self, asked: RemoveTags) -> Result<Value, Refusal> {
+        let (id, keys) = asked.read()?;
+        self.0.get_mut(&id).ok_or_else(unknown_resource)?.tags.remove(&keys);
+        Ok(json!({}))
+    }
+
+    /// `ListTagsForResource`.
+    pub fn list_tags(&self, asked: ListTags) -> Result<Value, Refusal> {
+        let node = self.0.get(&asked.read()?).ok_or_else(unknown_resource)?;
+        Ok(json!({ "TagList": node.tags.list() }))
     }
 
     fn new_key(&self, key: Option<String>, kind: Option<String>) -> Result<PublicKey, Refusal> {
@@ -242,45 +241,39 @@ impl Node {
         self.iam_role.rsplit('/').next().unwrap_or_default()
     }
 
-    fn ping_status(&self, now: UtcDateTime) -> &'static str {
+    /// The service has a third status, `Inactive`, which it no longer uses.
+    pub fn ping_status(&self, now: UtcDateTime) -> &'static str {
         match &self.last_ping {
-            None => "Inactive",
             Some(ping) if now - ping.at < ONLINE => "Online",
-            Some(_) => "ConnectionLost",
+            _ => "ConnectionLost",
         }
+    }
+}
+
+impl Deregister {
+    /// Which node an administrator means.
+    pub fn read(self) -> Result<InstanceId, Refusal> {
+        let mut constraints = Constraints::default();
+        let id = read_instance_id(self.instance_id, &mut constraints);
+        constraints.check()?;
+        id.parse().map_err(|_| unknown_instance())
+    }
+}
+
+impl Listed for Node {
+    fn since(&self) -> UtcDateTime {
+        self.registered_at
     }
 
-    fn describe(&self, now: UtcDateTime) -> Value {
-        let mut value = json!({
-            "InstanceId": self.id.as_str(),
-            "PingStatus": self.ping_status(now),
-            "ActivationId": self.activation_id,
-            "IamRole": self.iam_role,
-            "RegistrationDate": epoch(self.registered_at),
-            "ResourceType": "ManagedInstance",
-            "SourceType": "AWS::SSM::ManagedInstance",
-            "SourceId": self.id.as_str(),
-        });
-        if let Some(name) = &self.name {
-            value["Name"] = name.as_str().into();
-        }
-        if let Some(Ping { at, said }) = &self.last_ping {
-            value["LastPingDateTime"] = epoch(*at);
-            for (name, text) in [
-                ("AgentVersion", &said.agent_version),
-                ("ComputerName", &said.computer_name),
-                ("IPAddress", &said.ip_address),
-                ("PlatformName", &said.platform_name),
-                ("PlatformType", &said.platform_type),
-                ("PlatformVersion", &said.platform_version),
-            ] {
-                if let Some(text) = text {
-                    value[name] = text.as_str().into();
-                }
-            }
-        }
-        value
+    fn id(&self) -> &str {
+        self.id.as_str()
     }
+}
+
+fn read_instance_id(asked: Option<String>, constraints: &mut Constraints) -> String {
+    let id = constraints.required("instanceId", asked);
+    constraints.pattern("instanceId", &id, MANAGED_INSTANCE_ID);
+    id
 }
 
 /// What a node hears that the service does not know, or not any more.

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use time::UtcDateTime;
 
-use super::access::authorize;
+use super::access::{arn, authorize};
 use super::activations::Activations;
 use super::answers::{self, Refusal};
 use super::buckets::Buckets;
@@ -16,9 +16,10 @@ use super::message::{Reply, Request};
 use super::nodes::{Deregister, Information, Nodes, Register};
 use super::operation::{Dialect, Operation, UnknownOperation, requested};
 use super::roles::{Roles, SYSTEMS_MANAGER};
+use super::settings::Settings;
 use super::signatures::{Caller, Keyring, authenticate, claimed_node};
 use super::tokens::{AdminCredentials, Tokens};
-use super::{control, issue, s3, sts};
+use super::{control, instance_information, issue, s3, sts};
 use crate::host::entropy::Entropy;
 use crate::pure::identity::{InstanceId, Region};
 use crate::pure::secret::Secret;
@@ -31,6 +32,7 @@ pub struct Service {
     pub tokens: Tokens,
     pub roles: Roles,
     pub buckets: Buckets,
+    pub settings: Settings,
     pub faults: Faults,
     pub ledger: Ledger,
     /// How long new role credentials live.
@@ -64,6 +66,7 @@ impl Service {
             tokens: Tokens::default(),
             roles: Roles::new(entropy),
             buckets: Buckets::default(),
+            settings: Settings::default(),
             faults: Faults::default(),
             ledger: Ledger::default(),
             token_lifetime,
@@ -220,30 +223,44 @@ impl Service {
                 require_own(operation, node, asked.instance_id.as_deref())?;
                 self.nodes.deregister(node)
             }
-            (Operation::DeregisterManagedInstance, Caller::Admin) => {
-                let id = body::<Deregister>(request)?
-                    .instance_id
-                    .and_then(|id| id.parse::<InstanceId>().ok())
-                    .ok_or_else(super::nodes::unknown_instance)?;
-                self.nodes.deregister(&id)
-            }
-            (Operation::CreateActivation, Caller::Admin) => {
-                self.activations.create(body(request)?, entropy, now)
-            }
-            (Operation::DescribeActivations, Caller::Admin) => {
-                self.activations.describe(&body(request)?, now)
-            }
-            (Operation::DeleteActivation, Caller::Admin) => {
-                self.activations.delete(&body(request)?)
-            }
-            (Operation::DescribeInstanceInformation, Caller::Admin) => {
-                self.nodes.describe(&body(request)?, now)
-            }
+            (_, Caller::Admin) => self.administered(operation, request, entropy, now),
             // A role may do what its policy allows, and then does it as the administrator would.
             (_, Caller::Role { .. } | Caller::Session(_)) => {
                 authorize(&self.roles, caller, &format!("ssm:{operation}"), "*")?;
-                self.managed(operation, &Caller::Admin, request, entropy, now)
+                self.administered(operation, request, entropy, now)
             }
+            _ => Err(denied(operation)),
+        }
+    }
+
+    /// The control plane: what an administrator does, from anywhere.
+    fn administered(
+        &mut self,
+        operation: Operation,
+        request: &Request,
+        entropy: &dyn Entropy,
+        now: UtcDateTime,
+    ) -> Result<Value, Refusal> {
+        let region = &self.region;
+        match operation {
+            Operation::CreateActivation => self.activations.create(body(request)?, entropy, now),
+            Operation::DescribeActivations => self.activations.describe(&body(request)?, now),
+            Operation::DeleteActivation => self.activations.delete(body(request)?),
+            Operation::DescribeInstanceInformation => {
+                instance_information::describe(&self.nodes, &body(request)?, now)
+            }
+            Operation::UpdateManagedInstanceRole => self.nodes.update_role(body(request)?),
+            Operation::DeregisterManagedInstance => {
+                self.nodes.deregister(&body::<Deregister>(request)?.read()?)
+            }
+            Operation::AddTagsToResource => self.nodes.add_tags(body(request)?),
+            Operation::ListTagsForResource => self.nodes.list_tags(body(request)?),
+            Operation::RemoveTagsFromResource => self.nodes.remove_tags(body(request)?),
+            Operation::GetServiceSetting => self.settings.get(body(request)?, region),
+            Operation::UpdateServiceSetting => {
+                self.settings.update(body(request)?, region, &arn(&Caller::Admin), now)
+            }
+            Operation::ResetServiceSetting => self.settings.reset(body(request)?, region),
             _ => Err(denied(operation)),
         }
     }

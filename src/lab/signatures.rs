@@ -6,11 +6,11 @@ use super::answers::Refusal;
 use super::message::Request;
 use super::nodes::{Nodes, unknown_instance};
 use super::s3;
+use super::signed_text::{SignedText, named_twice, shown_canonical_request};
 use super::tokens::{AdminCredentials, Holder, IssuedToken, Session, Tokens};
 use crate::pure::identity::InstanceId;
 use crate::pure::signing::{
-    Authorization, CredentialScope, SignedParts, amz_date, canonical_request, parse_amz_date,
-    sha256_hex, sigv4_signature, string_to_sign,
+    Authorization, CredentialScope, amz_date, parse_amz_date, sha256_hex, sigv4_signature,
 };
 
 /// How far a request's date may be off (AWS General Reference: five minutes for most services).
@@ -67,7 +67,7 @@ pub fn authenticate(
     check_scope(&authorization.scope, date, region, service)?;
     let text = signed_text(request, &authorization, date)?;
     if authorization.credential_id.starts_with("mi-") {
-        verify_rsa(&authorization, &text, keyring.nodes)
+        verify_rsa(request, &authorization, &text, keyring.nodes)
     } else {
         verify_sigv4(request, &authorization, &text, keyring, now)
     }
@@ -81,8 +81,11 @@ pub fn claimed_node(request: &Request, tokens: &Tokens) -> Option<InstanceId> {
 }
 
 /// `host` and `x-amz-date` must be covered, or a signature could be moved to another place or time,
-/// and every name that is covered must have been sent.
+/// and every name that is covered must have been sent, and be named once.
 fn require_signed(request: &Request, authorization: &Authorization) -> Result<(), Refusal> {
+    if named_twice(authorization).is_some() {
+        return Err(incomplete("SignedHeaders names a header twice"));
+    }
     for name in ["host", "x-amz-date"] {
         if !authorization.signed_headers.iter().any(|signed| signed == name) {
             return Err(Refusal::new(
@@ -139,12 +142,12 @@ fn check_scope(
     }
 }
 
-/// The string to sign, from what was received.
+/// The texts to verify, from what was received.
 fn signed_text(
     request: &Request,
     authorization: &Authorization,
     date: &str,
-) -> Result<String, Refusal> {
+) -> Result<SignedText, Refusal> {
     let sent_sha256 = request.header("x-amz-content-sha256");
     let payload_sha256 = match sent_sha256 {
         Some(UNSIGNED_PAYLOAD) if authorization.scope.service == s3::SERVICE => {
@@ -155,35 +158,25 @@ fn signed_text(
     if sent_sha256.is_some_and(|sent| sent != payload_sha256) {
         return Err(invalid("x-amz-content-sha256 is not the SHA-256 of the body that arrived."));
     }
-    let headers = request
-        .headers
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()))
-        .collect::<Vec<_>>();
-    let signed_headers =
-        authorization.signed_headers.iter().map(String::as_str).collect::<Vec<_>>();
-    let canonical = canonical_request(&SignedParts {
-        method: &request.method,
-        path: &request.path,
-        query: &request.query,
-        headers: &headers,
-        signed_headers: &signed_headers,
-        payload_sha256: &payload_sha256,
-    });
-    Ok(string_to_sign(date, &authorization.scope, &canonical))
+    Ok(SignedText::of(request, authorization, date, &payload_sha256))
 }
 
-fn verify_rsa(authorization: &Authorization, text: &str, nodes: &Nodes) -> Result<Caller, Refusal> {
+fn verify_rsa(
+    request: &Request,
+    authorization: &Authorization,
+    text: &SignedText,
+    nodes: &Nodes,
+) -> Result<Caller, Refusal> {
     let node = authorization
         .credential_id
         .parse()
         .ok()
         .and_then(|id: InstanceId| nodes.get(&id))
         .ok_or_else(unknown_instance)?;
-    if node.public_key.verify(text, &authorization.signature) {
+    if node.public_key.verify(&text.string_to_sign, &authorization.signature) {
         Ok(Caller::Node(node.id.clone()))
     } else {
-        Err(mismatch())
+        Err(mismatch(request, authorization, text))
     }
 }
 
@@ -191,7 +184,7 @@ fn verify_rsa(authorization: &Authorization, text: &str, nodes: &Nodes) -> Resul
 fn verify_sigv4(
     request: &Request,
     authorization: &Authorization,
-    text: &str,
+    text: &SignedText,
     keyring: Keyring<'_>,
     now: UtcDateTime,
 ) -> Result<Caller, Refusal> {
@@ -216,8 +209,9 @@ fn verify_sigv4(
             ));
         }
     };
-    if sigv4_signature(secret, &authorization.scope, text) != authorization.signature {
-        return Err(mismatch());
+    let signature = sigv4_signature(secret, &authorization.scope, &text.string_to_sign);
+    if signature != authorization.signature {
+        return Err(mismatch(request, authorization, text));
     }
     if issued.is_some_and(|token| token.expires_at <= now) {
         return Err(Refusal::new(
@@ -232,11 +226,17 @@ fn invalid(message: impl Into<String>) -> Refusal {
     Refusal::new("InvalidSignatureException", message)
 }
 
-fn mismatch() -> Refusal {
-    invalid(
+/// With what was computed, in AWS's words, so that the client's two texts can be laid beside it.
+fn mismatch(request: &Request, authorization: &Authorization, text: &SignedText) -> Refusal {
+    let canonical_request =
+        shown_canonical_request(request, authorization, &sha256_hex(&request.body));
+    invalid(format!(
         "The request signature we calculated does not match the signature you provided. Check your \
-         AWS Secret Access Key and signing method. Consult the service documentation for details.",
-    )
+         AWS Secret Access Key and signing method. Consult the service documentation for details.\n\n\
+         The Canonical String for this request should have been\n'{canonical_request}'\n\n\
+         The String-to-Sign should have been\n'{}'\n",
+        text.string_to_sign,
+    ))
 }
 
 fn incomplete(why: &str) -> Refusal {

@@ -5,14 +5,13 @@ use std::time::Duration;
 use time::UtcDateTime;
 
 use super::access::{self, authorize_by_trust, not_authorized};
-use super::activations::Tag;
 use super::answers::{self, Refusal};
 use super::form::Form;
 use super::message::{Reply, Request};
 use super::policy::{MalformedPolicy, Policy};
 use super::roles::{Role, Roles, is_name_character};
 use super::signatures::Caller;
-use super::tokens::{Session, Tokens};
+use super::tokens::{Session, SessionTag, Tokens};
 use crate::host::entropy::Entropy;
 
 /// How long a session lasts unless asked otherwise, and the bounds of what may be asked for (STS API
@@ -41,7 +40,7 @@ struct AssumeRole {
     policy: Option<Policy>,
     /// The policy's share of its bound, in percent.
     packed_policy_size: Option<usize>,
-    tags: Vec<Tag>,
+    tags: Vec<SessionTag>,
     source_identity: Option<String>,
 }
 
@@ -217,8 +216,8 @@ fn form(request: &Request) -> Result<Form, Refusal> {
 }
 
 /// `Tags.member.N.Key` and `.Value`, from 1 on without a gap.
-fn tags(form: &Form) -> Result<Vec<Tag>, Refusal> {
-    let mut tags = Vec::<Tag>::new();
+fn tags(form: &Form) -> Result<Vec<SessionTag>, Refusal> {
+    let mut tags = Vec::<SessionTag>::new();
     while let Some(key) = form.get(&format!("Tags.member.{}.Key", tags.len() + 1)) {
         let value = form.get(&format!("Tags.member.{}.Value", tags.len() + 1)).unwrap_or_default();
         if !(1..=128).contains(&key.chars().count()) || value.chars().count() > 256 {
@@ -232,7 +231,7 @@ fn tags(form: &Form) -> Result<Vec<Tag>, Refusal> {
                 "Duplicate tag keys found. Please note that Tag keys are case insensitive.",
             ));
         }
-        tags.push(Tag { key: key.to_owned(), value: value.to_owned() });
+        tags.push(SessionTag { key: key.to_owned(), value: value.to_owned() });
     }
     let sent = form.names().filter(|name| name.starts_with("Tags.") && name.ends_with(".Key"));
     if sent.count() != tags.len() {

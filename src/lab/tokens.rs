@@ -6,7 +6,6 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use time::UtcDateTime;
 
-use super::activations::Tag;
 use super::answers::epoch;
 use super::issue;
 use super::nodes::Node;
@@ -45,6 +44,13 @@ pub enum Holder {
     Session(Session),
 }
 
+/// A tag of a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionTag {
+    pub key: String,
+    pub value: String,
+}
+
 /// What `AssumeRole` makes: a role, taken on under a name and perhaps with less rights.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
@@ -52,7 +58,7 @@ pub struct Session {
     pub name: String,
     /// Allows nothing that the role's own policy does not allow.
     pub policy: Option<Policy>,
-    pub tags: Vec<Tag>,
+    pub tags: Vec<SessionTag>,
     pub source_identity: Option<String>,
 }
 

@@ -287,7 +287,8 @@ fn read_answer(
     Err(OrchestratorError::operation(Refusal { class, code, message, request_id }))
 }
 
-/// Code and message of an AWS JSON error: `{"__type":"ns#Code:uri","message":"…"}`.
+/// Code and message of an AWS JSON error: `{"__type":"ns#Code:uri","message":"…"}`. The message's
+/// first line alone: after it, a refused signature's answer repeats the request, credentials and all.
 fn read_error(bytes: &[u8], header: Option<&str>) -> (Option<String>, Option<String>) {
     #[derive(Deserialize, Default)]
     struct ErrorDocument {
@@ -301,7 +302,8 @@ fn read_error(bytes: &[u8], header: Option<&str>) -> (Option<String>, Option<Str
         let name = kind.rsplit_once('#').map_or(kind, |(_, name)| name);
         name.split(':').next().unwrap_or(name).to_owned()
     });
-    (code.filter(|code| !code.is_empty()), document.message)
+    let message = document.message.map(|text| text.lines().next().unwrap_or_default().to_owned());
+    (code.filter(|code| !code.is_empty()), message)
 }
 
 /// `Sun, 22 Nov 2026 00:00:52 GMT` (RFC 9110, section 5.6.7).
@@ -383,7 +385,7 @@ AQH/MAoGCCqGSM49BAMCA0cAMEQCIAgP8ZIhbRQ60CWeLgITXQ2Fsor2N/KqYK5J\n\
     #[test]
     fn error_codes_lose_namespace_and_uri() {
         for text in ["Code", "com.amazonaws.ssm#Code", "Code:http://example.com/x"] {
-            let body = format!(r#"{{"__type":"{text}","message":"why"}}"#);
+            let body = format!(r#"{{"__type":"{text}","message":"why\n\nPOST"}}"#);
             let (code, message) = read_error(body.as_bytes(), None);
             assert_eq!((code.as_deref(), message.as_deref()), (Some("Code"), Some("why")));
         }

@@ -9,7 +9,7 @@ use rolekeeper::host::clock::{Clock, ServiceClock};
 use rolekeeper::pure::jitter::Jitter;
 use rolekeeper::pure::refresher::{Action, AskAs, Event, Policy, Refresher};
 
-use crate::rules::Watch;
+use crate::watch::Watch;
 use crate::weather::{Act, MINUTE, YEAR};
 use crate::world::World;
 
@@ -127,7 +127,7 @@ impl Driver {
         self.follow(actions)
     }
 
-    /// What the actions lead to, until there are no more. The process may be ended on the way.
+    /// What the actions lead to, until there are no more.
     fn follow(&mut self, actions: Vec<Action>) -> Result<(), String> {
         let mut events = VecDeque::new();
         let mut actions = VecDeque::from(actions);
@@ -150,7 +150,6 @@ impl Driver {
     }
 
     fn perform(&mut self, action: Action) -> Result<Option<Event>, String> {
-        self.watch.totals.actions += 1;
         match action {
             Action::ProbeHardware => {
                 let (verdict, settled) = self.world.probe();

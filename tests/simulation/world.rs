@@ -30,6 +30,8 @@ pub struct World {
     pub chance: Chance,
     /// The truth, since the start of the year.
     pub elapsed: Duration,
+    /// The same as a moment, which is the service's time.
+    pub now: UtcDateTime,
     pub clock: Arc<WorldClock>,
     pub booted_at: Duration,
     pub disks_after: Duration,
@@ -62,6 +64,7 @@ impl World {
             weather,
             chance,
             elapsed: Duration::ZERO,
+            now: START,
             clock: Arc::new(WorldClock(Mutex::new((START, Duration::ZERO)))),
             booted_at: Duration::ZERO,
             disks_after: Duration::ZERO,
@@ -71,11 +74,6 @@ impl World {
             slept: Duration::ZERO,
             files: [None; 2],
         }
-    }
-
-    /// The true time, which is the service's.
-    pub fn now(&self) -> UtcDateTime {
-        START + self.elapsed
     }
 
     /// Lets time pass by a clock that stands still in suspend, as a timer's does.
@@ -137,7 +135,7 @@ impl World {
         match trouble {
             Some(Trouble::Hangs | Trouble::Refuses) => return Err(FailureClass::Unreachable),
             Some(Trouble::Babbles) => return Err(FailureClass::BadAnswer),
-            _ => clock.heard(self.now().replace_nanosecond(0).unwrap()),
+            _ => clock.heard(self.now.replace_nanosecond(0).unwrap()),
         }
         match trouble {
             Some(Trouble::Denies) => Err(FailureClass::Denied),
@@ -170,12 +168,13 @@ impl World {
         let text = || Some(Secret::new("x".to_owned()));
         let wishes = self.weather.wishes.at(self.elapsed).is_some();
         // Whole seconds, as the service writes them.
-        let expires_at = (self.now() + life).replace_nanosecond(0).unwrap();
+        let expires_at = (self.now + life).replace_nanosecond(0).unwrap();
         let id = Some("ASIAEXAMPLE000000001".to_owned());
         RoleToken::new(id, text(), text(), clock.now(), Some(expires_at), wishes).unwrap()
     }
 
     fn tell_clock(&mut self) {
-        *self.clock.0.lock().unwrap() = (self.now() + self.wall_ahead, self.since_boot());
+        self.now = START + self.elapsed;
+        *self.clock.0.lock().unwrap() = (self.now + self.wall_ahead, self.since_boot());
     }
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use crate::lab::client::CallError;
 use crate::lab::control::MalformedFault;
 use crate::lab::definitions::MalformedDefinitions;
+use crate::lab::explain::MalformedCapture;
 use crate::lab::rehearse::{StageError, Verdict};
 use crate::pure::advice::{Advice, Exit};
 
@@ -44,6 +45,16 @@ pub enum LabError {
     Interrupted,
     #[error("who this program is cannot be said: {0}")]
     Caller(String),
+    #[error("cannot read {path}: {error}", path = .0.display(), error = .1)]
+    Read(PathBuf, io::Error),
+    #[error("{path} holds no key that can be tried: {why}", path = .0.display(), why = .1)]
+    Key(PathBuf, String),
+    #[error("this is no HTTP/1.1 request: {0}")]
+    Capture(#[from] MalformedCapture),
+    #[error("the request does not verify; it departs in: {0}")]
+    Signature(String),
+    #[error("without its key nobody can tell whether the request verifies")]
+    NoKey,
 }
 
 impl Advice for LabError {
@@ -76,6 +87,16 @@ impl Advice for LabError {
             LabError::Caller(_) => {
                 "AWS_SHARED_CREDENTIALS_FILE, AWS_REGION and AWS_ENDPOINT_URL of a lab".to_owned()
             }
+            LabError::Read(..) | LabError::Key(..) => {
+                "rolekeeper-lab explain --help, which says what each file holds".to_owned()
+            }
+            LabError::Capture(_) => {
+                "the request's head as it was sent, an empty line, and its body".to_owned()
+            }
+            LabError::Signature(_) => {
+                "mend what is listed under Departures, and sign again".to_owned()
+            }
+            LabError::NoKey => "--public-key FILE, or --secret-access-key-file FILE".to_owned(),
         }
     }
 
@@ -91,6 +112,9 @@ impl Advice for LabError {
             LabError::Rehearsal(_) => Exit::Bug,
             LabError::Interrupted => Exit::TryAgain,
             LabError::Caller(_) => Exit::Unavailable,
+            LabError::Read(..) => Exit::Usage,
+            LabError::Key(..) | LabError::Capture(_) => Exit::BadData,
+            LabError::Signature(_) | LabError::NoKey => Exit::BadData,
         }
     }
 }

@@ -130,7 +130,8 @@ impl Stage {
         Directories { state: root.join("state"), runtime: root.join("run") }
     }
 
-    /// How many of the machine's token requests the service has refused by [`NOT_THIS_MACHINE`].
+    /// How many of the machine's token requests the service has refused for
+    /// another machine's fingerprint.
     pub fn refusals(&self, id: &InstanceId) -> usize {
         let refused = Outcome::Refused(NOT_THIS_MACHINE.to_owned());
         self.lab.with_service(|service| {

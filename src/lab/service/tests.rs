@@ -1,5 +1,7 @@
 //! The service without sockets, called by clients that sign with real keys.
 
+mod control_plane;
+
 use std::sync::LazyLock;
 
 use serde_json::json;
@@ -253,12 +255,45 @@ fn host_and_date_must_be_signed() {
 }
 
 #[test]
-fn a_signed_header_that_was_not_sent_is_refused() {
+fn a_signed_header_that_was_not_sent_or_is_named_twice_is_refused() {
     let mut scene = Scene::new();
     let request = plain(Operation::RequestManagedInstanceRoleToken, &json!({}));
-    let headers = ["absent", "host", "x-amz-date"];
-    let request = rsa_signed(request, &scene.node, &KEY, &headers, NOW);
-    assert_eq!(scene.ask(&request, NOW).1, "IncompleteSignatureException");
+    for headers in [["absent", "host", "x-amz-date"], ["host", "host", "x-amz-date"]] {
+        let request = rsa_signed(request.clone(), &scene.node, &KEY, &headers, NOW);
+        assert_eq!(scene.ask(&request, NOW).1, "IncompleteSignatureException");
+    }
+}
+
+#[test]
+fn a_refused_signature_comes_with_what_should_have_been_signed() {
+    let mut scene = Scene::new();
+    let mut request = scene.token_request(&KEY, NOW);
+    request.body.push(b' ');
+    let (_, code, answer) = scene.ask(&request, NOW);
+    let message = answer["message"].as_str().unwrap();
+    assert_eq!(code, "InvalidSignatureException");
+    let body = sha256_hex(&request.body);
+    let canonical = message
+        .split("\n\nThe Canonical String for this request should have been\n'POST\n/\n\n")
+        .nth(1)
+        .unwrap_or_else(|| panic!("{message}"));
+    assert!(canonical.contains(&format!("\n{body}'\n\nThe String-to-Sign should have been\n'")));
+    assert!(canonical.contains("\n20261122T000052Z\n20261122/us-east-1/ssm/aws4_request\n"));
+    assert!(canonical.ends_with("'\n"));
+}
+
+#[test]
+fn a_refusal_shows_a_session_token_only_in_part() {
+    let mut scene = Scene::new();
+    let token = scene.token(NOW);
+    let mut request = role_signed(&token, caller_identity(), "sts", NOW);
+    request.body.push(b'&');
+    let (status, _, answer) = scene.ask(&request, NOW);
+    let text = answer.as_str().unwrap();
+    let session_token = token["SessionToken"].as_str().unwrap();
+    assert!(status == 403 && text.contains("<Code>SignatureDoesNotMatch</Code>"), "{text}");
+    assert!(text.contains("\nx-amz-security-token:"), "{text}");
+    assert!(!text.contains(&session_token[..9]), "{text}");
 }
 
 #[test]

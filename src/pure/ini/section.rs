@@ -46,6 +46,11 @@ impl<'a> Section<'a> {
             .iter()
             .take_while(|line| !matches!(line.kind, Kind::Section { .. }))
             .collect::<Vec<_>>();
+        // Under keys of ours, an indented header would be glued to the last of them.
+        let next = lines.get(header + 1 + inside.len()).filter(|line| line.indented);
+        if let Some(line) = next {
+            return Err(Unusable { line: line.number, defect: Defect::Indented });
+        }
         let mut section = Self {
             header: header + 1,
             last: header + 1 + inside.len(),

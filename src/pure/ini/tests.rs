@@ -185,6 +185,8 @@ fn what_programs_read_differently_is_refused_with_its_line() {
         ("[default]\naws_session_token = x\n\n  y\n", (4, Defect::Indented)),
         ("[default]\naws_session_token = x\n  # y\n", (3, Defect::Indented)),
         ("[default]\nb = c\n  [other]\n", (3, Defect::Indented)),
+        ("[default]\n  [other]\n", (2, Defect::Indented)),
+        ("[default]\n# c\n\n\x0b[other]\n", (4, Defect::Indented)),
         ("[default]\nregion: x\n", (2, Defect::Colon)),
         ("[default]\ns3 =\n  aws_session_token = x\n", (3, Defect::NestedName)),
         ("[default]\naws_security_token = x\n", (2, Defect::SecurityToken)),

@@ -49,6 +49,7 @@ fn event() -> impl Strategy<Value = Event> {
         3 => (verdict, any::<bool>())
             .prop_map(|(verdict, settled)| Event::Hardware { verdict, settled }),
         1 => Just(Event::Nudged),
+        1 => Just(Event::Retargeted),
         3 => token().prop_map(Event::Token),
     ]
 }

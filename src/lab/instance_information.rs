@@ -1,0 +1,325 @@
+//! `DescribeInstanceInformation`: what the service shows of its nodes, and to which filters.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use time::UtcDateTime;
+
+use super::answers::{Refusal, epoch};
+use super::constraints::{Constraints, is_managed_instance_id};
+use super::nodes::{Node, Nodes, Ping};
+use super::paging::{List, page};
+
+const LIST: List = List { name: "instances", sizes: 5..=50, usual: 10 };
+
+/// Where every node of the lab comes from.
+const SOURCE_TYPE: &str = "AWS::SSM::ManagedInstance";
+
+const RESOURCE_TYPE: &str = "ManagedInstance";
+
+/// What the older of the two lists of filters may name.
+const OLDER_KEYS: [&str; 8] = [
+    "InstanceIds",
+    "AgentVersion",
+    "PingStatus",
+    "PlatformTypes",
+    "ActivationIds",
+    "IamRole",
+    "ResourceType",
+    "AssociationStatus",
+];
+
+/// The request; the service has two lists of filters, of two spellings.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Describe {
+    filters: Vec<Filter>,
+    instance_information_filter_list: Vec<OlderFilter>,
+    max_results: Option<i64>,
+    next_token: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Filter {
+    key: Option<String>,
+    values: Option<Vec<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct OlderFilter {
+    key: Option<String>,
+    value_set: Option<Vec<String>>,
+}
+
+/// One filter: a node passes when what it has is among `values`.
+#[derive(Debug)]
+struct Wanted<'a> {
+    by: Property<'a>,
+    values: &'a [String],
+}
+
+/// What a node is filtered by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Property<'a> {
+    InstanceId,
+    AgentVersion,
+    PingStatus,
+    PlatformType,
+    ActivationId,
+    IamRole,
+    ResourceType,
+    AssociationStatus,
+    SourceId,
+    SourceType,
+    TagKey,
+    Tag(&'a str),
+}
+
+/// `DescribeInstanceInformation`.
+pub fn describe(nodes: &Nodes, asked: &Describe, now: UtcDateTime) -> Result<Value, Refusal> {
+    let wanted = asked.wanted()?;
+    let found =
+        nodes.iter().filter(|node| wanted.iter().all(|one| one.passes(node, now))).collect();
+    let (found, next_token) = page(&LIST, found, asked.max_results, asked.next_token.as_deref())?;
+    let list = found.into_iter().map(|node| show(node, now)).collect::<Vec<_>>();
+    let mut answer = json!({ "InstanceInformationList": list });
+    if let Some(token) = next_token {
+        answer["NextToken"] = token.into();
+    }
+    Ok(answer)
+}
+
+impl Describe {
+    /// The filters of whichever list was sent.
+    fn wanted(&self) -> Result<Vec<Wanted<'_>>, Refusal> {
+        let mut constraints = Constraints::default();
+        let older = self.instance_information_filter_list.iter().enumerate().map(|(index, one)| {
+            let list = format!("instanceInformationFilterList.{}.member", index + 1);
+            (list, one.key.as_deref(), "valueSet", one.value_set.as_deref(), true)
+        });
+        let newer = self.filters.iter().enumerate().map(|(index, one)| {
+            let list = format!("filters.{}.member", index + 1);
+            (list, one.key.as_deref(), "values", one.values.as_deref(), false)
+        });
+        let mut filters = Vec::new();
+        for (list, key, values_name, values, is_older) in older.chain(newer) {
+            let member = format!("{list}.key");
+            let key = constraints.required(&member, key);
+            if is_older {
+                constraints.one_of(&member, key, &OLDER_KEYS);
+            } else {
+                constraints.length(&member, key, 1..=usize::MAX);
+            }
+            let member = format!("{list}.{values_name}");
+            let values = constraints.required(&member, values);
+            constraints.count(&member, values.len(), 1..=100);
+            filters.push((key, values));
+        }
+        constraints.check()?;
+        if !self.filters.is_empty() && !self.instance_information_filter_list.is_empty() {
+            return Err(Refusal::validation(
+                "Filters and InstanceInformationFilterList cannot be used together",
+            ));
+        }
+        let wanted = filters
+            .into_iter()
+            .map(|(key, values)| Wanted::read(key, values))
+            .collect::<Result<Vec<_>, _>>()?;
+        let by_tag = wanted.iter().filter(|one| one.by.is_tag()).count();
+        if by_tag > 0 && by_tag < wanted.len() {
+            return Err(Refusal::validation(
+                "Cannot mix tag or inventory filter with any other filter",
+            ));
+        }
+        Ok(wanted)
+    }
+}
+
+impl<'a> Wanted<'a> {
+    fn read(key: &'a str, values: &'a [String]) -> Result<Self, Refusal> {
+        let by = Property::read(key)
+            .ok_or_else(|| Refusal::new("InvalidFilterKey", "There is no such filter"))?;
+        let invalid =
+            |message: String| Refusal::new("InvalidInstanceInformationFilterValue", message);
+        if by == Property::ResourceType && values.len() > 1 {
+            return Err(invalid(format!("{key} filter may contain only one value.")));
+        }
+        if let Some(allowed) = by.allowed()
+            && !values.iter().all(|value| allowed.contains(&value.as_str()))
+        {
+            let allowed = allowed.join(", ");
+            return Err(invalid(format!("{key} filter is invalid, valid values are {allowed}")));
+        }
+        if by == Property::InstanceId && !values.iter().all(|id| is_instance_id(id)) {
+            return Err(Refusal::new("InvalidInstanceId", "InstanceIds are mi- or i- and digits"));
+        }
+        Ok(Self { by, values })
+    }
+
+    fn passes(&self, node: &Node, now: UtcDateTime) -> bool {
+        let among = |value: &str| self.values.iter().any(|wanted| wanted == value);
+        let said = node.last_ping.as_ref().map(|ping| &ping.said);
+        match self.by {
+            Property::InstanceId | Property::SourceId => among(node.id.as_str()),
+            Property::AgentVersion => {
+                said.and_then(|said| said.agent_version.as_deref()).is_some_and(among)
+            }
+            Property::PlatformType => {
+                said.and_then(|said| said.platform_type.as_deref()).is_some_and(among)
+            }
+            Property::PingStatus => among(node.ping_status(now)),
+            Property::ActivationId => among(&node.activation_id),
+            Property::IamRole => among(&node.iam_role),
+            Property::ResourceType => among(RESOURCE_TYPE),
+            Property::SourceType => among(SOURCE_TYPE),
+            // Nothing is ever associated with a node of the lab.
+            Property::AssociationStatus => false,
+            Property::TagKey => node.tags.keys().any(among),
+            Property::Tag(key) => node.tags.get(key).is_some_and(among),
+        }
+    }
+}
+
+impl<'a> Property<'a> {
+    fn read(key: &'a str) -> Option<Self> {
+        match key {
+            "InstanceIds" => Some(Property::InstanceId),
+            "AgentVersion" => Some(Property::AgentVersion),
+            "PingStatus" => Some(Property::PingStatus),
+            "PlatformTypes" => Some(Property::PlatformType),
+            "ActivationIds" => Some(Property::ActivationId),
+            "IamRole" => Some(Property::IamRole),
+            "ResourceType" => Some(Property::ResourceType),
+            "AssociationStatus" => Some(Property::AssociationStatus),
+            "SourceIds" => Some(Property::SourceId),
+            "SourceTypes" => Some(Property::SourceType),
+            "tag-key" => Some(Property::TagKey),
+            _ => key.strip_prefix("tag:").filter(|key| !key.is_empty()).map(Property::Tag),
+        }
+    }
+
+    fn is_tag(self) -> bool {
+        matches!(self, Property::TagKey | Property::Tag(_))
+    }
+
+    /// The values there are, where they are few.
+    fn allowed(self) -> Option<&'static [&'static str]> {
+        match self {
+            Property::PingStatus => Some(&["Online", "ConnectionLost", "Inactive"]),
+            Property::PlatformType => Some(&["Windows", "Linux", "MacOS"]),
+            Property::ResourceType => Some(&["EC2Instance", RESOURCE_TYPE]),
+            Property::AssociationStatus => Some(&["Success", "Pending", "Failed"]),
+            Property::SourceType => Some(&[
+                "AWS::EC2::Instance",
+                SOURCE_TYPE,
+                "AWS::IoT::Thing",
+                "Microsoft.Compute/virtualMachines",
+                "compute.googleapis.com/Instance",
+            ]),
+            _ => None,
+        }
+    }
+}
+
+fn show(node: &Node, now: UtcDateTime) -> Value {
+    let mut value = json!({
+        "InstanceId": node.id.as_str(),
+        "PingStatus": node.ping_status(now),
+        "ActivationId": node.activation_id,
+        "IamRole": node.iam_role,
+        "RegistrationDate": epoch(node.registered_at),
+        "ResourceType": RESOURCE_TYPE,
+        "SourceType": SOURCE_TYPE,
+        "SourceId": node.id.as_str(),
+    });
+    if let Some(name) = &node.name {
+        value["Name"] = name.as_str().into();
+    }
+    if let Some(Ping { at, said }) = &node.last_ping {
+        value["LastPingDateTime"] = epoch(*at);
+        for (name, text) in [
+            ("AgentVersion", &said.agent_version),
+            ("ComputerName", &said.computer_name),
+            ("IPAddress", &said.ip_address),
+            ("PlatformName", &said.platform_name),
+            ("PlatformType", &said.platform_type),
+            ("PlatformVersion", &said.platform_version),
+        ] {
+            if let Some(text) = text {
+                value[name] = text.as_str().into();
+            }
+        }
+    }
+    value
+}
+
+/// `mi-` or, of EC2, `i-` and 8 or 17 digits.
+fn is_instance_id(text: &str) -> bool {
+    is_managed_instance_id(text)
+        || text.strip_prefix("i-").is_some_and(|digits| {
+            matches!(digits.len(), 8 | 17) && digits.bytes().all(|b| b.is_ascii_alphanumeric())
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::utc_datetime;
+
+    use super::*;
+
+    fn refused(asked: Value) -> String {
+        let asked = serde_json::from_value(asked).unwrap();
+        let now = utc_datetime!(2026-11-22 00:00);
+        describe(&Nodes::default(), &asked, now).unwrap_err().code.into_owned()
+    }
+
+    fn by(key: &str, values: &[&str]) -> Value {
+        json!({ "Key": key, "Values": values })
+    }
+
+    #[test]
+    fn every_filter_of_the_model_is_known() {
+        for key in OLDER_KEYS.into_iter().chain(["SourceIds", "SourceTypes", "tag-key", "tag:OS"]) {
+            assert!(Property::read(key).is_some(), "{key}");
+        }
+    }
+
+    #[test]
+    fn odd_filters_are_refused_as_the_service_does() {
+        for (filter, code) in [
+            (by("PlatformType", &["Linux"]), "InvalidFilterKey"),
+            (by("tag:", &["Linux"]), "InvalidFilterKey"),
+            (by("PlatformTypes", &["BeOS"]), "InvalidInstanceInformationFilterValue"),
+            (by("ResourceType", &["Document"]), "InvalidInstanceInformationFilterValue"),
+            (
+                by("ResourceType", &["EC2Instance", "ManagedInstance"]),
+                "InvalidInstanceInformationFilterValue",
+            ),
+            (by("InstanceIds", &["web-1"]), "InvalidInstanceId"),
+            (by("IamRole", &[]), "ValidationException"),
+            (by("", &["x"]), "ValidationException"),
+            (json!({ "Key": "IamRole" }), "ValidationException"),
+        ] {
+            assert_eq!(refused(json!({ "Filters": [filter] })), code, "{filter}");
+        }
+    }
+
+    #[test]
+    fn the_older_list_knows_no_tags_and_stands_alone() {
+        let older = |key: &str| json!([{ "key": key, "valueSet": ["Role"] }]);
+        let asked = json!({ "InstanceInformationFilterList": older("tag:OS") });
+        assert_eq!(refused(asked), "ValidationException");
+        let both = json!({
+            "InstanceInformationFilterList": older("IamRole"), "Filters": [by("IamRole", &["Role"])],
+        });
+        assert_eq!(refused(both), "ValidationException");
+    }
+
+    #[test]
+    fn tags_and_other_filters_do_not_mix() {
+        let asked = json!({ "Filters": [by("tag:OS", &["Debian"]), by("IamRole", &["Role"])] });
+        assert_eq!(refused(asked), "ValidationException");
+        assert_eq!(refused(json!({ "MaxResults": 4 })), "ValidationException");
+    }
+}
