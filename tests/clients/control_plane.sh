@@ -49,11 +49,13 @@ check_a_machine() {
 	END
     local where=(--state-dir "$SCRATCH/state" --runtime-dir "$SCRATCH/run")
     mkdir "$SCRATCH/run"
-    rolekeeper "${where[@]}" register --region "$AWS_REGION" --endpoint-url "$AWS_ENDPOINT_URL" \
-        --activation-id "$activation" --activation-code-file - <<<"$code" 2>"$SCRATCH/register.log"
-    node=$(aws ssm describe-instance-information --filters "Key=ActivationIds,Values=$activation" \
-        --query 'InstanceInformationList[0].InstanceId' --output text)
-    is "a machine that registered has its activation's name and role" "web service-role/Web" \
+    node=$(rolekeeper "${where[@]}" register --region "$AWS_REGION" \
+        --endpoint-url "$AWS_ENDPOINT_URL" --activation-id "$activation" \
+        --activation-code-file - <<<"$code" 2>"$SCRATCH/register.log")
+    is "the activation's filter finds the machine that registered" "$node" \
+        "$(aws ssm describe-instance-information --filters "Key=ActivationIds,Values=$activation" \
+            --query 'InstanceInformationList[].InstanceId' --output text)"
+    is "it has its activation's name and role" "web service-role/Web" \
         "$(of_node Name,IamRole)"
     is "the activation counts it" "1" "$(of_activation RegistrationsCount)"
     is "it is not online before its first ping" "ConnectionLost" "$(of_node PingStatus)"
