@@ -51,6 +51,7 @@ impl Driver {
         daemon: Daemon,
         shelf: Shelf,
         vault: Vault,
+        registration: Registration,
         ssm: Ssm,
     ) -> Result<Self, DaemonError> {
         let targets = targets(&daemon.settings, &daemon.directories.runtime)?;
@@ -61,7 +62,7 @@ impl Driver {
         let published_until = left.filter_map(|published| published.expires_at).max();
         let refresher = Refresher::new(policy(&daemon), published_until, ssm.clock().now());
         Ok(Self {
-            registration: vault.registration()?,
+            registration,
             record: vault.fingerprint_record()?,
             daemon,
             shelf,

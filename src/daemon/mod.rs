@@ -134,7 +134,7 @@ impl Daemon {
             let id = registration.instance_id.clone();
             tasks.spawn(health::report_for_ever(ssm.clone(), id, interval, entropy, reader));
         }
-        let driver = Driver::new(self, shelf, vault, ssm)?;
+        let driver = Driver::new(self, shelf, vault, registration, ssm)?;
         // In a box: what is nested deeper than this, the compiler does not lay out.
         Box::pin(driver.run(inbox, waiting)).await
     }
