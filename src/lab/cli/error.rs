@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::lab::client::CallError;
-use crate::lab::control::MalformedFault;
 use crate::lab::definitions::MalformedDefinitions;
 use crate::lab::explain::MalformedCapture;
+use crate::lab::faults::MalformedFault;
 use crate::lab::rehearse::{StageError, Verdict};
 use crate::pure::advice::{Advice, Exit};
 
