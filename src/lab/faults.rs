@@ -10,9 +10,11 @@ mod effect;
 mod wire;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use time::UtcDateTime;
+use tokio::sync::Notify;
 
 use super::operation::Operation;
 use crate::pure::identity::InstanceId;
@@ -56,6 +58,7 @@ pub struct Standing {
 pub struct Faults {
     standing: Vec<Standing>,
     last_id: u64,
+    changed: Arc<Notify>,
 }
 
 /// When nobody listens: from the first moment, or at once, to the second, or until it is cleared.
@@ -139,6 +142,7 @@ impl Faults {
         }
         self.last_id += 1;
         self.standing.push(Standing { id: self.last_id, fault, hits: 0 });
+        self.changed.notify_one();
         Ok(self.last_id)
     }
 
@@ -150,14 +154,21 @@ impl Faults {
 
     /// Removes all; the answer is how many there were.
     pub fn clear(&mut self) -> usize {
+        self.changed.notify_one();
         self.standing.drain(..).count()
     }
 
     /// Removes one. False when there is none of that number.
     pub fn remove(&mut self, id: u64) -> bool {
+        self.changed.notify_one();
         let before = self.standing.len();
         self.standing.retain(|standing| standing.id != id);
         self.standing.len() < before
+    }
+
+    /// Wakes the one who waits for an absence whenever a fault comes or goes.
+    pub fn changed(&self) -> Arc<Notify> {
+        self.changed.clone()
     }
 
     /// The first time, from `now` on, that nobody listens.

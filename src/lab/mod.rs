@@ -17,6 +17,7 @@
 //! Everything it knows is made up and lives in memory: the account is 000000000000, and no
 //! credential from here is worth anything anywhere else.
 
+mod absence;
 pub mod access;
 pub mod activations;
 pub mod answers;
