@@ -49,6 +49,7 @@ pub mod signed_text;
 pub mod sts;
 pub mod tags;
 pub mod tokens;
+mod unreadable;
 
 pub use server::{Lab, LabSettings};
 

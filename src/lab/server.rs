@@ -28,6 +28,7 @@ use super::client::{CallError, Client};
 use super::message::{Reply, Request};
 use super::service::{Conduct, Service};
 use super::tokens::AdminCredentials;
+use super::unreadable::Withholding;
 use crate::host::clock::{Clock, SystemClock};
 use crate::host::entropy::SystemEntropy;
 use crate::pure::identity::Region;
@@ -261,14 +262,14 @@ async fn serve(stream: TcpStream, service: Arc<Mutex<Service>>, mut leaving: wat
     let mut connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    let reset_asked = {
+        .serve_connection(TokioIo::new(Withholding::new(stream)), TowerToHyperService::new(router));
+    let ended = {
         let mut reset_asked = pin!(reset.0.notified());
         let mut left = false;
         loop {
             tokio::select! {
-                _ = &mut connection => break false,
-                () = &mut reset_asked => break true,
+                ended = &mut connection => break Some(ended),
+                () = &mut reset_asked => break None,
                 // Nothing is ever sent; the other end is dropped.
                 _ = leaving.changed(), if !left => {
                     left = true;
@@ -277,9 +278,11 @@ async fn serve(stream: TcpStream, service: Arc<Mutex<Service>>, mut leaving: wat
             }
         }
     };
-    if reset_asked {
+    let connection = connection.into_parts().io.into_inner();
+    match ended {
+        Some(ended) => connection.finish(ended).await,
         // Closing with a linger of zero sends a reset instead of an orderly end.
-        let _ = connection.into_parts().io.into_inner().set_zero_linger();
+        None => drop(connection.stream().set_zero_linger()),
     }
 }
 
