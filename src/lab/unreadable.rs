@@ -1,8 +1,9 @@
-//! A reason for whoever sends what is no HTTP request.
+//! A reason for whoever sends what is no HTTP request, or half of one.
 //!
 //! Hyper answers a head that it cannot read by itself, with a status and no body, before anybody is
 //! asked. That answer is held back here until the connection's error is known, which says why.
 
+use std::fmt::Display;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -21,11 +22,13 @@ const LARGEST_REST: u64 = 1024 * 1024;
 pub struct Withholding<S> {
     stream: S,
     withheld: Option<Vec<u8>>,
+    /// Something has come since the last answer.
+    begun: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Withholding<S> {
     pub fn new(stream: S) -> Self {
-        Self { stream, withheld: None }
+        Self { stream, withheld: None, begun: false }
     }
 
     pub fn stream(&self) -> &S {
@@ -34,15 +37,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Withholding<S> {
 
     /// The end of a connection that Hyper is done with: the reason is told if there is one.
     pub async fn finish(mut self, ended: Result<(), hyper::Error>) {
-        let error = ended.err().filter(hyper::Error::is_parse);
-        let answer = match (self.withheld.take(), error) {
-            (Some(bare), Some(error)) => told(status_line(&bare), &error),
-            // To this one not even Hyper says a word.
+        let answer = match (self.withheld.take(), ended.err()) {
+            (Some(bare), Some(error)) if error.is_parse() => told(status_line(&bare), &error),
+            // One of ours that looks like one of Hyper's.
+            (Some(bare), _) => bare,
+            // To the others not even Hyper says a word.
             (None, Some(error)) if error.is_parse_version_h2() => {
                 told("HTTP/1.1 505 HTTP Version Not Supported", &error)
             }
-            // One of ours that looks like one of Hyper's.
-            (Some(bare), None) => bare,
+            (None, Some(error)) if error.is_timeout() && self.begun => {
+                told("HTTP/1.1 408 Request Timeout", &"its head did not arrive in time")
+            }
             (None, _) => return,
         };
         let said = async {
@@ -79,8 +84,8 @@ fn status_line(answer: &[u8]) -> &str {
     std::str::from_utf8(line).unwrap_or("HTTP/1.1 400 Bad Request")
 }
 
-fn told(status_line: &str, error: &hyper::Error) -> Vec<u8> {
-    let reason = format!("this is no HTTP/1.1 request that the lab can read: {error}\n");
+fn told(status_line: &str, why: &dyn Display) -> Vec<u8> {
+    let reason = format!("this is no HTTP/1.1 request that the lab can read: {why}\n");
     format!(
         "{status_line}\r\nconnection: close\r\ncontent-type: text/plain\r\n\
          content-length: {}\r\n\r\n{reason}",
@@ -95,7 +100,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Withholding<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let outcome = Pin::new(&mut self.stream).poll_read(context, buffer);
+        self.begun |= buffer.filled().len() > before;
+        outcome
     }
 }
 
@@ -106,6 +114,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Withholding<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.begun = false;
         if is_bare(bytes) {
             self.withheld = Some(bytes.to_vec());
             return Poll::Ready(Ok(bytes.len()));
