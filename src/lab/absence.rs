@@ -24,8 +24,11 @@ pub async fn ends(service: &Mutex<Service>) {
 async fn until(service: &Mutex<Service>, away: bool) {
     let changed = lock(service).faults.changed();
     loop {
-        let now = SystemClock.now();
-        let absence = lock(service).faults.absence(now);
+        let (absence, now, rate) = {
+            let service = lock(service);
+            let now = service.clock.now(SystemClock.now());
+            (service.faults.absence(now), now, service.clock.rate())
+        };
         let begun = absence.filter(|absence| absence.from.is_none_or(|from| from <= now));
         if begun.is_some() == away {
             return;
@@ -37,7 +40,7 @@ async fn until(service: &Mutex<Service>, away: bool) {
         let asleep = async {
             match turn {
                 Some(turn) => {
-                    let distance = Duration::try_from(turn - now).unwrap_or_default();
+                    let distance = Duration::try_from(turn - now).unwrap_or_default() / rate;
                     tokio::time::sleep(distance.min(LOOK)).await;
                 }
                 None => pending().await,

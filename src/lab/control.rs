@@ -1,4 +1,4 @@
-//! The lab's own operations, under `/_lab/`: add, list and clear faults.
+//! The lab's own operations, under `/_lab/`: add, list and clear faults; look at the clock, set it.
 
 use std::time::Duration;
 
@@ -15,6 +15,9 @@ pub const SERVICE: &str = "lab";
 
 /// Where faults are: `GET` lists, `POST` adds, `DELETE` clears all, or the one whose number follows.
 pub const FAULTS: &str = "/_lab/faults";
+
+/// Where the clock is: `GET` shows it, `POST` sets it ([`super::clock::ClockSetting`]).
+pub const CLOCK: &str = "/_lab/clock";
 
 pub fn is_control(request: &Request) -> bool {
     request.path.starts_with("/_lab/")
@@ -45,7 +48,8 @@ pub fn perform(faults: &mut Faults, request: &Request, now: UtcDateTime) -> Resu
             404,
             "UnknownOperationException".into(),
             format!(
-                "The lab's own operations are GET, POST and DELETE {FAULTS}, and DELETE {FAULTS}/ID"
+                "The lab's own operations are GET, POST and DELETE {FAULTS}, DELETE {FAULTS}/ID, GET \
+                 and POST {CLOCK}"
             ),
         )),
     }

@@ -37,9 +37,9 @@ pub struct Fault {
     pub effect: Effect,
     /// How many requests it meets; `None` is all.
     pub count: Option<u32>,
-    /// When it begins; `None` is at once.
+    /// When it begins, by the lab's clock; `None` is at once.
     pub from: Option<UtcDateTime>,
-    /// Until when; `None` is until it is cleared.
+    /// Until when, by the lab's clock; `None` is until it is cleared.
     pub until: Option<UtcDateTime>,
     /// The share of requests that it meets, 0 to 1.
     pub probability: f64,
