@@ -20,6 +20,7 @@
 pub mod access;
 pub mod activations;
 pub mod answers;
+pub mod authority;
 pub mod buckets;
 pub mod cli;
 pub mod client;
@@ -47,6 +48,7 @@ pub mod signatures;
 pub mod signed_text;
 pub mod sts;
 pub mod tags;
+pub mod tls;
 pub mod tokens;
 
 pub use server::{Lab, LabSettings};

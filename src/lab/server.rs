@@ -6,6 +6,7 @@
 use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -25,6 +26,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::client::{CallError, Client};
 use super::message::{Reply, Request};
 use super::service::{Conduct, Service};
+use super::tls::{Greeted, Greeting, OverTcp};
 use super::tokens::AdminCredentials;
 use crate::host::clock::{Clock, SystemClock};
 use crate::host::entropy::SystemEntropy;
@@ -66,6 +68,7 @@ pub struct Lab {
     admin: AdminCredentials,
     region: Region,
     service: Arc<Mutex<Service>>,
+    greeting: Greeting,
     presence: Presence,
 }
 
@@ -90,19 +93,34 @@ impl Lab {
     ///
     /// The address cannot be had.
     pub async fn start(settings: LabSettings) -> io::Result<Self> {
+        Self::start_with(settings, Greeting::Plain).await
+    }
+
+    /// The same, with TLS perhaps.
+    ///
+    /// # Errors
+    ///
+    /// The address cannot be had.
+    pub async fn start_with(settings: LabSettings, greeting: Greeting) -> io::Result<Self> {
         let listener = bind(settings.listen)?.listen(BACKLOG)?;
         let address = listener.local_addr()?;
         let service =
             Service::new(settings.region.clone(), settings.token_lifetime, &SystemEntropy);
         let admin = service.admin().clone();
         let service = Arc::new(Mutex::new(service));
-        let presence = Presence::Listening(tokio::spawn(accept(listener, service.clone())));
-        Ok(Self { address, admin, region: settings.region, service, presence })
+        let accepting = accept(listener, service.clone(), greeting.clone());
+        let presence = Presence::Listening(tokio::spawn(accepting));
+        Ok(Self { address, admin, region: settings.region, service, greeting, presence })
     }
 
-    /// `http://127.0.0.1:4599`
+    /// `http://127.0.0.1:4599`, or `https` with TLS.
     pub fn endpoint_url(&self) -> String {
-        format!("http://{}", self.address)
+        self.greeting.url(self.address)
+    }
+
+    /// The file of certificates that clients must trust; none without TLS.
+    pub fn ca_bundle(&self) -> Option<&Path> {
+        self.greeting.ca_bundle()
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -121,9 +139,10 @@ impl Lab {
     ///
     /// # Errors
     ///
-    /// Never for an address that a lab listens on.
+    /// Somebody took the file of certificates away.
     pub fn client(&self) -> Result<Client, CallError> {
-        Client::new(&self.endpoint_url(), self.admin.clone(), self.region.clone())
+        let (admin, region) = (self.admin.clone(), self.region.clone());
+        Client::new(&self.endpoint_url(), self.ca_bundle(), admin, region)
     }
 
     /// Looks into the service, or changes it: nodes, faults, ledger, token lifetime, clock.
@@ -162,7 +181,8 @@ impl Lab {
             }
         };
         let listener = socket.listen(BACKLOG)?;
-        self.presence = Presence::Listening(tokio::spawn(accept(listener, self.service.clone())));
+        let accepting = accept(listener, self.service.clone(), self.greeting.clone());
+        self.presence = Presence::Listening(tokio::spawn(accepting));
         Ok(())
     }
 
@@ -198,7 +218,7 @@ async fn stop(accepting: &mut JoinHandle<()>) {
 }
 
 /// Accepts until it is aborted. The set owns the connections, so they end with it.
-async fn accept(listener: TcpListener, service: Arc<Mutex<Service>>) {
+async fn accept(listener: TcpListener, service: Arc<Mutex<Service>>, greeting: Greeting) {
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
@@ -207,17 +227,26 @@ async fn accept(listener: TcpListener, service: Arc<Mutex<Service>>) {
         }
         match listener.accept().await {
             Ok((stream, _)) => {
-                connections.spawn(serve(stream, service.clone()));
+                connections.spawn(serve(stream, service.clone(), greeting.clone()));
             }
             Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
         }
     }
 }
 
-/// One connection, to its end or to its reset.
-async fn serve(stream: TcpStream, service: Arc<Mutex<Service>>) {
+/// One connection, from its handshake on.
+async fn serve(stream: TcpStream, service: Arc<Mutex<Service>>, greeting: Greeting) {
     // Small answers go out at once; without it they would only be later.
     let _ = stream.set_nodelay(true);
+    match greeting.greet(stream).await {
+        Some(Greeted::Plain(stream)) => converse(stream, service).await,
+        Some(Greeted::Tls(stream)) => converse(*stream, service).await,
+        None => {}
+    }
+}
+
+/// HTTP on one connection, to its end or to its reset.
+async fn converse(stream: impl OverTcp, service: Arc<Mutex<Service>>) {
     let reset = ResetSwitch::default();
     let router = Router::new().fallback(handle).layer(Extension(reset.clone())).with_state(service);
     let mut connection = hyper::server::conn::http1::Builder::new()
@@ -233,7 +262,7 @@ async fn serve(stream: TcpStream, service: Arc<Mutex<Service>>) {
     };
     if reset_asked {
         // Closing with a linger of zero sends a reset instead of an orderly end.
-        let _ = connection.into_parts().io.into_inner().set_zero_linger();
+        let _ = connection.into_parts().io.into_inner().tcp().set_zero_linger();
     }
 }
 

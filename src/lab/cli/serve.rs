@@ -7,10 +7,12 @@ use std::time::Duration;
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{LabError, print};
+use super::{LabError, now, print, shell_word};
 use crate::host::entropy::SystemEntropy;
 use crate::host::replace::{Access, replace_file};
+use crate::lab::authority::Authority;
 use crate::lab::definitions::Definitions;
+use crate::lab::tls::Greeting;
 use crate::lab::{Lab, LabSettings};
 use crate::pure::duration::{MalformedDuration, display_duration, parse_duration};
 use crate::pure::identity::Region;
@@ -21,6 +23,7 @@ const EXAMPLES: &str = r#"Examples:
   rolekeeper-lab serve --token-lifetime 30s --env-file lab.env
   rolekeeper-lab serve --listen 127.0.0.1:0 --region eu-central-1
   rolekeeper-lab serve --roles roles.toml
+  rolekeeper-lab serve --tls --env-file lab.env
 
 A file of roles, in TOML (or the same in JSON, if its name ends in .json):
   [[role]]
@@ -56,26 +59,36 @@ pub struct Serve {
     /// Define roles, and buckets for S3, beside SSMServiceRole and rolekeeper-lab
     #[arg(long, value_name = "FILE")]
     roles: Option<PathBuf>,
-    /// Listen on an address that other machines can reach, without encryption
+    /// Speak HTTPS; AWS_CA_BUNDLE then names the certificate that clients must trust
+    #[arg(long)]
+    tls: bool,
+    /// Where the certificate authority of --tls is kept: ca.pem, and ca.key for its owner alone.
+    /// Made once; a later start goes on with it, so that clients go on trusting it
+    #[arg(long, value_name = "DIR", default_value = "lab-tls", requires = "tls")]
+    tls_dir: PathBuf,
+    /// Listen on an address that other machines can reach
     #[arg(long)]
     i_know_this_is_a_lab: bool,
 }
 
 impl Serve {
     pub async fn run(self) -> Result<(), LabError> {
-        if !self.listen.ip().is_loopback() && !self.i_know_this_is_a_lab {
+        // Loopback's IPv4 addresses are loopback in IPv6's form, too.
+        if !self.listen.ip().to_canonical().is_loopback() && !self.i_know_this_is_a_lab {
             return Err(LabError::Exposed(self.listen));
         }
         let definitions = self.roles.as_deref().map(definitions).transpose()?;
+        let greeting = self.greeting()?;
         // Before anything is announced, so that no signal is missed after it.
         let (mut interrupt, mut terminate) = stop_signals().map_err(LabError::Start)?;
-        let lab = Lab::start(LabSettings {
+        let settings = LabSettings {
             listen: self.listen,
             token_lifetime: self.token_lifetime,
             region: self.region,
-        })
-        .await
-        .map_err(|error| LabError::Listen(self.listen, error))?;
+        };
+        let lab = Lab::start_with(settings, greeting)
+            .await
+            .map_err(|error| LabError::Listen(self.listen, error))?;
         if let (Some(path), Some(definitions)) = (&self.roles, definitions) {
             lab.with_service(|service| definitions.apply(service, &SystemEntropy))
                 .map_err(|error| LabError::Roles(path.clone(), error))?;
@@ -86,12 +99,13 @@ impl Serve {
         }
         print(&format!(
             "rolekeeper-lab listens on {} (region {}; credentials live {}).\n\
-             Everything is made up and forgotten at the end. For any AWS client:\n\n{}\n\
+             Everything is made up and forgotten at the end. For any AWS client:\n\n{}\n{}\
              Stop with Ctrl-C.\n",
             lab.endpoint_url(),
             lab.region(),
             display_duration(self.token_lifetime),
             variables.expose(),
+            how_to_trust(&lab),
         ))?;
         tokio::select! {
             _ = interrupt.recv() => {}
@@ -99,6 +113,15 @@ impl Serve {
         }
         lab.shutdown().await;
         Ok(())
+    }
+
+    fn greeting(&self) -> Result<Greeting, LabError> {
+        if !self.tls {
+            return Ok(Greeting::Plain);
+        }
+        let (address, now) = (self.listen.ip(), now());
+        let authority = Authority::open(&self.tls_dir, address, now)?;
+        Ok(Greeting::tls(&authority, address, now)?)
     }
 }
 
@@ -113,18 +136,39 @@ fn definitions(path: &Path) -> Result<Definitions, LabError> {
     .map_err(|error| LabError::Roles(path.to_owned(), error))
 }
 
-/// What a shell sources. None of the values has a character that a shell would read.
+/// What a shell sources. None of the values has a character that a shell would read; a path is
+/// quoted where it does.
 fn variables(lab: &Lab) -> Secret<String> {
     let admin = lab.admin();
+    let trust = lab
+        .ca_bundle()
+        .map(|bundle| format!("export AWS_CA_BUNDLE={}\n", shell_word(&bundle.to_string_lossy())))
+        .unwrap_or_default();
     Secret::new(format!(
         "export AWS_ENDPOINT_URL={}\nexport AWS_ACCESS_KEY_ID={}\n\
          export AWS_SECRET_ACCESS_KEY={}\nexport AWS_REGION={region}\n\
-         export AWS_DEFAULT_REGION={region}\n",
+         export AWS_DEFAULT_REGION={region}\n{trust}",
         lab.endpoint_url(),
         admin.access_key_id,
         admin.secret_access_key.expose(),
         region = lab.region(),
     ))
+}
+
+/// Where the certificate goes in clients that AWS_CA_BUNDLE does not reach. Empty without TLS.
+fn how_to_trust(lab: &Lab) -> String {
+    let Some(bundle) = lab.ca_bundle().map(|bundle| bundle.to_string_lossy()) else {
+        return String::new();
+    };
+    let setting =
+        |name: &str, value: &str| format!("  {name} = {}\n", toml::Value::String(value.to_owned()));
+    format!(
+        "AWS_CA_BUNDLE reaches the AWS CLI, boto3 and rolekeeper in this shell. A service's settings \
+         say it as:\n\n  [service]\n{}{}\n\
+         Node reads NODE_EXTRA_CA_CERTS, Go SSL_CERT_FILE. Do not add it to the system's certificates.\n",
+        setting("endpoint_url", &lab.endpoint_url()),
+        setting("ca_bundle", &bundle),
+    )
 }
 
 fn write_private(path: &Path, bytes: &[u8]) -> Result<(), LabError> {
