@@ -73,8 +73,8 @@ pub struct Serve {
 
 impl Serve {
     pub async fn run(self) -> Result<(), LabError> {
-        // Loopback's IPv4 addresses are loopback in IPv6's form, too.
-        if !self.listen.ip().to_canonical().is_loopback() && !self.i_know_this_is_a_lab {
+        let exposed = is_exposed(self.listen);
+        if exposed && !self.i_know_this_is_a_lab {
             return Err(LabError::Exposed(self.listen));
         }
         let definitions = self.roles.as_deref().map(definitions).transpose()?;
@@ -99,11 +99,12 @@ impl Serve {
         }
         print(&format!(
             "rolekeeper-lab listens on {} (region {}; credentials live {}).\n\
-             Everything is made up and forgotten at the end. For any AWS client:\n\n{}\n{}\
+             {}Everything is made up and forgotten at the end. For any AWS client:\n\n{}\n{}\
              Stop with Ctrl-C.\n",
             lab.endpoint_url(),
             lab.region(),
             display_duration(self.token_lifetime),
+            if exposed { "Other machines can reach it.\n" } else { "" },
             variables.expose(),
             how_to_trust(&lab),
         ))?;
@@ -123,6 +124,11 @@ impl Serve {
         let authority = Authority::open(&self.tls_dir, address, now)?;
         Ok(Greeting::tls(&authority, address, now)?)
     }
+}
+
+/// Whether other machines can reach it. Loopback's IPv4 addresses are loopback in IPv6's form, too.
+fn is_exposed(address: SocketAddr) -> bool {
+    !address.ip().to_canonical().is_loopback()
 }
 
 fn definitions(path: &Path) -> Result<Definitions, LabError> {
