@@ -39,7 +39,7 @@ pub const CERTIFICATE_FILE: &str = "ca.pem";
 pub const KEY_FILE: &str = "ca.key";
 
 /// What a person reads in a list of authorities; also how the lab's own client knows one.
-const NAME: &str = "Rolekeeper lab CA, for rehearsal only";
+const NAME: &str = "Rolekeeper lab CA (rehearsal only)";
 
 /// Ten years: an authority is trusted by hand, and that should be done once.
 const AUTHORITY_LIFE: Duration = Duration::from_secs(3652 * 24 * 3600);
