@@ -177,9 +177,14 @@ fn credentials_of_another_start_are_refused() {
 
 #[test]
 fn only_loopback_is_listened_on_unasked() {
-    for address in
-        ["0.0.0.0:0", "[::]:0", "192.0.2.1:0", "[2001:db8::1]:0", "[::ffff:0.0.0.0]:0", "[fe80::1]:0"]
-    {
+    for address in [
+        "0.0.0.0:0",
+        "[::]:0",
+        "192.0.2.1:0",
+        "[2001:db8::1]:0",
+        "[::ffff:0.0.0.0]:0",
+        "[fe80::1]:0",
+    ] {
         let output = bare().args(["serve", "--listen", address]).output().unwrap();
         assert_refused(&output, 64, "can be reached from other machines");
         assert!(String::from_utf8_lossy(&output.stderr).contains("--i-know-this-is-a-lab"));

@@ -10,6 +10,8 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use rolekeeper::lab::authority;
 use rolekeeper::lab::faults::{Effect, Fault};
 use rolekeeper::lab::operation::Operation::RequestManagedInstanceRoleToken;
@@ -309,6 +311,18 @@ fn the_env_file_names_the_certificate_and_commands_go_by_it() {
     assert_refused(&served.run(&list), Exit::BadData, "is not the certificate of a lab");
     fs::remove_file(&bundle).unwrap();
     assert_refused(&served.run(&list), Exit::BadData, "No such file");
+}
+
+#[test]
+fn signals_stop_it_although_a_handshake_is_half_done() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut served = Served::start(directory.path(), &["--tls"]);
+    let address = served.variable("AWS_ENDPOINT_URL").strip_prefix("https://").unwrap();
+    let mut waiting = TcpStream::connect(address).unwrap();
+    waiting.write_all(b"\x16\x03\x01\x02\x00").unwrap();
+    kill(Pid::from_raw(served.process.id().cast_signed()), Signal::SIGTERM).unwrap();
+    assert_eq!(served.process.wait().unwrap().code(), Some(0));
+    assert_eq!(waiting.read_to_end(&mut Vec::new()).unwrap_or(0), 0);
 }
 
 #[test]

@@ -171,7 +171,7 @@ fn how_to_trust(lab: &Lab) -> String {
     format!(
         "AWS_CA_BUNDLE reaches the AWS CLI, boto3 and rolekeeper in this shell. A service's settings \
          say it as:\n\n  [service]\n{}{}\n\
-         Node reads NODE_EXTRA_CA_CERTS, Go SSL_CERT_FILE. Do not add it to the system's certificates.\n",
+         Node reads NODE_EXTRA_CA_CERTS, Go SSL_CERT_FILE. Do not add it to the system's certificates.\n\n",
         setting("endpoint_url", &lab.endpoint_url()),
         setting("ca_bundle", &bundle),
     )
