@@ -90,7 +90,7 @@ fn a_machine_works_over_tls_by_its_settings() {
     assert!(stage.lab.endpoint_url().starts_with("https://127.0.0.1:"));
     let file = fs::read_to_string(stage.credentials()).unwrap();
     assert!(file.contains("aws_session_token = IQoJb3JpZ2luX2lab/"), "{file}");
-    assert!(stage.lab.with_service(|service| service.nodes.get(&id).is_some()));
+    assert!(stage.lab.with_service(|service| service.nodes.get(&id).unwrap().is_some()));
 
     // The certificate is the same after an outage.
     stage.drop_service();

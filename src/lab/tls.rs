@@ -50,16 +50,18 @@ pub trait OverTcp: AsyncRead + AsyncWrite + Unpin + Send + 'static {
 }
 
 impl Greeting {
-    /// TLS 1.2 and 1.3, HTTP/1.1, with a new certificate for `address`.
+    /// TLS 1.2 and 1.3, HTTP/1.1, with a new certificate for `address` by the authority that
+    /// `directory` keeps.
     ///
     /// # Errors
     ///
-    /// See [`Authority::certify`].
+    /// See [`Authority::open`] and [`Authority::certify`].
     pub fn tls(
-        authority: &Authority,
+        directory: &Path,
         address: IpAddr,
         now: UtcDateTime,
     ) -> Result<Self, AuthorityError> {
+        let authority = Authority::open(directory, address, now)?;
         let ServerIdentity { certificate, key } = authority.certify(address, now)?;
         let mut config = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()

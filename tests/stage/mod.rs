@@ -4,7 +4,6 @@
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
-use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -17,10 +16,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 use rolekeeper::host::clock::{Clock, SystemClock};
 use rolekeeper::host::entropy::SystemEntropy;
-use rolekeeper::lab::authority::Authority;
 use rolekeeper::lab::faults::Fault;
 use rolekeeper::lab::operation::Operation;
-use rolekeeper::lab::tls::Greeting;
 use rolekeeper::lab::{Lab, LabSettings};
 use rolekeeper::pure::advice::Exit;
 use rolekeeper::pure::identity::InstanceId;
@@ -65,27 +62,23 @@ pub struct Activation {
 impl Stage {
     /// The lab listens, the directories are there, and nothing else.
     pub fn set() -> Self {
-        Self::set_with(|_| Greeting::Plain)
+        Self::set_with(false)
     }
 
     /// The same, with TLS.
     pub fn set_over_tls() -> Self {
-        Self::set_with(|directory| {
-            let (address, now) = (Ipv4Addr::LOCALHOST.into(), SystemClock.now());
-            let authority = Authority::open(&directory.join("tls"), address, now).unwrap();
-            Greeting::tls(&authority, address, now).unwrap()
-        })
+        Self::set_with(true)
     }
 
-    fn set_with(greeting: impl FnOnce(&Path) -> Greeting) -> Self {
+    fn set_with(over_tls: bool) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let settings = LabSettings {
-            listen: "127.0.0.1:0".parse().unwrap(),
-            token_lifetime: Duration::from_secs(3600),
             region: REGION.parse().unwrap(),
+            tls: over_tls.then(|| directory.path().join("tls")),
+            ..LabSettings::default()
         };
-        let lab = runtime.block_on(Lab::start_with(settings, greeting(directory.path()))).unwrap();
+        let lab = runtime.block_on(Lab::start(settings)).unwrap();
         let lab_runtime = runtime.handle().clone();
         let (curtain, falls) = oneshot::channel::<()>();
         // Ends when the other half is dropped.
@@ -169,7 +162,7 @@ impl Stage {
     /// An activation for one machine, made behind the lab's counter: its ledger shows nothing.
     pub fn activation(&self) -> Activation {
         let asked = serde_json::from_value(json!({"IamRole": "Rehearsal"})).unwrap();
-        let now = SystemClock.now() + self.lab.with_service(|service| service.clock_offset);
+        let now = self.lab.with_service(|service| service.clock.now(SystemClock.now()));
         let create = |activations: &mut rolekeeper::lab::activations::Activations| {
             activations.create(asked, &SystemEntropy, now).unwrap()
         };

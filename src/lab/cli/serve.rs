@@ -7,12 +7,12 @@ use std::time::Duration;
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{LabError, now, print, shell_word};
+use super::{LabError, print, shell_word};
+use crate::host::clock::{Clock, SystemClock};
 use crate::host::entropy::SystemEntropy;
 use crate::host::replace::{Access, replace_file};
-use crate::lab::authority::Authority;
+use crate::lab::clock::{ClockSetting, HIGHEST_RATE};
 use crate::lab::definitions::Definitions;
-use crate::lab::tls::Greeting;
 use crate::lab::{Lab, LabSettings};
 use crate::pure::duration::{MalformedDuration, display_duration, parse_duration};
 use crate::pure::identity::Region;
@@ -23,6 +23,7 @@ const EXAMPLES: &str = r#"Examples:
   rolekeeper-lab serve --token-lifetime 30s --env-file lab.env
   rolekeeper-lab serve --listen 127.0.0.1:0 --region eu-central-1
   rolekeeper-lab serve --roles roles.toml
+  rolekeeper-lab serve --data lab.db --rate 60
   rolekeeper-lab serve --tls --env-file lab.env
 
 A file of roles, in TOML (or the same in JSON, if its name ends in .json):
@@ -59,6 +60,13 @@ pub struct Serve {
     /// Define roles, and buckets for S3, beside SSMServiceRole and rolekeeper-lab
     #[arg(long, value_name = "FILE")]
     roles: Option<PathBuf>,
+    /// Keep nodes, activations, credentials, settings and the clock in this file; it is made if
+    /// there is none
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// How many seconds of the lab pass in one of this machine [default: 1, or the file's]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(HIGHEST_RATE)))]
+    rate: Option<u32>,
     /// Speak HTTPS; AWS_CA_BUNDLE then names the certificate that clients must trust
     #[arg(long)]
     tls: bool,
@@ -78,17 +86,21 @@ impl Serve {
             return Err(LabError::Exposed(self.listen));
         }
         let definitions = self.roles.as_deref().map(definitions).transpose()?;
-        let greeting = self.greeting()?;
         // Before anything is announced, so that no signal is missed after it.
         let (mut interrupt, mut terminate) = stop_signals().map_err(LabError::Start)?;
-        let settings = LabSettings {
+        let lab = Lab::start(LabSettings {
             listen: self.listen,
             token_lifetime: self.token_lifetime,
             region: self.region,
-        };
-        let lab = Lab::start_with(settings, greeting)
-            .await
-            .map_err(|error| LabError::Listen(self.listen, error))?;
+            data: self.data.clone(),
+            tls: self.tls.then_some(self.tls_dir),
+        })
+        .await?;
+        if let Some(rate) = self.rate {
+            let setting = ClockSetting::Rate(rate);
+            lab.with_service(|service| service.set_clock(&setting, SystemClock.now()))
+                .map_err(LabError::Clock)?;
+        }
         if let (Some(path), Some(definitions)) = (&self.roles, definitions) {
             lab.with_service(|service| definitions.apply(service, &SystemEntropy))
                 .map_err(|error| LabError::Roles(path.clone(), error))?;
@@ -99,12 +111,16 @@ impl Serve {
         }
         print(&format!(
             "rolekeeper-lab listens on {} (region {}; credentials live {}).\n\
-             {}Everything is made up and forgotten at the end. For any AWS client:\n\n{}\n{}\
+             {}{} For any AWS client:\n\n{}\n{}\
              Stop with Ctrl-C.\n",
             lab.endpoint_url(),
             lab.region(),
             display_duration(self.token_lifetime),
             if exposed { "Other machines can reach it.\n" } else { "" },
+            match &self.data {
+                Some(path) => format!("Everything is made up, and kept in {}.", path.display()),
+                None => "Everything is made up and forgotten at the end.".to_owned(),
+            },
             variables.expose(),
             how_to_trust(&lab),
         ))?;
@@ -114,15 +130,6 @@ impl Serve {
         }
         lab.shutdown().await;
         Ok(())
-    }
-
-    fn greeting(&self) -> Result<Greeting, LabError> {
-        if !self.tls {
-            return Ok(Greeting::Plain);
-        }
-        let (address, now) = (self.listen.ip(), now());
-        let authority = Authority::open(&self.tls_dir, address, now)?;
-        Ok(Greeting::tls(&authority, address, now)?)
     }
 }
 
