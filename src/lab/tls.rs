@@ -50,18 +50,16 @@ pub trait OverTcp: AsyncRead + AsyncWrite + Unpin + Send + 'static {
 }
 
 impl Greeting {
-    /// TLS 1.2 and 1.3, HTTP/1.1, with a new certificate for `address` by the authority that
-    /// `directory` keeps.
+    /// TLS 1.2 and 1.3, HTTP/1.1, with a new certificate for `address`.
     ///
     /// # Errors
     ///
-    /// See [`Authority::open`] and [`Authority::certify`].
+    /// See [`Authority::certify`].
     pub fn tls(
-        directory: &Path,
+        authority: &Authority,
         address: IpAddr,
         now: UtcDateTime,
     ) -> Result<Self, AuthorityError> {
-        let authority = Authority::open(directory, address, now)?;
         let ServerIdentity { certificate, key } = authority.certify(address, now)?;
         let mut config = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()

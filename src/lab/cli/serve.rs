@@ -7,12 +7,13 @@ use std::time::Duration;
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{LabError, print, shell_word};
-use crate::host::clock::{Clock, SystemClock};
+use super::{LabError, now, print, shell_word};
 use crate::host::entropy::SystemEntropy;
 use crate::host::replace::{Access, replace_file};
+use crate::lab::authority::Authority;
 use crate::lab::clock::{ClockSetting, HIGHEST_RATE};
 use crate::lab::definitions::Definitions;
+use crate::lab::tls::Greeting;
 use crate::lab::{Lab, LabSettings};
 use crate::pure::duration::{MalformedDuration, display_duration, parse_duration};
 use crate::pure::identity::Region;
@@ -86,19 +87,20 @@ impl Serve {
             return Err(LabError::Exposed(self.listen));
         }
         let definitions = self.roles.as_deref().map(definitions).transpose()?;
+        let greeting = self.greeting()?;
         // Before anything is announced, so that no signal is missed after it.
         let (mut interrupt, mut terminate) = stop_signals().map_err(LabError::Start)?;
-        let lab = Lab::start(LabSettings {
+        let settings = LabSettings {
             listen: self.listen,
             token_lifetime: self.token_lifetime,
             region: self.region,
             data: self.data.clone(),
-            tls: self.tls.then_some(self.tls_dir),
-        })
-        .await?;
+            greeting,
+        };
+        let lab = Lab::start(settings).await?;
         if let Some(rate) = self.rate {
             let setting = ClockSetting::Rate(rate);
-            lab.with_service(|service| service.set_clock(&setting, SystemClock.now()))
+            lab.with_service(|service| service.set_clock(&setting, now()))
                 .map_err(LabError::Clock)?;
         }
         if let (Some(path), Some(definitions)) = (&self.roles, definitions) {
@@ -130,6 +132,15 @@ impl Serve {
         }
         lab.shutdown().await;
         Ok(())
+    }
+
+    fn greeting(&self) -> Result<Greeting, LabError> {
+        if !self.tls {
+            return Ok(Greeting::Plain);
+        }
+        let (address, now) = (self.listen.ip(), now());
+        let authority = Authority::open(&self.tls_dir, address, now)?;
+        Ok(Greeting::tls(&authority, address, now)?)
     }
 }
 
