@@ -23,6 +23,8 @@ use time::UtcDateTime;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+#[path = "lab/fakes.rs"]
+mod fakes;
 #[path = "lab/faults.rs"]
 mod faults;
 #[path = "lab/roles.rs"]

@@ -40,8 +40,8 @@ async fn until(service: &Mutex<Service>, away: bool) {
         let asleep = async {
             match turn {
                 Some(turn) => {
-                    let distance = Duration::try_from(turn - now).unwrap_or_default() / rate;
-                    tokio::time::sleep(distance.min(LOOK)).await;
+                    let distance = Duration::try_from(turn - now).unwrap_or_default();
+                    tokio::time::sleep((distance / rate).min(LOOK)).await;
                 }
                 None => pending().await,
             }

@@ -48,8 +48,8 @@ pub fn perform(faults: &mut Faults, request: &Request, now: UtcDateTime) -> Resu
             404,
             "UnknownOperationException".into(),
             format!(
-                "The lab's own operations are GET, POST and DELETE {FAULTS}, DELETE {FAULTS}/ID, GET \
-                 and POST {CLOCK}"
+                "The lab's own operations are GET, POST and DELETE {FAULTS}, DELETE {FAULTS}/ID, \
+                 GET and POST {CLOCK}"
             ),
         )),
     }

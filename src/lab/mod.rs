@@ -23,6 +23,7 @@ mod absence;
 pub mod access;
 pub mod activations;
 pub mod answers;
+pub mod authority;
 pub mod buckets;
 pub mod cli;
 pub mod client;
@@ -52,6 +53,7 @@ pub mod signed_text;
 pub mod store;
 pub mod sts;
 pub mod tags;
+pub mod tls;
 pub mod tokens;
 mod unreadable;
 

@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -29,6 +29,7 @@ use super::client::{CallError, Client};
 use super::message::{Reply, Request};
 use super::service::{Conduct, Service};
 use super::store::{Store, StoreError};
+use super::tls::{Greeted, Greeting, OverTcp};
 use super::tokens::AdminCredentials;
 use super::unreadable::Withholding;
 use crate::host::clock::{Clock, SystemClock};
@@ -65,6 +66,8 @@ pub struct LabSettings {
     pub region: Region,
     /// What the lab knows is in this file; without one it is gone at the end.
     pub data: Option<PathBuf>,
+    /// With or without TLS.
+    pub greeting: Greeting,
 }
 
 /// A lab that cannot start.
@@ -79,11 +82,18 @@ pub enum StartError {
 /// A lab that runs on the current tokio runtime. Dropping it stops it.
 #[derive(Debug)]
 pub struct Lab {
-    address: SocketAddr,
+    door: Door,
     admin: AdminCredentials,
     region: Region,
-    service: Arc<Mutex<Service>>,
     presence: Presence,
+}
+
+/// Where clients come in, how they are greeted, and who answers them.
+#[derive(Debug, Clone)]
+struct Door {
+    address: SocketAddr,
+    greeting: Greeting,
+    service: Arc<Mutex<Service>>,
 }
 
 /// What holds the port.
@@ -120,18 +130,23 @@ impl Lab {
         let address = listener.local_addr().map_err(refused)?;
         let admin = service.admin().clone();
         let service = Arc::new(Mutex::new(service));
-        let presence =
-            Presence::Listening(tokio::spawn(accept(listener, address, service.clone())));
-        Ok(Self { address, admin, region: settings.region, service, presence })
+        let door = Door { address, service, greeting: settings.greeting };
+        let presence = Presence::Listening(tokio::spawn(accept(listener, door.clone())));
+        Ok(Self { door, admin, region: settings.region, presence })
     }
 
-    /// `http://127.0.0.1:4599`
+    /// `http://127.0.0.1:4599`, or `https` with TLS.
     pub fn endpoint_url(&self) -> String {
-        format!("http://{}", self.address)
+        self.door.greeting.url(self.door.address)
+    }
+
+    /// The file of certificates that clients must trust; none without TLS.
+    pub fn ca_bundle(&self) -> Option<&Path> {
+        self.door.greeting.ca_bundle()
     }
 
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.door.address
     }
 
     pub fn admin(&self) -> &AdminCredentials {
@@ -146,15 +161,16 @@ impl Lab {
     ///
     /// # Errors
     ///
-    /// Never for an address that a lab listens on.
+    /// Somebody took the file of certificates away.
     pub fn client(&self) -> Result<Client, CallError> {
-        Client::new(&self.endpoint_url(), self.admin.clone(), self.region.clone())
+        let (admin, region) = (self.admin.clone(), self.region.clone());
+        Client::new(&self.endpoint_url(), self.ca_bundle(), admin, region)
     }
 
     /// Looks into the service, or changes it: nodes, faults, ledger, token lifetime, clock.
     /// Requests wait meanwhile.
     pub fn with_service<T>(&self, look: impl FnOnce(&mut Service) -> T) -> T {
-        look(&mut lock(&self.service))
+        look(&mut lock(&self.door.service))
     }
 
     /// Drops every connection and refuses new ones, as a service does that is down. What it knows
@@ -167,7 +183,7 @@ impl Lab {
         if let Presence::Listening(accepting) = &mut self.presence {
             stop(accepting).await;
             self.presence = Presence::Gone;
-            self.presence = Presence::Away(bind(self.address)?);
+            self.presence = Presence::Away(bind(self.door.address)?);
         }
         Ok(())
     }
@@ -180,15 +196,14 @@ impl Lab {
     pub fn resume_listening(&mut self) -> io::Result<()> {
         let socket = match std::mem::replace(&mut self.presence, Presence::Gone) {
             Presence::Away(socket) => socket,
-            Presence::Gone => bind(self.address)?,
+            Presence::Gone => bind(self.door.address)?,
             listening @ Presence::Listening(_) => {
                 self.presence = listening;
                 return Ok(());
             }
         };
         let listener = socket.listen(BACKLOG)?;
-        self.presence =
-            Presence::Listening(tokio::spawn(accept(listener, self.address, self.service.clone())));
+        self.presence = Presence::Listening(tokio::spawn(accept(listener, self.door.clone())));
         Ok(())
     }
 
@@ -217,6 +232,7 @@ impl Default for LabSettings {
             token_lifetime: Duration::from_secs(3600),
             region: "us-east-1".parse().expect("a region's name"),
             data: None,
+            greeting: Greeting::Plain,
         }
     }
 }
@@ -253,24 +269,24 @@ async fn stop(accepting: &mut JoinHandle<()>) {
 
 /// Accepts until it is aborted, but for the times when a fault refuses connections. The set owns the
 /// connections, so they end with it.
-async fn accept(mut listener: TcpListener, address: SocketAddr, service: Arc<Mutex<Service>>) {
+async fn accept(mut listener: TcpListener, door: Door) {
     let mut connections = JoinSet::new();
     loop {
         let (present, leaving) = watch::channel(());
         tokio::select! {
-            never = accept_all(&listener, &service, &leaving, &mut connections) => match never {},
-            () = absence::begins(&service) => {}
+            never = accept_all(&listener, &door, &leaving, &mut connections) => match never {},
+            () = absence::begins(&door.service) => {}
         }
         // Connections end once they have been answered.
         drop(present);
         drop(listener);
-        listener = away(address, &service).await;
+        listener = away(&door).await;
     }
 }
 
 async fn accept_all(
     listener: &TcpListener,
-    service: &Arc<Mutex<Service>>,
+    door: &Door,
     leaving: &watch::Receiver<()>,
     connections: &mut JoinSet<()>,
 ) -> Infallible {
@@ -281,8 +297,7 @@ async fn accept_all(
         }
         match listener.accept().await {
             Ok((stream, _)) => {
-                let leaving = leaving.clone();
-                connections.spawn(serve(stream, service.clone(), leaving, HEAD_TIMEOUT));
+                connections.spawn(serve(stream, door.clone(), leaving.clone()));
             }
             Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
         }
@@ -290,28 +305,37 @@ async fn accept_all(
 }
 
 /// Holds the port without listening until the absence is over, and listens again.
-async fn away(address: SocketAddr, service: &Mutex<Service>) -> TcpListener {
-    let mut socket = bind(address);
-    absence::ends(service).await;
+async fn away(door: &Door) -> TcpListener {
+    let mut socket = bind(door.address);
+    absence::ends(&door.service).await;
     loop {
         if let Ok(listener) = socket.and_then(|socket| socket.listen(BACKLOG)) {
             return listener;
         }
         // Another process took the port in the same instant.
         tokio::time::sleep(ACCEPT_PAUSE).await;
-        socket = bind(address);
+        socket = bind(door.address);
     }
 }
 
-/// One connection, to its end or to its reset.
-async fn serve(
-    stream: TcpStream,
+/// One connection, from its handshake on.
+async fn serve(stream: TcpStream, door: Door, leaving: watch::Receiver<()>) {
+    // Small answers go out at once; without it they would only be later.
+    let _ = stream.set_nodelay(true);
+    match door.greeting.greet(stream).await {
+        Some(Greeted::Plain(stream)) => converse(stream, door.service, leaving, HEAD_TIMEOUT).await,
+        Some(Greeted::Tls(stream)) => converse(*stream, door.service, leaving, HEAD_TIMEOUT).await,
+        None => {}
+    }
+}
+
+/// HTTP on one connection, to its end or to its reset.
+async fn converse(
+    stream: impl OverTcp,
     service: Arc<Mutex<Service>>,
     mut leaving: watch::Receiver<()>,
     head_timeout: Duration,
 ) {
-    // Small answers go out at once; without it they would only be later.
-    let _ = stream.set_nodelay(true);
     let reset = ResetSwitch::default();
     let router = Router::new().fallback(handle).layer(Extension(reset.clone())).with_state(service);
     let mut connection = hyper::server::conn::http1::Builder::new()
@@ -337,7 +361,7 @@ async fn serve(
     match ended {
         Some(ended) => connection.finish(ended).await,
         // Closing with a linger of zero sends a reset instead of an orderly end.
-        None => drop(connection.stream().set_zero_linger()),
+        None => drop(connection.stream().tcp().set_zero_linger()),
     }
 }
 
@@ -455,7 +479,7 @@ mod tests {
         let service = Arc::new(Mutex::new(service));
         let (_present, leaving) = watch::channel(());
         let (stream, _) = listener.accept().await.unwrap();
-        tokio::spawn(serve(stream, service, leaving, Duration::from_millis(1)));
+        tokio::spawn(converse(stream, service, leaving, Duration::from_millis(1)));
         let mut answer = String::new();
         client.read_to_string(&mut answer).await.unwrap();
         answer

@@ -158,9 +158,9 @@ impl Service {
                 let code = code.unwrap_or_else(|| usual_code(status).to_owned());
                 let refusal = Refusal::with_status(status, code, "A fault of the lab answers");
                 // A fault's status counts as given, also where STS would have another for the code.
-                Reply { status, ..refused(dialect, &refusal, entropy, at) }
+                Reply { status, ..refuse(dialect, &refusal, entropy, at) }
             }
-            Effect::SignatureRefusal => refused(dialect, &signatures::refuse(request), entropy, at),
+            Effect::SignatureRefusal => refuse(dialect, &signatures::refuse(request), entropy, at),
             Effect::Html { status } => answers::html(status),
             Effect::Latency(delay) => return Conduct::AnswerAfter(delay),
             Effect::Hang => return Conduct::Hang,
@@ -398,12 +398,6 @@ struct RoleTokenRequest {
     fingerprint: Option<String>,
 }
 
-/// A fault's answer in the service's place.
-fn refused(dialect: Dialect, refusal: &Refusal, entropy: &dyn Entropy, at: UtcDateTime) -> Reply {
-    let request_id = issue::uuid(entropy).to_string();
-    answers::refusal(dialect, refusal, &request_id).stamped(request_id, at)
-}
-
 fn reply(dialect: Dialect, result: Result<Reply, Refusal>, request_id: &str) -> Reply {
     result.unwrap_or_else(|refusal| answers::refusal(dialect, &refusal, request_id))
 }
@@ -449,6 +443,12 @@ fn denied(operation: Operation) -> Refusal {
         "AccessDeniedException",
         format!("The caller is not authorized to perform: {}:{operation}", operation.service()),
     )
+}
+
+/// A fault's answer in the service's place.
+fn refuse(dialect: Dialect, refusal: &Refusal, entropy: &dyn Entropy, now: UtcDateTime) -> Reply {
+    let request_id = issue::uuid(entropy).to_string();
+    answers::refusal(dialect, refusal, &request_id).stamped(request_id, now)
 }
 
 /// What AWS usually says with a status.
