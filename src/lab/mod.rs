@@ -55,6 +55,7 @@ pub mod sts;
 pub mod tags;
 pub mod tls;
 pub mod tokens;
+mod unreadable;
 
 pub use server::{Lab, LabSettings, StartError};
 
