@@ -23,6 +23,8 @@ use time::UtcDateTime;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+#[path = "lab/ec2.rs"]
+mod ec2;
 #[path = "lab/roles.rs"]
 mod roles;
 #[path = "lab/s3.rs"]

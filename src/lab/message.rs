@@ -52,6 +52,11 @@ impl Reply {
     /// With the two headers that every answer of AWS carries.
     pub fn stamped(mut self, request_id: String, now: UtcDateTime) -> Self {
         self.headers.push(("x-amzn-requestid", request_id));
+        self.dated(now)
+    }
+
+    /// With the moment of the answer.
+    pub fn dated(mut self, now: UtcDateTime) -> Self {
         // The format has no component that a UtcDateTime lacks, so formatting cannot fail.
         self.headers.push(("date", now.format(HTTP_DATE).unwrap_or_default()));
         self

@@ -26,6 +26,7 @@ pub mod client;
 pub mod constraints;
 pub mod control;
 pub mod definitions;
+pub mod ec2_instance;
 pub mod explain;
 pub mod faults;
 pub mod form;

@@ -14,8 +14,11 @@ use crate::pure::duration::parse_duration;
 /// The role that is there without any definition: the one of AWS's tutorials.
 pub const DEFAULT_ROLE: &str = "SSMServiceRole";
 
-/// The service that hands out role tokens, as trust policies name it.
+/// The services that hand out roles, as trust policies name them: to managed instances, to EC2
+/// instances, to containers.
 pub const SYSTEMS_MANAGER: &str = "ssm.amazonaws.com";
+pub const EC2: &str = "ec2.amazonaws.com";
+pub const ECS_TASKS: &str = "ecs-tasks.amazonaws.com";
 
 /// A role's longest session unless it says otherwise, and the bounds of what it may say (IAM API
 /// reference, `MaxSessionDuration`).
@@ -67,7 +70,7 @@ pub enum MalformedRole {
 }
 
 impl Roles {
-    /// The default role alone: Systems Manager may hand it out, and it may use S3 and other roles.
+    /// The default role alone: every service may hand it out, and it may use S3 and other roles.
     pub fn new(entropy: &dyn Entropy) -> Self {
         let definition = RoleDefinition {
             name: DEFAULT_ROLE.to_owned(),
@@ -76,7 +79,7 @@ impl Roles {
                 "Version": "2012-10-17",
                 "Statement": {
                     "Effect": "Allow",
-                    "Principal": { "Service": SYSTEMS_MANAGER },
+                    "Principal": { "Service": [SYSTEMS_MANAGER, EC2, ECS_TASKS] },
                     "Action": "sts:AssumeRole",
                 },
             }),

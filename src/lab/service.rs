@@ -10,6 +10,7 @@ use super::access::{arn, authorize};
 use super::activations::Activations;
 use super::answers::{self, Refusal};
 use super::buckets::Buckets;
+use super::ec2_instance::{Ec2Instance, Issuer};
 use super::faults::{Effect, Faults};
 use super::ledger::{Entry, Ledger, Outcome};
 use super::message::{Reply, Request};
@@ -33,6 +34,7 @@ pub struct Service {
     pub roles: Roles,
     pub buckets: Buckets,
     pub settings: Settings,
+    pub instance: Ec2Instance,
     pub faults: Faults,
     pub ledger: Ledger,
     /// How long new role credentials live.
@@ -67,6 +69,7 @@ impl Service {
             roles: Roles::new(entropy),
             buckets: Buckets::default(),
             settings: Settings::default(),
+            instance: Ec2Instance::new(region.clone(), entropy),
             faults: Faults::default(),
             ledger: Ledger::default(),
             token_lifetime,
@@ -139,6 +142,9 @@ impl Service {
             .stamped(request_id, service_time);
         }
         let (dialect, operation) = requested(request);
+        if let (Dialect::Metadata, Ok(operation)) = (dialect, &operation) {
+            return self.metadata(*operation, request, entropy, now);
+        }
         let node = claimed_node(request, &self.tokens);
         let result = match &operation {
             Ok(operation) => self.perform(*operation, request, &request_id, entropy, service_time),
@@ -150,6 +156,31 @@ impl Service {
         };
         self.ledger.record(Entry { at: now, operation: operation.ok(), node, outcome });
         reply(dialect, result, &request_id).stamped(request_id, service_time)
+    }
+
+    /// What a process of the instance or of the container asks; its answers carry no request id.
+    fn metadata(
+        &mut self,
+        operation: Operation,
+        request: &Request,
+        entropy: &dyn Entropy,
+        now: UtcDateTime,
+    ) -> Reply {
+        let service_time = now.saturating_add(self.clock_offset);
+        let issuer = Issuer {
+            roles: &self.roles,
+            tokens: &mut self.tokens,
+            lifetime: self.token_lifetime,
+            entropy,
+            now: service_time,
+        };
+        let reply = self.instance.answer(operation, request, issuer);
+        let outcome = match reply.status {
+            200 => Outcome::Done,
+            status => Outcome::Refused(status.to_string()),
+        };
+        self.ledger.record(Entry { at: now, operation: Some(operation), node: None, outcome });
+        reply.dated(service_time)
     }
 
     fn perform(

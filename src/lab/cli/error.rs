@@ -33,6 +33,8 @@ pub enum LabError {
     RolesFile(PathBuf, io::Error),
     #[error("{path}: {error}", path = .0.display(), error = .1)]
     Roles(PathBuf, MalformedDefinitions),
+    #[error("the instance cannot have the role {0}: there is none of that name")]
+    InstanceRole(String),
     #[error("cannot write to standard output: {0}")]
     Output(io::Error),
     #[error("cannot start: {0}")]
@@ -71,7 +73,10 @@ impl Advice for LabError {
                     .to_owned()
             }
             LabError::Listen(..) => "--listen 127.0.0.1:0, which picks a free port".to_owned(),
-            LabError::EnvFile(..) => "an --env-file in a directory that you may write".to_owned(),
+            LabError::EnvFile(..) => "a file in a directory that you may write".to_owned(),
+            LabError::InstanceRole(_) => {
+                "a role that --roles defines, or --no-instance-role".to_owned()
+            }
             LabError::RolesFile(..) => "a --roles file that you may read".to_owned(),
             LabError::Roles(..) => {
                 "mend the file; `rolekeeper-lab serve --help` shows one".to_owned()
@@ -103,7 +108,7 @@ impl Advice for LabError {
     fn exit(&self) -> Exit {
         match self {
             LabError::Usage(_) | LabError::Missing(_) | LabError::Fault(_) => Exit::Usage,
-            LabError::Region(_) | LabError::Exposed(_) => Exit::Usage,
+            LabError::Region(_) | LabError::Exposed(_) | LabError::InstanceRole(_) => Exit::Usage,
             LabError::Call(error) => error.exit(),
             LabError::Listen(..) | LabError::Start(_) => Exit::Unavailable,
             LabError::EnvFile(..) | LabError::Output(_) => Exit::CannotCreate,

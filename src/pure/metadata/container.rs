@@ -70,13 +70,13 @@ fn granted<'g, 'a>(head: &Head<'_>, grants: &'g [Grant<'a>]) -> Result<&'g Grant
 fn hand_out(grant: &Grant<'_>, token: &RoleToken) -> Reply {
     let expiration = to_the_second(token.expires_at);
     let mut members = vec![
-        ("AccessKeyId", token.access_key_id.as_str()),
-        ("SecretAccessKey", token.secret_access_key.expose()),
-        ("Token", token.session_token.expose()),
-        ("Expiration", &expiration),
+        ("AccessKeyId", Some(token.access_key_id.as_str())),
+        ("SecretAccessKey", Some(token.secret_access_key.expose())),
+        ("Token", Some(token.session_token.expose())),
+        ("Expiration", Some(&expiration)),
     ];
-    members.extend(grant.account_id.map(|id| ("AccountId", id)));
-    members.extend(grant.role_arn.map(|arn| ("RoleArn", arn)));
+    let optional = [("AccountId", grant.account_id), ("RoleArn", grant.role_arn)];
+    members.extend(optional.into_iter().filter(|(_, value)| value.is_some()));
     Reply::new(200, "application/json", COMPACT.object(&members))
 }
 
@@ -94,7 +94,7 @@ fn refuse(refusal: Refusal) -> Reply {
 
 /// SDKs show both members to their user.
 fn error(status: u16, code: &str, message: &str) -> Reply {
-    let document = COMPACT.object(&[("Code", code), ("Message", message)]);
+    let document = COMPACT.object(&[("Code", Some(code)), ("Message", Some(message))]);
     Reply::new(status, "application/json", document)
 }
 

@@ -72,6 +72,7 @@ fn tell(
     };
     match tree.find(path) {
         Found::Leaf(Leaf::Text(text)) => Ok(Reply::text(200, text)),
+        Found::Leaf(Leaf::Document(members)) => Ok(document(members)),
         Found::Leaf(Leaf::Credentials(Ok(token))) if token.is_usable(now) => Ok(hand_out(token)),
         Found::Leaf(Leaf::Credentials(Err(Unavailable::Refused { code, message }))) => {
             Ok(explain(code, message, now))
@@ -93,15 +94,20 @@ fn seconds(text: &str) -> Option<u32> {
     text.parse().ok().filter(|seconds| digits && LIFETIMES.contains(seconds))
 }
 
+fn document(members: &[(&str, Option<String>)]) -> Reply {
+    let members = members.iter().map(|(name, value)| (*name, value.as_deref()));
+    Reply::new(200, "text/plain", IN_LINES.object(&members.collect::<Vec<_>>()))
+}
+
 fn hand_out(token: &RoleToken) -> Reply {
     let document = IN_LINES.object(&[
-        ("Code", "Success"),
-        ("LastUpdated", &to_the_second(token.issued_at)),
-        ("Type", "AWS-HMAC"),
-        ("AccessKeyId", token.access_key_id.as_str()),
-        ("SecretAccessKey", token.secret_access_key.expose()),
-        ("Token", token.session_token.expose()),
-        ("Expiration", &to_the_second(token.expires_at)),
+        ("Code", Some("Success")),
+        ("LastUpdated", Some(&to_the_second(token.issued_at))),
+        ("Type", Some("AWS-HMAC")),
+        ("AccessKeyId", Some(token.access_key_id.as_str())),
+        ("SecretAccessKey", Some(token.secret_access_key.expose())),
+        ("Token", Some(token.session_token.expose())),
+        ("Expiration", Some(&to_the_second(token.expires_at))),
     ]);
     Reply::new(200, "text/plain", document)
 }
@@ -109,9 +115,9 @@ fn hand_out(token: &RoleToken) -> Reply {
 /// A role that EC2 may not hand out is told with 200: SDKs take the document for "none", and go on.
 fn explain(code: &str, message: &str, now: UtcDateTime) -> Reply {
     let document = IN_LINES.object(&[
-        ("Code", code),
-        ("Message", message),
-        ("LastUpdated", &to_the_second(now)),
+        ("Code", Some(code)),
+        ("Message", Some(message)),
+        ("LastUpdated", Some(&to_the_second(now))),
     ]);
     Reply::new(200, "text/plain", document)
 }
@@ -157,6 +163,7 @@ mod tests {
         let below = "meta-data/iam/security-credentials";
         let tree = Tree::default()
             .with("meta-data/instance-id", Leaf::Text("i-1234567890abcdef0".into()))
+            .with("dynamic/document", Leaf::Document(vec![("kernelId", None)]))
             .with(format!("{below}/Backup"), Leaf::Credentials(Ok(&token)))
             .with(format!("{below}/Later"), Leaf::Credentials(Err(Unavailable::Now)))
             .with(format!("{below}/Other"), Leaf::Credentials(Err(unauthorized)))
@@ -250,6 +257,11 @@ mod tests {
     }
 
     #[test]
+    fn documents_are_set_as_credentials_are() {
+        assert_eq!(get("/latest/dynamic/document"), (200, "{\n  \"kernelId\" : null\n}".into()));
+    }
+
+    #[test]
     fn a_role_that_cannot_be_had_is_told_from_one_that_is_late_and_from_none() {
         let document = r#"{
   "Code" : "AssumeRoleUnauthorizedAccess",
@@ -277,7 +289,7 @@ mod tests {
 
     #[test]
     fn only_what_is_below_latest_is_told() {
-        assert_eq!(get("/latest/").1, "meta-data/");
+        assert_eq!(get("/latest/").1, "dynamic/\nmeta-data/");
         assert_eq!(get("/latest"), get("/latest/"));
         for path in ["/", "/latestmeta-data/instance-id", "/2021-07-15/meta-data/instance-id", ""] {
             assert_eq!(get(path).0, 404, "{path}");

@@ -171,27 +171,24 @@ const IN_LINES: Layout = Layout { open: "{\n  ", colon: " : ", comma: ",\n  ", c
 const COMPACT: Layout = Layout { open: "{", colon: ":", comma: ",", close: "}" };
 
 impl Layout {
-    /// The object with these members, in this order.
-    fn object(&self, members: &[(&str, &str)]) -> Secret<Vec<u8>> {
+    /// The object with these members, in this order; `None` is null.
+    fn object(&self, members: &[(&str, Option<&str>)]) -> Secret<Vec<u8>> {
         // Room for all of it, so that no half of a secret stays behind in memory that was outgrown.
-        let room = members.iter().map(|(name, value)| name.len() + value.len() + 16).sum();
+        let long = |value: &Option<&str>| value.map_or(0, str::len);
+        let room = members.iter().map(|(name, value)| name.len() + long(value) + 16).sum();
         let mut text = Vec::with_capacity(room);
         let mut before = self.open;
         for (name, value) in members {
             text.extend_from_slice(before.as_bytes());
-            string(&mut text, name);
+            // Writing text to memory cannot fail.
+            let _ = serde_json::to_writer(&mut text, name);
             text.extend_from_slice(self.colon.as_bytes());
-            string(&mut text, value);
+            let _ = serde_json::to_writer(&mut text, value);
             before = self.comma;
         }
         text.extend_from_slice(self.close.as_bytes());
         Secret::new(text)
     }
-}
-
-fn string(text: &mut Vec<u8>, value: &str) {
-    // Writing a string to memory cannot fail.
-    let _ = serde_json::to_writer(text, value);
 }
 
 /// A moment as every SDK reads it: `2026-11-22T00:00:52Z`, whole seconds.
@@ -289,12 +286,9 @@ mod tests {
 
     #[test]
     fn objects_are_set_in_lines_or_in_one() {
-        let members = [("Code", "Success"), ("Token", "a\"b")];
+        let members = [("Code", None), ("Token", Some("a\"b"))];
         let text = |layout: Layout| String::from_utf8(layout.object(&members).expose().clone());
-        assert_eq!(
-            text(IN_LINES).unwrap(),
-            "{\n  \"Code\" : \"Success\",\n  \"Token\" : \"a\\\"b\"\n}"
-        );
-        assert_eq!(text(COMPACT).unwrap(), r#"{"Code":"Success","Token":"a\"b"}"#);
+        assert_eq!(text(IN_LINES).unwrap(), "{\n  \"Code\" : null,\n  \"Token\" : \"a\\\"b\"\n}");
+        assert_eq!(text(COMPACT).unwrap(), r#"{"Code":null,"Token":"a\"b"}"#);
     }
 }

@@ -14,6 +14,8 @@ pub struct Tree<'a>(Vec<(String, Leaf<'a>)>);
 #[derive(Debug, Clone)]
 pub enum Leaf<'a> {
     Text(String),
+    /// A JSON object's members; `None` is null.
+    Document(Vec<(&'static str, Option<String>)>),
     Credentials(Result<&'a RoleToken, Unavailable>),
     /// Clients may look for it here, and why there is nothing. Not listed.
     Missing(&'static str),
