@@ -13,6 +13,7 @@ use super::answers::to_the_second;
 use super::message::{Reply, Request};
 use super::operation::Operation;
 use super::roles::{DEFAULT_ROLE, EC2, ECS_TASKS, Role, Roles};
+use super::store::{Store, StoreError};
 use super::tokens::{Session, Tokens};
 use super::{ACCOUNT, issue};
 use crate::host::entropy::Entropy;
@@ -81,16 +82,21 @@ pub fn requested(request: &Request) -> Option<Operation> {
 
 impl Ec2Instance {
     /// With the default role.
-    pub fn new(region: Region, entropy: &dyn Entropy) -> Self {
-        Self {
+    ///
+    /// # Errors
+    ///
+    /// The store fails.
+    pub fn new(store: &Store, region: Region, entropy: &dyn Entropy) -> Result<Self, StoreError> {
+        let token = || issue::bearer_token(entropy).expose().clone();
+        Ok(Self {
             role_name: Some(DEFAULT_ROLE.to_owned()),
             region,
             session_key: issue::session_key(entropy),
-            container_token: issue::bearer_token(entropy),
+            container_token: Secret::new(store.fact_or("container-token", token)?),
             profile: None,
             identity: None,
             container: None,
-        }
+        })
     }
 
     pub fn role_name(&self) -> Option<&str> {
@@ -110,36 +116,53 @@ impl Ec2Instance {
     }
 
     /// Answers a request of one of the two.
-    pub fn answer(&mut self, operation: Operation, request: &Request, issuer: Issuer<'_>) -> Reply {
+    pub fn answer(
+        &mut self,
+        operation: Operation,
+        request: &Request,
+        issuer: Issuer<'_>,
+    ) -> Result<Reply, StoreError> {
         let headers = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let headers = headers.collect::<Vec<_>>();
         let head = Head { method: &request.method, path: &request.path, headers: &headers };
         let reply = match operation {
-            Operation::ContainerCredentials => self.answer_container(&head, issuer),
-            _ => self.answer_instance(&head, issuer),
+            Operation::ContainerCredentials => self.answer_container(&head, issuer)?,
+            _ => self.answer_instance(&head, issuer)?,
         };
-        Reply { status: reply.status, headers: reply.headers, body: reply.body.expose().clone() }
+        let body = reply.body.expose().clone();
+        Ok(Reply { status: reply.status, headers: reply.headers, body })
     }
 
-    fn answer_instance(&mut self, head: &Head<'_>, mut issuer: Issuer<'_>) -> metadata::Reply {
-        let role = self.role_name.as_deref().map(|name| {
-            let held = issuer.of_role(&mut self.profile, name, EC2, INSTANCE_ID);
-            (name, held.ok_or_else(|| unauthorized(name)))
-        });
-        let identity = issuer.held(&mut self.identity, IDENTITY_ROLE, INSTANCE_ID);
+    fn answer_instance(
+        &mut self,
+        head: &Head<'_>,
+        mut issuer: Issuer<'_>,
+    ) -> Result<metadata::Reply, StoreError> {
+        let role = match self.role_name.as_deref() {
+            None => None,
+            Some(name) => {
+                let held = issuer.of_role(&mut self.profile, name, EC2, INSTANCE_ID)?;
+                Some((name, held.ok_or_else(|| unauthorized(name))))
+            }
+        };
+        let identity = issuer.held(&mut self.identity, IDENTITY_ROLE, INSTANCE_ID)?;
         let tree = tree(&self.region, role, identity);
         let nonce = issue::nonce(issuer.entropy);
-        metadata::instance::answer(head, &self.session_key, &tree, nonce, issuer.now)
+        Ok(metadata::instance::answer(head, &self.session_key, &tree, nonce, issuer.now))
     }
 
-    fn answer_container(&mut self, head: &Head<'_>, mut issuer: Issuer<'_>) -> metadata::Reply {
+    fn answer_container(
+        &mut self,
+        head: &Head<'_>,
+        mut issuer: Issuer<'_>,
+    ) -> Result<metadata::Reply, StoreError> {
         let token = BearerToken::new(&self.container_token);
         let name = self.role_name.as_deref();
         let role_arn = name.and_then(|name| issuer.roles.get(name)).map(Role::arn);
         let credentials = match name {
             None => Err(Unavailable::Now),
             Some(name) => issuer
-                .of_role(&mut self.container, name, ECS_TASKS, TASK_ID)
+                .of_role(&mut self.container, name, ECS_TASKS, TASK_ID)?
                 .ok_or_else(|| not_trusting(name)),
         };
         let grant = Grant {
@@ -149,7 +172,7 @@ impl Ec2Instance {
             account_id: Some(ACCOUNT),
             role_arn: role_arn.as_deref(),
         };
-        metadata::container::answer(head, &[grant], issuer.now)
+        Ok(metadata::container::answer(head, &[grant], issuer.now))
     }
 }
 
@@ -161,9 +184,11 @@ impl Issuer<'_> {
         role: &str,
         service: &str,
         session: &str,
-    ) -> Option<&'t RoleToken> {
-        let trusts = self.roles.get(role)?.trusts_service(service);
-        trusts.then(|| self.held(held, role, session))
+    ) -> Result<Option<&'t RoleToken>, StoreError> {
+        if !self.roles.get(role).is_some_and(|role| role.trusts_service(service)) {
+            return Ok(None);
+        }
+        self.held(held, role, session).map(Some)
     }
 
     /// The credentials that are held, with new ones in their place at half of their life.
@@ -172,32 +197,27 @@ impl Issuer<'_> {
         held: &'t mut Option<RoleToken>,
         role: &str,
         session: &str,
-    ) -> &'t RoleToken {
+    ) -> Result<&'t RoleToken, StoreError> {
         let is_young = |token: &RoleToken| self.now - token.issued_at < token.expires_at - self.now;
-        match held.take() {
-            Some(token) if is_young(&token) => held.insert(token),
-            _ => held.insert(self.issue(role, session)),
-        }
+        let token = match held.take() {
+            Some(token) if is_young(&token) => token,
+            _ => self.issue(role, session)?,
+        };
+        Ok(held.insert(token))
     }
 
-    fn issue(&mut self, role: &str, name: &str) -> RoleToken {
-        let session = Session {
-            role_name: role.to_owned(),
-            name: name.to_owned(),
-            policy: None,
-            tags: Vec::new(),
-            source_identity: None,
-        };
-        let issued = self.tokens.issue_session(session, self.lifetime, self.entropy, self.now);
-        RoleToken::new(
-            Some(issued.access_key_id.clone()),
-            Some(issued.secret_access_key.clone()),
-            Some(issued.session_token.clone()),
+    fn issue(&mut self, role: &str, name: &str) -> Result<RoleToken, StoreError> {
+        let session = Session::plain(role, name);
+        let issued = self.tokens.issue_session(session, self.lifetime, self.entropy, self.now)?;
+        let token = RoleToken::new(
+            Some(issued.access_key_id),
+            Some(issued.secret_access_key),
+            Some(issued.session_token),
             self.now,
             Some(issued.expires_at),
             false,
-        )
-        .expect("the lab's credentials have the shape of AWS's")
+        );
+        Ok(token.expect("the lab's credentials have the shape of AWS's"))
     }
 }
 

@@ -1,5 +1,7 @@
 //! The service itself: requests in, answers out. No sockets, no clock, no chance of its own.
 
+mod ec2;
+
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -10,8 +12,10 @@ use super::access::{arn, authorize};
 use super::activations::Activations;
 use super::answers::{self, Refusal};
 use super::buckets::Buckets;
-use super::ec2_instance::{Ec2Instance, Issuer};
+use super::clock::{ClockSetting, LabClock};
+use super::ec2_instance::{Ec2Instance, IDENTITY_ROLE, INSTANCE_ID};
 use super::faults::{Effect, Faults};
+use super::hosts::Hosts;
 use super::ledger::{Entry, Ledger, Outcome};
 use super::message::{Reply, Request};
 use super::nodes::{Deregister, Information, Nodes, Register};
@@ -19,17 +23,22 @@ use super::operation::{Dialect, Operation, UnknownOperation, requested};
 use super::roles::{Roles, SYSTEMS_MANAGER};
 use super::settings::Settings;
 use super::signatures::{Caller, Keyring, authenticate, claimed_node};
+use super::store::{Store, StoreError};
 use super::tokens::{AdminCredentials, Tokens};
 use super::{control, instance_information, issue, s3, sts};
 use crate::host::entropy::Entropy;
 use crate::pure::identity::{InstanceId, Region};
 use crate::pure::secret::Secret;
 
+/// The store's name for the lab's clock.
+const CLOCK: &str = "clock";
+
 /// Everything that the lab knows.
 #[derive(Debug)]
 pub struct Service {
     pub activations: Activations,
     pub nodes: Nodes,
+    pub hosts: Hosts,
     pub tokens: Tokens,
     pub roles: Roles,
     pub buckets: Buckets,
@@ -39,8 +48,9 @@ pub struct Service {
     pub ledger: Ledger,
     /// How long new role credentials live.
     pub token_lifetime: Duration,
-    /// How far the lab's clock is off from this machine's, for everything but faults.
-    pub clock_offset: time::Duration,
+    /// What time it is in the lab, at any time of this machine; kept by [`Service::set_clock`].
+    pub clock: LabClock,
+    store: Store,
     region: Region,
     admin: AdminCredentials,
     /// The ids that `GetCallerIdentity` shows: the admin's, and that of roles without a definition.
@@ -61,24 +71,63 @@ pub enum Conduct {
 }
 
 impl Service {
+    /// A service that forgets everything at its end.
+    ///
+    /// # Panics
+    ///
+    /// Without memory for an empty database.
     pub fn new(region: Region, token_lifetime: Duration, entropy: &dyn Entropy) -> Self {
-        Self {
-            activations: Activations::default(),
-            nodes: Nodes::default(),
-            tokens: Tokens::default(),
+        Store::in_memory(&region)
+            .and_then(|store| Self::open(store, region, token_lifetime, entropy))
+            .expect("an empty database fits into memory")
+    }
+
+    /// A service that goes on from what the store holds. Roles and buckets are defined anew at each
+    /// start, and neither faults nor the ledger outlive one.
+    ///
+    /// # Errors
+    ///
+    /// The store fails.
+    pub fn open(
+        store: Store,
+        region: Region,
+        token_lifetime: Duration,
+        entropy: &dyn Entropy,
+    ) -> Result<Self, StoreError> {
+        let id = |prefix| issue::access_key_id(prefix, entropy);
+        Ok(Self {
+            activations: Activations::new(&store),
+            nodes: Nodes::new(&store),
+            hosts: Hosts::new(&store),
+            tokens: Tokens::new(&store),
             roles: Roles::new(entropy),
             buckets: Buckets::default(),
-            settings: Settings::default(),
-            instance: Ec2Instance::new(region.clone(), entropy),
+            settings: Settings::new(&store),
+            instance: Ec2Instance::new(&store, region.clone(), entropy)?,
             faults: Faults::default(),
             ledger: Ledger::default(),
             token_lifetime,
-            clock_offset: time::Duration::ZERO,
+            clock: store.fact(CLOCK)?.unwrap_or_default(),
             region,
-            admin: AdminCredentials::new(entropy),
-            user_id: issue::access_key_id("AIDA", entropy),
-            role_id: issue::access_key_id("AROA", entropy),
-        }
+            admin: store.fact_or("administrator", || AdminCredentials::new(entropy))?,
+            user_id: store.fact_or("user-id", || id("AIDA"))?,
+            role_id: store.fact_or("role-id", || id("AROA"))?,
+            store,
+        })
+    }
+
+    /// Sets the lab's time forward, or its rate; it stays so in the store. `now` is this machine's
+    /// time.
+    ///
+    /// # Errors
+    ///
+    /// It is no time that the lab can have, or the store fails.
+    pub fn set_clock(&mut self, setting: &ClockSetting, now: UtcDateTime) -> Result<(), Refusal> {
+        let mut clock = self.clock;
+        clock.set(setting, now)?;
+        self.store.set_fact(CLOCK, &clock)?;
+        self.clock = clock;
+        Ok(())
     }
 
     pub fn region(&self) -> &Region {
@@ -89,7 +138,7 @@ impl Service {
         &self.admin
     }
 
-    /// Meets a request, faults included.
+    /// Meets a request, faults included. `now` is this machine's time.
     pub fn receive(
         &mut self,
         request: &Request,
@@ -102,13 +151,14 @@ impl Service {
         let (dialect, operation) = requested(request);
         let operation = operation.ok();
         let node = claimed_node(request, &self.tokens);
-        let Some(effect) = self.faults.verdict(operation, node.as_ref(), entropy.jitter(), now)
+        let at = self.clock.now(now);
+        let Some(effect) = self.faults.verdict(operation, node.as_ref(), entropy.jitter(), at)
         else {
             return Conduct::Answer(self.answer(request, entropy, now));
         };
         if !effect.lets_through() {
             let outcome = Outcome::Disturbed(effect.name());
-            self.ledger.record(Entry { at: now, operation, node, outcome });
+            self.ledger.record(Entry { at, operation, node, outcome });
         }
         match effect {
             Effect::Status { status, code } => {
@@ -118,7 +168,7 @@ impl Service {
                 let reply = answers::refusal(dialect, &refusal, &request_id);
                 // A fault's status counts as given, also where STS would have another for the code.
                 let reply = Reply { status, ..reply };
-                Conduct::Answer(reply.stamped(request_id, now.saturating_add(self.clock_offset)))
+                Conduct::Answer(reply.stamped(request_id, at))
             }
             Effect::Html { status } => Conduct::Answer(answers::html(status)),
             Effect::Latency(delay) => Conduct::AnswerAfter(delay),
@@ -128,59 +178,34 @@ impl Service {
         }
     }
 
-    /// Answers a request as the real service would.
+    /// Answers a request as the real service would. `now` is this machine's time.
     pub fn answer(&mut self, request: &Request, entropy: &dyn Entropy, now: UtcDateTime) -> Reply {
         let request_id = issue::uuid(entropy).to_string();
-        let service_time = now.saturating_add(self.clock_offset);
+        let at = self.clock.now(now);
         if control::is_control(request) {
-            let result = self.control(request, service_time, now);
+            let result = self.control(request, now);
             return reply(
                 Dialect::Json,
                 result.map(|value| answers::json_result(&value)),
                 &request_id,
             )
-            .stamped(request_id, service_time);
+            .stamped(request_id, at);
         }
         let (dialect, operation) = requested(request);
         if let (Dialect::Metadata, Ok(operation)) = (dialect, &operation) {
-            return self.metadata(*operation, request, entropy, now);
+            return self.metadata(*operation, request, entropy, at);
         }
         let node = claimed_node(request, &self.tokens);
         let result = match &operation {
-            Ok(operation) => self.perform(*operation, request, &request_id, entropy, service_time),
+            Ok(operation) => self.perform(*operation, request, &request_id, entropy, at),
             Err(unknown) => Err(not_an_operation(request, unknown)),
         };
         let outcome = match &result {
             Ok(_) => Outcome::Done,
             Err(refusal) => Outcome::Refused(refusal.code.to_string()),
         };
-        self.ledger.record(Entry { at: now, operation: operation.ok(), node, outcome });
-        reply(dialect, result, &request_id).stamped(request_id, service_time)
-    }
-
-    /// What a process of the instance or of the container asks; its answers carry no request id.
-    fn metadata(
-        &mut self,
-        operation: Operation,
-        request: &Request,
-        entropy: &dyn Entropy,
-        now: UtcDateTime,
-    ) -> Reply {
-        let service_time = now.saturating_add(self.clock_offset);
-        let issuer = Issuer {
-            roles: &self.roles,
-            tokens: &mut self.tokens,
-            lifetime: self.token_lifetime,
-            entropy,
-            now: service_time,
-        };
-        let reply = self.instance.answer(operation, request, issuer);
-        let outcome = match reply.status {
-            200 => Outcome::Done,
-            status => Outcome::Refused(status.to_string()),
-        };
-        self.ledger.record(Entry { at: now, operation: Some(operation), node: None, outcome });
-        reply.dated(service_time)
+        self.ledger.record(Entry { at, operation: operation.ok(), node, outcome });
+        reply(dialect, result, &request_id).stamped(request_id, at)
     }
 
     fn perform(
@@ -208,7 +233,9 @@ impl Service {
             return self.register(request, entropy, now).map(|value| answers::json_result(&value));
         }
         let region = self.region.as_str();
-        let caller = authenticate(request, self.keyring(), region, operation.service(), now)?;
+        let proven = self.without_proof(request)?;
+        let signed = proven.as_ref().unwrap_or(request);
+        let caller = authenticate(signed, self.keyring(), region, operation.service(), now)?;
         match (operation, &caller) {
             (Operation::GetCallerIdentity | Operation::AssumeRole, Caller::Node(_)) => {
                 return Err(denied(operation));
@@ -221,6 +248,12 @@ impl Service {
             (Operation::AssumeRole, _) => {
                 let (roles, tokens) = (&self.roles, &mut self.tokens);
                 return sts::assume_role(request, &caller, roles, tokens, request_id, entropy, now);
+            }
+            (Operation::RequestManagedInstanceRoleToken, Caller::Session(session))
+                if session.role_name == IDENTITY_ROLE =>
+            {
+                let token = self.host_token(request, proven.is_some(), entropy, now);
+                return token.map(|value| answers::json_result(&value));
             }
             _ => {}
         }
@@ -246,12 +279,17 @@ impl Service {
             }
             (Operation::UpdateInstanceInformation, Caller::Role { node, .. }) => {
                 let said = body::<Information>(request)?;
-                require_own(operation, node, said.instance_id.as_deref())?;
+                require_own(operation, node.as_str(), said.instance_id.as_deref())?;
                 self.nodes.ping(node, said, now)
+            }
+            (Operation::UpdateInstanceInformation, Caller::Session(session))
+                if session.name == INSTANCE_ID =>
+            {
+                self.host_ping(caller, body(request)?, now)
             }
             (Operation::DeregisterManagedInstance, Caller::Role { node, .. }) => {
                 let asked = body::<Deregister>(request)?;
-                require_own(operation, node, asked.instance_id.as_deref())?;
+                require_own(operation, node.as_str(), asked.instance_id.as_deref())?;
                 self.nodes.deregister(node)
             }
             (_, Caller::Admin) => self.administered(operation, request, entropy, now),
@@ -303,12 +341,17 @@ impl Service {
         now: UtcDateTime,
     ) -> Result<Value, Refusal> {
         let asked = body::<Register>(request)?;
+        if asked.activation_id.is_none() && request.has_header("authorization") {
+            return self.register_host(request, asked, now);
+        }
         let id = asked.activation_id.clone().unwrap_or_default();
         let no_code = Secret::new(String::new());
         let code = asked.activation_code.as_ref().unwrap_or(&no_code);
+        let both = self.store.begin()?;
         let activation = self.activations.check(&id, code, now)?;
-        let answer = self.nodes.register(asked, activation, entropy, now)?;
-        self.activations.count_registration(&id);
+        let answer = self.nodes.register(asked, &activation, entropy, now)?;
+        self.activations.count_registration(&id)?;
+        both.commit()?;
         Ok(answer)
     }
 
@@ -319,7 +362,7 @@ impl Service {
         entropy: &dyn Entropy,
         now: UtcDateTime,
     ) -> Result<Value, Refusal> {
-        let node = self.nodes.get(id).ok_or_else(super::nodes::unknown_instance)?;
+        let node = self.nodes.get(id)?.ok_or_else(super::nodes::unknown_instance)?;
         let fingerprint =
             asked.fingerprint.ok_or_else(|| Refusal::validation("Fingerprint is missing"))?;
         if fingerprint != node.fingerprint {
@@ -335,7 +378,7 @@ impl Service {
                 format!("The role {} does not trust {SYSTEMS_MANAGER}", node.role_name()),
             ));
         }
-        Ok(self.tokens.issue(node, self.token_lifetime, entropy, now))
+        Ok(self.tokens.issue(&node, self.token_lifetime, entropy, now)?)
     }
 
     fn keyring(&self) -> Keyring<'_> {
@@ -343,16 +386,20 @@ impl Service {
     }
 
     /// The lab's own operations: signed by the administrator for the service `lab`.
-    fn control(
-        &mut self,
-        request: &Request,
-        service_time: UtcDateTime,
-        now: UtcDateTime,
-    ) -> Result<Value, Refusal> {
+    fn control(&mut self, request: &Request, now: UtcDateTime) -> Result<Value, Refusal> {
         let region = self.region.as_str();
-        match authenticate(request, self.keyring(), region, control::SERVICE, service_time)? {
-            Caller::Admin => control::perform(&mut self.faults, request, now),
-            _ => Err(Refusal::new("AccessDeniedException", "Only the administrator may do that")),
+        let at = self.clock.now(now);
+        if authenticate(request, self.keyring(), region, control::SERVICE, at)? != Caller::Admin {
+            let message = "Only the administrator may do that";
+            return Err(Refusal::new("AccessDeniedException", message));
+        }
+        match (request.method.as_str(), request.path.as_str()) {
+            ("GET", control::CLOCK) => Ok(self.clock.describe(now)),
+            ("POST", control::CLOCK) => {
+                self.set_clock(&body(request)?, now)?;
+                Ok(self.clock.describe(now))
+            }
+            _ => control::perform(&mut self.faults, request, at),
         }
     }
 }
@@ -392,13 +439,9 @@ fn not_an_operation(request: &Request, unknown: &UnknownOperation) -> Refusal {
     Refusal::with_status(status, "UnknownOperationException".into(), message)
 }
 
-fn require_own(
-    operation: Operation,
-    node: &InstanceId,
-    named: Option<&str>,
-) -> Result<(), Refusal> {
+fn require_own(operation: Operation, own: &str, named: Option<&str>) -> Result<(), Refusal> {
     match named {
-        Some(named) if named == node.as_str() => Ok(()),
+        Some(named) if named == own => Ok(()),
         Some(_) => Err(denied(operation)),
         None => Err(Refusal::validation("InstanceId is missing")),
     }
