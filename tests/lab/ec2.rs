@@ -9,8 +9,8 @@ use rolekeeper::lab::roles::DEFAULT_ROLE;
 use super::*;
 
 const METADATA: &str = "/latest/meta-data";
-const PROFILE: &str = "/latest/meta-data/iam/security-credentials";
-const IDENTITY: &str =
+pub const PROFILE: &str = "/latest/meta-data/iam/security-credentials";
+pub const IDENTITY: &str =
     "/latest/meta-data/identity-credentials/ec2/security-credentials/ec2-instance";
 
 /// As the documentation's `curl` sends it; `more` are further header lines.
@@ -37,7 +37,7 @@ async fn get(lab: &Lab, path: &str) -> Answer {
     ask(lab, &format!("GET {path}"), &format!("X-aws-ec2-metadata-token: {session}\r\n")).await
 }
 
-async fn told(lab: &Lab, path: &str) -> String {
+pub async fn told(lab: &Lab, path: &str) -> String {
     let answer = get(lab, path).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
     answer.body
@@ -51,7 +51,7 @@ fn blanked(document: &str, members: &[&str]) -> String {
     })
 }
 
-fn from_document(document: &str) -> Credentials {
+pub fn from_document(document: &str) -> Credentials {
     let value = serde_json::from_str::<Value>(document).unwrap();
     let text = |name: &str| value[name].as_str().unwrap();
     credentials(text("AccessKeyId"), text("SecretAccessKey"), Some(text("Token")))
