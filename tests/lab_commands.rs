@@ -166,9 +166,58 @@ fn credentials_of_another_start_are_refused() {
     let url = format!("http://{}", new.address());
     let output = old.run(&["node", "list", "--endpoint-url", &url]);
     assert_refused(&output, 77, "UnrecognizedClientException");
-    let output =
-        new.run(&["node", "list", "--endpoint-url", "https://ssm.us-east-1.amazonaws.com"]);
-    assert_refused(&output, 64, "is no address of a lab");
+    for (url, message) in [
+        ("https://ssm.us-east-1.amazonaws.com", "AWS_CA_BUNDLE is not set"),
+        ("ssm.us-east-1.amazonaws.com", "is no address of a lab"),
+        ("ftp://127.0.0.1:4599", "is no address of a lab"),
+    ] {
+        assert_refused(&new.run(&["node", "list", "--endpoint-url", url]), 64, message);
+    }
+}
+
+#[test]
+fn only_loopback_is_listened_on_unasked() {
+    for address in [
+        "0.0.0.0:0",
+        "[::]:0",
+        "192.0.2.1:0",
+        "[2001:db8::1]:0",
+        "[::ffff:0.0.0.0]:0",
+        "[fe80::1]:0",
+    ] {
+        let output = bare().args(["serve", "--listen", address]).output().unwrap();
+        assert_refused(&output, 64, "can be reached from other machines");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("--i-know-this-is-a-lab"));
+    }
+    // A name could mean another address tomorrow.
+    for address in ["localhost:0", "lab.example.net:4599", "127.0.0.1"] {
+        let output = bare().args(["serve", "--listen", address]).output().unwrap();
+        assert_refused(&output, 64, "--listen");
+    }
+}
+
+#[test]
+fn other_addresses_are_listened_on_when_asked_and_it_is_said() {
+    for (address, shown, warned) in [
+        ("0.0.0.0:0", "127.0.0.1:", true),
+        ("127.0.0.2:0", "127.0.0.2:", false),
+        ("[::ffff:127.0.0.1]:0", "[::ffff:127.0.0.1]:", false),
+    ] {
+        let mut command = bare();
+        command.args(["serve", "--listen", address]);
+        if warned {
+            command.arg("--i-know-this-is-a-lab");
+        }
+        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let mut next = || lines.next().unwrap().unwrap();
+        let (first, second) = (next(), next());
+        process.kill().unwrap();
+        process.wait().unwrap();
+        let expected = format!("rolekeeper-lab listens on http://{shown}");
+        assert!(first.starts_with(&expected), "{first}");
+        assert_eq!(second == "Other machines can reach it.", warned, "{second}");
+    }
 }
 
 #[test]

@@ -19,9 +19,11 @@
 //! worth anything anywhere else. It lives in SQLite, in memory or in a file. Roles and buckets are
 //! read at each start; faults and the ledger end with the process.
 
+mod absence;
 pub mod access;
 pub mod activations;
 pub mod answers;
+pub mod authority;
 pub mod buckets;
 pub mod cli;
 pub mod client;
@@ -53,6 +55,7 @@ pub mod signed_text;
 pub mod store;
 pub mod sts;
 pub mod tags;
+pub mod tls;
 pub mod tokens;
 
 pub use server::{Lab, LabSettings, StartError};

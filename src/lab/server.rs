@@ -3,10 +3,11 @@
 //! The accept loop is ours and not axum's because two things must reach the connection itself: a
 //! fault that resets it, and a stop that closes all of them at once.
 
+use std::convert::Infallible;
 use std::future::pending;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -20,13 +21,15 @@ use hyper::body::Body as _;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::absence;
 use super::client::{CallError, Client};
 use super::message::{Reply, Request};
 use super::service::{Conduct, Service};
 use super::store::{Store, StoreError};
+use super::tls::{Greeted, Greeting, OverTcp};
 use super::tokens::AdminCredentials;
 use crate::host::clock::{Clock, SystemClock};
 use crate::host::entropy::SystemEntropy;
@@ -62,6 +65,8 @@ pub struct LabSettings {
     pub region: Region,
     /// What the lab knows is in this file; without one it is gone at the end.
     pub data: Option<PathBuf>,
+    /// With or without TLS.
+    pub greeting: Greeting,
 }
 
 /// A lab that cannot start.
@@ -76,11 +81,18 @@ pub enum StartError {
 /// A lab that runs on the current tokio runtime. Dropping it stops it.
 #[derive(Debug)]
 pub struct Lab {
-    address: SocketAddr,
+    door: Door,
     admin: AdminCredentials,
     region: Region,
-    service: Arc<Mutex<Service>>,
     presence: Presence,
+}
+
+/// Where clients come in, how they are greeted, and who answers them.
+#[derive(Debug, Clone)]
+struct Door {
+    address: SocketAddr,
+    greeting: Greeting,
+    service: Arc<Mutex<Service>>,
 }
 
 /// What holds the port.
@@ -117,17 +129,23 @@ impl Lab {
         let address = listener.local_addr().map_err(refused)?;
         let admin = service.admin().clone();
         let service = Arc::new(Mutex::new(service));
-        let presence = Presence::Listening(tokio::spawn(accept(listener, service.clone())));
-        Ok(Self { address, admin, region: settings.region, service, presence })
+        let door = Door { address, service, greeting: settings.greeting };
+        let presence = Presence::Listening(tokio::spawn(accept(listener, door.clone())));
+        Ok(Self { door, admin, region: settings.region, presence })
     }
 
-    /// `http://127.0.0.1:4599`
+    /// `http://127.0.0.1:4599`, or `https` with TLS.
     pub fn endpoint_url(&self) -> String {
-        format!("http://{}", self.address)
+        self.door.greeting.url(self.door.address)
+    }
+
+    /// The file of certificates that clients must trust; none without TLS.
+    pub fn ca_bundle(&self) -> Option<&Path> {
+        self.door.greeting.ca_bundle()
     }
 
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.door.address
     }
 
     pub fn admin(&self) -> &AdminCredentials {
@@ -142,15 +160,16 @@ impl Lab {
     ///
     /// # Errors
     ///
-    /// Never for an address that a lab listens on.
+    /// Somebody took the file of certificates away.
     pub fn client(&self) -> Result<Client, CallError> {
-        Client::new(&self.endpoint_url(), self.admin.clone(), self.region.clone())
+        let (admin, region) = (self.admin.clone(), self.region.clone());
+        Client::new(&self.endpoint_url(), self.ca_bundle(), admin, region)
     }
 
     /// Looks into the service, or changes it: nodes, faults, ledger, token lifetime, clock.
     /// Requests wait meanwhile.
     pub fn with_service<T>(&self, look: impl FnOnce(&mut Service) -> T) -> T {
-        look(&mut lock(&self.service))
+        look(&mut lock(&self.door.service))
     }
 
     /// Drops every connection and refuses new ones, as a service does that is down. What it knows
@@ -163,7 +182,7 @@ impl Lab {
         if let Presence::Listening(accepting) = &mut self.presence {
             stop(accepting).await;
             self.presence = Presence::Gone;
-            self.presence = Presence::Away(bind(self.address)?);
+            self.presence = Presence::Away(bind(self.door.address)?);
         }
         Ok(())
     }
@@ -176,14 +195,14 @@ impl Lab {
     pub fn resume_listening(&mut self) -> io::Result<()> {
         let socket = match std::mem::replace(&mut self.presence, Presence::Gone) {
             Presence::Away(socket) => socket,
-            Presence::Gone => bind(self.address)?,
+            Presence::Gone => bind(self.door.address)?,
             listening @ Presence::Listening(_) => {
                 self.presence = listening;
                 return Ok(());
             }
         };
         let listener = socket.listen(BACKLOG)?;
-        self.presence = Presence::Listening(tokio::spawn(accept(listener, self.service.clone())));
+        self.presence = Presence::Listening(tokio::spawn(accept(listener, self.door.clone())));
         Ok(())
     }
 
@@ -212,6 +231,7 @@ impl Default for LabSettings {
             token_lifetime: Duration::from_secs(3600),
             region: "us-east-1".parse().expect("a region's name"),
             data: None,
+            greeting: Greeting::Plain,
         }
     }
 }
@@ -246,9 +266,29 @@ async fn stop(accepting: &mut JoinHandle<()>) {
     let _ = accepting.await;
 }
 
-/// Accepts until it is aborted. The set owns the connections, so they end with it.
-async fn accept(listener: TcpListener, service: Arc<Mutex<Service>>) {
+/// Accepts until it is aborted, but for the times when a fault refuses connections. The set owns the
+/// connections, so they end with it.
+async fn accept(mut listener: TcpListener, door: Door) {
     let mut connections = JoinSet::new();
+    loop {
+        let (present, leaving) = watch::channel(());
+        tokio::select! {
+            never = accept_all(&listener, &door, &leaving, &mut connections) => match never {},
+            () = absence::begins(&door.service) => {}
+        }
+        // Connections end once they have been answered.
+        drop(present);
+        drop(listener);
+        listener = away(&door).await;
+    }
+}
+
+async fn accept_all(
+    listener: &TcpListener,
+    door: &Door,
+    leaving: &watch::Receiver<()>,
+    connections: &mut JoinSet<()>,
+) -> Infallible {
     loop {
         while connections.try_join_next().is_some() {}
         if connections.len() >= MOST_CONNECTIONS {
@@ -256,17 +296,44 @@ async fn accept(listener: TcpListener, service: Arc<Mutex<Service>>) {
         }
         match listener.accept().await {
             Ok((stream, _)) => {
-                connections.spawn(serve(stream, service.clone()));
+                connections.spawn(serve(stream, door.clone(), leaving.clone()));
             }
             Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
         }
     }
 }
 
-/// One connection, to its end or to its reset.
-async fn serve(stream: TcpStream, service: Arc<Mutex<Service>>) {
+/// Holds the port without listening until the absence is over, and listens again.
+async fn away(door: &Door) -> TcpListener {
+    let mut socket = bind(door.address);
+    absence::ends(&door.service).await;
+    loop {
+        if let Ok(listener) = socket.and_then(|socket| socket.listen(BACKLOG)) {
+            return listener;
+        }
+        // Another process took the port in the same instant.
+        tokio::time::sleep(ACCEPT_PAUSE).await;
+        socket = bind(door.address);
+    }
+}
+
+/// One connection, from its handshake on.
+async fn serve(stream: TcpStream, door: Door, leaving: watch::Receiver<()>) {
     // Small answers go out at once; without it they would only be later.
     let _ = stream.set_nodelay(true);
+    match door.greeting.greet(stream).await {
+        Some(Greeted::Plain(stream)) => converse(stream, door.service, leaving).await,
+        Some(Greeted::Tls(stream)) => converse(*stream, door.service, leaving).await,
+        None => {}
+    }
+}
+
+/// HTTP on one connection, to its end or to its reset.
+async fn converse(
+    stream: impl OverTcp,
+    service: Arc<Mutex<Service>>,
+    mut leaving: watch::Receiver<()>,
+) {
     let reset = ResetSwitch::default();
     let router = Router::new().fallback(handle).layer(Extension(reset.clone())).with_state(service);
     let mut connection = hyper::server::conn::http1::Builder::new()
@@ -274,15 +341,23 @@ async fn serve(stream: TcpStream, service: Arc<Mutex<Service>>) {
         .header_read_timeout(HEAD_TIMEOUT)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let reset_asked = {
-        let reset_asked = pin!(reset.0.notified());
-        tokio::select! {
-            _ = &mut connection => false,
-            () = reset_asked => true,
+        let mut reset_asked = pin!(reset.0.notified());
+        let mut left = false;
+        loop {
+            tokio::select! {
+                _ = &mut connection => break false,
+                () = &mut reset_asked => break true,
+                // Nothing is ever sent; the other end is dropped.
+                _ = leaving.changed(), if !left => {
+                    left = true;
+                    std::pin::Pin::new(&mut connection).graceful_shutdown();
+                }
+            }
         }
     };
     if reset_asked {
         // Closing with a linger of zero sends a reset instead of an orderly end.
-        let _ = connection.into_parts().io.into_inner().set_zero_linger();
+        let _ = connection.into_parts().io.into_inner().tcp().set_zero_linger();
     }
 }
 
@@ -377,6 +452,6 @@ fn respond(reply: &Reply, body: Body, length: usize) -> Response {
 }
 
 /// A panic under the lock would be a mistake of ours; what the service knows is whole all the same.
-fn lock(service: &Mutex<Service>) -> std::sync::MutexGuard<'_, Service> {
+pub(super) fn lock(service: &Mutex<Service>) -> std::sync::MutexGuard<'_, Service> {
     service.lock().unwrap_or_else(PoisonError::into_inner)
 }

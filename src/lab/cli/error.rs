@@ -6,10 +6,11 @@ use std::path::PathBuf;
 
 use crate::lab::StartError;
 use crate::lab::answers::Refusal;
+use crate::lab::authority::AuthorityError;
 use crate::lab::client::CallError;
-use crate::lab::control::MalformedFault;
 use crate::lab::definitions::MalformedDefinitions;
 use crate::lab::explain::MalformedCapture;
+use crate::lab::faults::MalformedFault;
 use crate::lab::rehearse::{StageError, Verdict};
 use crate::pure::advice::{Advice, Exit};
 
@@ -29,6 +30,8 @@ pub enum LabError {
     Exposed(SocketAddr),
     #[error(transparent)]
     Lab(#[from] StartError),
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
     #[error("the lab's clock cannot be set: {}", .0.message)]
     Clock(Refusal),
     #[error("cannot write {path}: {error}", path = .0.display(), error = .1)]
@@ -77,6 +80,7 @@ impl Advice for LabError {
                     .to_owned()
             }
             LabError::Lab(error) => error.remedy(),
+            LabError::Authority(error) => error.remedy(),
             LabError::Clock(_) => "--data, with a file on a disk that has room".to_owned(),
             LabError::EnvFile(..) => "a file in a directory that you may write".to_owned(),
             LabError::InstanceRole(_) => {
@@ -116,8 +120,8 @@ impl Advice for LabError {
             LabError::Region(_) | LabError::Exposed(_) | LabError::InstanceRole(_) => Exit::Usage,
             LabError::Call(error) => error.exit(),
             LabError::Lab(error) => error.exit(),
-            LabError::Clock(_) => Exit::Unavailable,
-            LabError::Start(_) => Exit::Unavailable,
+            LabError::Authority(error) => error.exit(),
+            LabError::Clock(_) | LabError::Start(_) => Exit::Unavailable,
             LabError::EnvFile(..) | LabError::Output(_) => Exit::CannotCreate,
             LabError::RolesFile(..) | LabError::Roles(..) => Exit::BadData,
             LabError::Stage(error) => error.exit(),
