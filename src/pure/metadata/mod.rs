@@ -220,10 +220,9 @@ fn is_port(text: &str) -> bool {
 }
 
 #[cfg(test)]
-mod properties;
-
-#[cfg(test)]
 mod tests {
+    mod properties;
+
     use super::*;
 
     fn origin(headers: &[(&str, &str)]) -> Result<(), Refusal> {

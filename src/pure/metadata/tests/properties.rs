@@ -4,10 +4,10 @@ use proptest::prelude::*;
 use time::macros::utc_datetime;
 use time::{Duration, UtcDateTime};
 
-use super::container::{BearerToken, Grant};
-use super::session::{LIFETIMES, SessionKey};
-use super::tree::{Leaf, Tree};
-use super::{Head, Reply, container, instance};
+use super::super::container::{BearerToken, Grant};
+use super::super::session::{LIFETIMES, SessionKey};
+use super::super::tree::{Found, Leaf, Tree};
+use super::super::{Head, Reply, container, instance};
 use crate::pure::role_token::RoleToken;
 use crate::pure::secret::Secret;
 
@@ -113,7 +113,7 @@ proptest! {
         prop_assert!(!key().admits(&token, NOW));
         let tree = Tree::default().with("a/b", Leaf::Text(String::new()));
         // A directory is never empty.
-        if let super::tree::Found::Directory(names) = tree.find(&path) {
+        if let Found::Directory(names) = tree.find(&path) {
             prop_assert!(!names.is_empty());
         }
     }
