@@ -23,6 +23,10 @@ use time::UtcDateTime;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+#[path = "lab/default_host.rs"]
+mod default_host;
+#[path = "lab/ec2.rs"]
+mod ec2;
 #[path = "lab/fakes.rs"]
 mod fakes;
 #[path = "lab/faults.rs"]

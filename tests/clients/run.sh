@@ -3,7 +3,7 @@
 #
 #   tests/clients/run.sh [DIRECTORY]     of rolekeeper and rolekeeper-lab; default: target/debug
 #
-# Python 3 with venv is needed, and openssl. awscli and boto3 come from PyPI once, into
+# Python 3 with venv is needed, openssl and curl. awscli and boto3 come from PyPI once, into
 # $XDG_CACHE_HOME/rolekeeper-clients (default ~/.cache); delete that directory to have newer ones.
 # Each script gets a lab of its own: a fresh one, on a free loopback port, with the options of `serve`
 # that the script asks for in a line that begins with "# lab options:". A machine that it starts is the
@@ -19,6 +19,8 @@ readonly VENV=$CACHE/venv
 readonly SCRIPTS=(
     control_plane.sh
     control_plane.py
+    instance.sh
+    instance.py
     tls.sh
 )
 

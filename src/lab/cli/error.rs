@@ -40,6 +40,8 @@ pub enum LabError {
     RolesFile(PathBuf, io::Error),
     #[error("{path}: {error}", path = .0.display(), error = .1)]
     Roles(PathBuf, MalformedDefinitions),
+    #[error("the instance cannot have the role {0}: there is none of that name")]
+    InstanceRole(String),
     #[error("cannot write to standard output: {0}")]
     Output(io::Error),
     #[error("cannot start: {0}")]
@@ -80,7 +82,10 @@ impl Advice for LabError {
             LabError::Lab(error) => error.remedy(),
             LabError::Authority(error) => error.remedy(),
             LabError::Clock(_) => "--data, with a file on a disk that has room".to_owned(),
-            LabError::EnvFile(..) => "an --env-file in a directory that you may write".to_owned(),
+            LabError::EnvFile(..) => "a file in a directory that you may write".to_owned(),
+            LabError::InstanceRole(_) => {
+                "a role that --roles defines, or --no-instance-role".to_owned()
+            }
             LabError::RolesFile(..) => "a --roles file that you may read".to_owned(),
             LabError::Roles(..) => {
                 "mend the file; `rolekeeper-lab serve --help` shows one".to_owned()
@@ -112,7 +117,7 @@ impl Advice for LabError {
     fn exit(&self) -> Exit {
         match self {
             LabError::Usage(_) | LabError::Missing(_) | LabError::Fault(_) => Exit::Usage,
-            LabError::Region(_) | LabError::Exposed(_) => Exit::Usage,
+            LabError::Region(_) | LabError::Exposed(_) | LabError::InstanceRole(_) => Exit::Usage,
             LabError::Call(error) => error.exit(),
             LabError::Lab(error) => error.exit(),
             LabError::Authority(error) => error.exit(),

@@ -13,6 +13,9 @@ use crate::host::replace::{Access, replace_file};
 use crate::lab::authority::Authority;
 use crate::lab::clock::{ClockSetting, HIGHEST_RATE};
 use crate::lab::definitions::Definitions;
+use crate::lab::ec2_instance::{CONTAINER_PATH, INSTANCE_ID};
+use crate::lab::roles::DEFAULT_ROLE;
+use crate::lab::service::Service;
 use crate::lab::tls::Greeting;
 use crate::lab::{Lab, LabSettings};
 use crate::pure::duration::{MalformedDuration, display_duration, parse_duration};
@@ -23,7 +26,7 @@ const EXAMPLES: &str = r#"Examples:
   rolekeeper-lab serve
   rolekeeper-lab serve --token-lifetime 30s --env-file lab.env
   rolekeeper-lab serve --listen 127.0.0.1:0 --region eu-central-1
-  rolekeeper-lab serve --roles roles.toml
+  rolekeeper-lab serve --roles roles.toml --instance-role Backup
   rolekeeper-lab serve --data lab.db --rate 60
   rolekeeper-lab serve --tls --env-file lab.env
 
@@ -61,6 +64,15 @@ pub struct Serve {
     /// Define roles, and buckets for S3, beside SSMServiceRole and rolekeeper-lab
     #[arg(long, value_name = "FILE")]
     roles: Option<PathBuf>,
+    /// The role of the EC2 instance and of the container that the lab plays
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_ROLE)]
+    instance_role: String,
+    /// Leave the instance and the container without a role
+    #[arg(long, conflicts_with = "instance_role")]
+    no_instance_role: bool,
+    /// Write the container's token here (mode 0600), for AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE
+    #[arg(long, value_name = "FILE")]
+    container_token_file: Option<PathBuf>,
     /// Keep nodes, activations, credentials, settings and the clock in this file; it is made if
     /// there is none
     #[arg(long, value_name = "FILE")]
@@ -106,6 +118,12 @@ impl Serve {
         if let (Some(path), Some(definitions)) = (&self.roles, definitions) {
             lab.with_service(|service| definitions.apply(service, &SystemEntropy))
                 .map_err(|error| LabError::Roles(path.clone(), error))?;
+        }
+        let role = Some(self.instance_role).filter(|_| !self.no_instance_role);
+        let token = lab.with_service(|service| take_role(service, role))?;
+        if let Some(path) = &self.container_token_file {
+            // A newline at its end would be one in a header: SDKs refuse it.
+            write_private(path, token.expose().as_bytes())?;
         }
         let variables = variables(&lab);
         if let Some(path) = &self.env_file {
@@ -160,21 +178,40 @@ fn definitions(path: &Path) -> Result<Definitions, LabError> {
     .map_err(|error| LabError::Roles(path.to_owned(), error))
 }
 
+/// Gives the instance its role; returns the container's token.
+fn take_role(service: &mut Service, role: Option<String>) -> Result<Secret<String>, LabError> {
+    if let Some(name) = role.as_ref().filter(|name| service.roles.get(name).is_none()) {
+        return Err(LabError::InstanceRole(name.clone()));
+    }
+    service.instance.set_role(role);
+    Ok(service.instance.container_token().clone())
+}
+
 /// What a shell sources. None of the values has a character that a shell would read; a path is
-/// quoted where it does.
+/// quoted where it does. Where the instance's and the container's credentials are stands in
+/// comments: with the administrator's keys set, no SDK would look there.
 fn variables(lab: &Lab) -> Secret<String> {
     let admin = lab.admin();
+    let container_token = lab.with_service(|service| service.instance.container_token().clone());
     let trust = lab
         .ca_bundle()
         .map(|bundle| format!("export AWS_CA_BUNDLE={}\n", shell_word(&bundle.to_string_lossy())))
         .unwrap_or_default();
     Secret::new(format!(
-        "export AWS_ENDPOINT_URL={}\nexport AWS_ACCESS_KEY_ID={}\n\
+        "export AWS_ENDPOINT_URL={endpoint}\nexport AWS_ACCESS_KEY_ID={}\n\
          export AWS_SECRET_ACCESS_KEY={}\nexport AWS_REGION={region}\n\
-         export AWS_DEFAULT_REGION={region}\n{trust}",
-        lab.endpoint_url(),
+         export AWS_DEFAULT_REGION={region}\n{trust}\n\
+         # As a process of the EC2 instance {INSTANCE_ID}, instead of the administrator:\n\
+         # unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY\n\
+         # export AWS_EC2_METADATA_SERVICE_ENDPOINT={endpoint}/\n\n\
+         # As one in a container:\n\
+         # unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY\n\
+         # export AWS_CONTAINER_CREDENTIALS_FULL_URI={endpoint}{CONTAINER_PATH}\n\
+         # export AWS_CONTAINER_AUTHORIZATION_TOKEN={}\n",
         admin.access_key_id,
         admin.secret_access_key.expose(),
+        container_token.expose(),
+        endpoint = lab.endpoint_url(),
         region = lab.region(),
     ))
 }
