@@ -35,6 +35,7 @@ pub mod ec2_instance;
 pub mod explain;
 pub mod faults;
 pub mod form;
+pub mod hops;
 pub mod hosts;
 pub mod instance_information;
 pub mod issue;

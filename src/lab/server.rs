@@ -26,6 +26,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::absence;
 use super::client::{CallError, Client};
+use super::hops::HopLimit;
 use super::message::{Reply, Request};
 use super::service::{Conduct, Service};
 use super::store::{Store, StoreError};
@@ -335,7 +336,11 @@ async fn converse(
     mut leaving: watch::Receiver<()>,
 ) {
     let reset = ResetSwitch::default();
-    let router = Router::new().fallback(handle).layer(Extension(reset.clone())).with_state(service);
+    let router = Router::new()
+        .fallback(handle)
+        .layer(Extension(reset.clone()))
+        .layer(Extension(HopLimit::of(stream.tcp())))
+        .with_state(service);
     let mut connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
@@ -364,12 +369,14 @@ async fn converse(
 async fn handle(
     State(service): State<Arc<Mutex<Service>>>,
     Extension(reset): Extension<ResetSwitch>,
+    Extension(hops): Extension<HopLimit>,
     request: axum::extract::Request,
 ) -> Response {
     let request = match receive(request).await {
         Ok(request) => request,
         Err(reply) => return whole(reply),
     };
+    hops.prepare(&request);
     let now = || SystemClock.now();
     let conduct = lock(&service).receive(&request, &SystemEntropy, now());
     match conduct {
