@@ -129,7 +129,54 @@ fn faults_are_added_listed_and_cleared() {
     assert_refused(&served.run(&["activation", "list"]), 69, "InternalServerError");
     assert!(served.run(&["activation", "list"]).status.success());
     served.json(&["fault", "add", "--hang", "--json"]);
+    served.json(&["fault", "add", "--reset", "--json"]);
+    assert_eq!(served.json(&["fault", "clear", "2", "--json"])["Cleared"], 1);
+    assert_refused(&served.run(&["fault", "clear", "2"]), 77, "No fault of that number stands");
     assert_eq!(served.json(&["fault", "clear", "--json"])["Cleared"], 1);
+    assert_eq!(served.json(&["fault", "list", "--json"])["Faults"], serde_json::json!([]));
+}
+
+/// The examples of `fault add --help` but the one that shuts this test out.
+#[test]
+fn every_example_of_a_fault_does_what_it_says() {
+    let served = Served::start();
+    let help = served.run(&["fault", "add", "--help"]);
+    let help = String::from_utf8(help.stdout).unwrap().replace("\\\n", " ");
+    let examples = help
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("rolekeeper-lab "))
+        .filter(|example| !example.contains("--refused-connection"))
+        .collect::<Vec<_>>();
+    assert_eq!(examples.len(), 15, "{help}");
+    for example in &examples {
+        let output = served.run(&example.split_whitespace().collect::<Vec<_>>());
+        assert!(output.status.success(), "{example}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let listed = served.run(&["fault", "list"]);
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    for row in [
+        "FAULT  HITS  LEFT  BEGINS  ENDS",
+        "1      0     3     -       -",
+        "RequestManagedInstanceRoleToken: status 500",
+        "every request, 20 % of them: status 400 ThrottlingException",
+        "every request of mi-0123456789abcdef0: no answer, ever",
+        "UpdateManagedInstancePublicKey: half of the answer",
+        "RequestManagedInstanceRoleToken: an answer without TokenExpirationDate",
+        "every request: a Date that is off by -2h",
+        "AssumeRole: an expiry that is off by +12h",
+    ] {
+        assert!(listed.contains(row), "no '{row}' in:\n{listed}");
+    }
+    assert_eq!(listed.lines().count(), 16, "{listed}");
+}
+
+#[test]
+fn a_lab_that_refuses_connections_comes_back_by_itself() {
+    let served = Served::start();
+    served.json(&["fault", "add", "--refused-connection", "--for", "1s", "--json"]);
+    while !served.run(&["fault", "list"]).status.success() {
+        std::thread::yield_now();
+    }
     assert_eq!(served.json(&["fault", "list", "--json"])["Faults"], serde_json::json!([]));
 }
 
@@ -148,6 +195,12 @@ fn wrong_command_lines_say_what_to_do() {
         (&[][..], 64, "a command is missing"),
         (&["fault", "add"], 64, "required"),
         (&["fault", "add", "--status", "200"], 64, "400 to 599"),
+        (&["fault", "add", "--hang", "--reset"], 64, "cannot be used with"),
+        (&["fault", "add", "--hang", "--code", "A"], 64, "cannot be used with"),
+        (&["fault", "add", "--html", "--code", "A"], 64, "cannot be used with"),
+        (&["fault", "add", "--refused-connection"], 64, "say for how long"),
+        (&["fault", "add", "--skewed-date", "2"], 64, "needs a unit"),
+        (&["fault", "add", "--wrong-json", "--operation", "AssumeRole"], 64, "can do nothing to"),
         (&["fault", "add", "--hang", "--operation", "Send"], 64, "no operation 'Send'"),
         (&["serve", "--token-lifetime", "5"], 64, "needs a unit"),
         (&["serve", "--listen", "0.0.0.0:0"], 64, "other machines"),

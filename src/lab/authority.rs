@@ -7,12 +7,16 @@
 //! never leaves the process. The lab's clock can be set; certificates go by the machine's, as the
 //! clients' checks do.
 
+use std::fs::{DirBuilder, File};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::fcntl::{Flock, FlockArg};
+use nix::unistd::geteuid;
 use rcgen::{
     BasicConstraints, CertificateParams, CidrSubnet, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose,
@@ -75,6 +79,8 @@ pub enum AuthorityError {
     Read(PathBuf, io::Error),
     #[error("cannot write {path}: {error}", path = .0.display(), error = .1)]
     Write(PathBuf, io::Error),
+    #[error("{path} belongs to another user, or others can write to it", path = .0.display())]
+    Shared(PathBuf),
     #[error("{path} holds no {what}", path = .0.display(), what = .1)]
     Malformed(PathBuf, &'static str),
     #[error("{path} is there, and its key is not", path = .0.display())]
@@ -104,8 +110,17 @@ impl Authority {
                 path.to_str().map(PathBuf::from).ok_or(ErrorKind::InvalidFilename.into())
             })
             .map_err(|error| AuthorityError::Write(directory.to_owned(), error))?;
-        std::fs::create_dir_all(&directory)
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(&directory)
             .map_err(|error| AuthorityError::Write(directory.clone(), error))?;
+        // Two labs that start at once make one authority. Released at the end.
+        let alone =
+            lock(&directory).map_err(|error| AuthorityError::Read(directory.clone(), error))?;
+        if !is_ours(&alone).map_err(|error| AuthorityError::Read(directory.clone(), error))? {
+            return Err(AuthorityError::Shared(directory));
+        }
         let certificate_file = directory.join(CERTIFICATE_FILE);
         let kept = read_if_there(&certificate_file)?;
         // The key first: without a certificate it is harmless, and gets one at the next start.
@@ -209,8 +224,8 @@ pub fn provider() -> Arc<CryptoProvider> {
 impl Advice for AuthorityError {
     fn remedy(&self) -> String {
         match self {
-            Self::Read(..) | Self::Write(..) => {
-                "a --tls-dir in a directory that you may write".to_owned()
+            Self::Read(..) | Self::Write(..) | Self::Shared(_) => {
+                "a --tls-dir in a directory that you, and nobody else, may write".to_owned()
             }
             Self::Malformed(..) | Self::KeyMissing(_) | Self::Unfit { .. } => {
                 "another --tls-dir, which gets a new authority; trust that one's ca.pem".to_owned()
@@ -221,9 +236,11 @@ impl Advice for AuthorityError {
 
     fn exit(&self) -> Exit {
         match self {
-            Self::Read(..) | Self::Malformed(..) | Self::KeyMissing(_) | Self::Unfit { .. } => {
-                Exit::BadData
-            }
+            Self::Read(..)
+            | Self::Shared(_)
+            | Self::Malformed(..)
+            | Self::KeyMissing(_)
+            | Self::Unfit { .. } => Exit::BadData,
             Self::Write(..) => Exit::CannotCreate,
             Self::Making(_) | Self::Tls(_) => Exit::Bug,
         }
@@ -289,6 +306,17 @@ fn validity(life: Duration, now: UtcDateTime) -> (time::OffsetDateTime, time::Of
     (begin.into(), end.into())
 }
 
+fn lock(directory: &Path) -> io::Result<Flock<File>> {
+    let directory = File::open(directory)?;
+    Flock::lock(directory, FlockArg::LockExclusive).map_err(|(_, errno)| errno.into())
+}
+
+/// Whoever else could write here could have us present an authority of theirs.
+fn is_ours(directory: &File) -> io::Result<bool> {
+    let metadata = directory.metadata()?;
+    Ok(metadata.uid() == geteuid().as_raw() && metadata.mode() & 0o022 == 0)
+}
+
 fn read_if_there(path: &Path) -> Result<Option<String>, AuthorityError> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
@@ -304,6 +332,7 @@ fn write(directory: &Path, name: &str, text: &str, access: Access) -> Result<(),
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
     use std::os::unix::fs::PermissionsExt;
 
     use time::macros::utc_datetime;
@@ -336,6 +365,20 @@ mod tests {
         let localhost = ServerName::try_from("localhost").unwrap();
         assert_eq!(first.prove(&identity.certificate, &localhost, NOW + days(400)), Ok(()));
         assert_eq!(std::fs::read(first.certificate_file()).unwrap(), pem);
+    }
+
+    #[test]
+    fn labs_that_start_at_once_make_one_authority() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = || Authority::open(directory.path(), LOOPBACK, NOW).unwrap();
+        let authorities = std::thread::scope(|scope| {
+            let threads = [(); 8].map(|()| scope.spawn(open));
+            threads.map(|thread| thread.join().unwrap())
+        });
+        for authority in &authorities {
+            assert_eq!(authority.certificate, authorities[0].certificate);
+            authority.certify(LOOPBACK, NOW).unwrap();
+        }
     }
 
     #[test]
@@ -393,6 +436,18 @@ mod tests {
         open().unwrap().certify(LOOPBACK, NOW).unwrap();
         std::fs::write(&certificate, "no certificate").unwrap();
         assert!(matches!(open().unwrap_err(), AuthorityError::Malformed(..)));
+    }
+
+    #[test]
+    fn a_directory_that_others_can_write_to_is_not_used() {
+        let directory = tempfile::tempdir().unwrap();
+        let allow = |mode| std::fs::set_permissions(directory.path(), Permissions::from_mode(mode));
+        for (mode, used) in [(0o770, false), (0o1777, false), (0o755, true)] {
+            allow(mode).unwrap();
+            let opened = Authority::open(directory.path(), LOOPBACK, NOW);
+            assert_eq!(opened.is_ok(), used, "{mode:o}");
+            assert_eq!(directory.path().join(KEY_FILE).exists(), used);
+        }
     }
 
     #[test]

@@ -58,6 +58,7 @@ pub mod sts;
 pub mod tags;
 pub mod tls;
 pub mod tokens;
+mod unreadable;
 
 pub use server::{Lab, LabSettings, StartError};
 

@@ -32,6 +32,7 @@ use super::service::{Conduct, Service};
 use super::store::{Store, StoreError};
 use super::tls::{Greeted, Greeting, OverTcp};
 use super::tokens::AdminCredentials;
+use super::unreadable::Withholding;
 use crate::host::clock::{Clock, SystemClock};
 use crate::host::entropy::SystemEntropy;
 use crate::pure::advice::{Advice, Exit};
@@ -323,8 +324,8 @@ async fn serve(stream: TcpStream, door: Door, leaving: watch::Receiver<()>) {
     // Small answers go out at once; without it they would only be later.
     let _ = stream.set_nodelay(true);
     match door.greeting.greet(stream).await {
-        Some(Greeted::Plain(stream)) => converse(stream, door.service, leaving).await,
-        Some(Greeted::Tls(stream)) => converse(*stream, door.service, leaving).await,
+        Some(Greeted::Plain(stream)) => converse(stream, door.service, leaving, HEAD_TIMEOUT).await,
+        Some(Greeted::Tls(stream)) => converse(*stream, door.service, leaving, HEAD_TIMEOUT).await,
         None => {}
     }
 }
@@ -334,6 +335,7 @@ async fn converse(
     stream: impl OverTcp,
     service: Arc<Mutex<Service>>,
     mut leaving: watch::Receiver<()>,
+    head_timeout: Duration,
 ) {
     let reset = ResetSwitch::default();
     let router = Router::new()
@@ -343,15 +345,15 @@ async fn converse(
         .with_state(service);
     let mut connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    let reset_asked = {
+        .header_read_timeout(head_timeout)
+        .serve_connection(TokioIo::new(Withholding::new(stream)), TowerToHyperService::new(router));
+    let ended = {
         let mut reset_asked = pin!(reset.0.notified());
         let mut left = false;
         loop {
             tokio::select! {
-                _ = &mut connection => break false,
-                () = &mut reset_asked => break true,
+                ended = &mut connection => break Some(ended),
+                () = &mut reset_asked => break None,
                 // Nothing is ever sent; the other end is dropped.
                 _ = leaving.changed(), if !left => {
                     left = true;
@@ -360,9 +362,11 @@ async fn converse(
             }
         }
     };
-    if reset_asked {
+    let connection = connection.into_parts().io.into_inner();
+    match ended {
+        Some(ended) => connection.finish(ended).await,
         // Closing with a linger of zero sends a reset instead of an orderly end.
-        let _ = connection.into_parts().io.into_inner().tcp().set_zero_linger();
+        None => drop(connection.stream().tcp().set_zero_linger()),
     }
 }
 
@@ -372,7 +376,7 @@ async fn handle(
     Extension(hops): Extension<HopLimit>,
     request: axum::extract::Request,
 ) -> Response {
-    let request = match receive(request).await {
+    let request = match receive(request, BODY_TIMEOUT).await {
         Ok(request) => request,
         Err(reply) => return whole(reply),
     };
@@ -396,12 +400,15 @@ async fn handle(
 }
 
 /// Reads a request whole, within bounds of size and time.
-async fn receive(request: axum::extract::Request) -> Result<Request, Reply> {
+async fn receive(
+    request: axum::extract::Request,
+    body_timeout: Duration,
+) -> Result<Request, Reply> {
     let (head, body) = request.into_parts();
     if body.size_hint().lower() > LARGEST_BODY as u64 {
         return Err(plain(413, "the body is larger than 1 MiB\n"));
     }
-    let body = match tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, LARGEST_BODY)).await {
+    let body = match tokio::time::timeout(body_timeout, to_bytes(body, LARGEST_BODY)).await {
         Ok(Ok(body)) => body,
         Ok(Err(_)) => return Err(plain(400, "the body is broken, or larger than 1 MiB\n")),
         Err(_) => return Err(plain(408, "the body did not arrive within 10 s\n")),
@@ -461,4 +468,55 @@ fn respond(reply: &Reply, body: Body, length: usize) -> Response {
 /// A panic under the lock would be a mistake of ours; what the service knows is whole all the same.
 pub(super) fn lock(service: &Mutex<Service>) -> std::sync::MutexGuard<'_, Service> {
     service.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    /// What a client gets that sends this and then nothing, when the lab waits for next to no time.
+    async fn answer_to(begun: &[u8]) -> String {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap().listen(1).unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        client.write_all(begun).await.unwrap();
+        let region = "us-east-1".parse().unwrap();
+        let service = Service::new(region, Duration::from_secs(3600), &SystemEntropy);
+        let service = Arc::new(Mutex::new(service));
+        let (_present, leaving) = watch::channel(());
+        let (stream, _) = listener.accept().await.unwrap();
+        tokio::spawn(converse(stream, service, leaving, Duration::from_millis(1)));
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn a_head_that_does_not_end_is_not_waited_for() {
+        let answer = answer_to(b"POST / HTTP/1.1\r\nHost: a\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{answer}");
+        assert!(answer.ends_with("its head did not arrive in time\n"), "{answer}");
+        assert_eq!(answer_to(b"").await, "", "an idle connection ends without a word");
+    }
+
+    #[tokio::test]
+    async fn a_body_that_does_not_end_is_not_waited_for() {
+        let body = Body::from_stream(stream::pending::<Result<Bytes, io::Error>>());
+        let request = axum::extract::Request::new(body);
+        let reply = receive(request, Duration::from_millis(1)).await.unwrap_err();
+        assert_eq!((reply.status, reply.header("connection")), (408, Some("close")));
+        assert_eq!(reply.body, b"the body did not arrive within 10 s\n");
+    }
+
+    #[tokio::test]
+    async fn a_body_without_a_length_is_read_to_the_bound() {
+        for (length, taken) in [(LARGEST_BODY, true), (LARGEST_BODY + 1, false)] {
+            let chunks = vec![Ok::<_, io::Error>(Bytes::from(vec![b'x'; length]))];
+            let request = axum::extract::Request::new(Body::from_stream(stream::iter(chunks)));
+            let outcome = receive(request, BODY_TIMEOUT).await;
+            assert_eq!(outcome.is_ok(), taken);
+            assert!(outcome.map_or_else(|reply| reply.status == 400, |_| true));
+        }
+    }
 }

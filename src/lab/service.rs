@@ -181,12 +181,11 @@ impl Service {
             Effect::SkewedDate(by) => answer(self).dated(at.saturating_add(by)),
             Effect::SkewedExpiry(by) => altered::expiring(answer(self), by),
             Effect::UpdateKeyPair => {
-                // A node that is not there is told so by the answer.
+                // What cannot be done to the node, the answer says.
                 let _ = node.map(|node| self.nodes.ask_for_new_key(&node));
                 answer(self)
             }
             Effect::Deregistration => {
-                // One that is gone already cannot go again.
                 let _ = node.map(|node| self.nodes.deregister(&node));
                 answer(self)
             }
