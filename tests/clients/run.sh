@@ -21,6 +21,7 @@ readonly SCRIPTS=(
     control_plane.py
     instance.sh
     instance.py
+    default_host.py
     tls.sh
 )
 
