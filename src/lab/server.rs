@@ -3,9 +3,11 @@
 //! The accept loop is ours and not axum's because two things must reach the connection itself: a
 //! fault that resets it, and a stop that closes all of them at once.
 
+use std::convert::Infallible;
 use std::future::pending;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,15 +21,18 @@ use hyper::body::Body as _;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::absence;
 use super::client::{CallError, Client};
 use super::message::{Reply, Request};
 use super::service::{Conduct, Service};
+use super::store::{Store, StoreError};
 use super::tokens::AdminCredentials;
 use crate::host::clock::{Clock, SystemClock};
 use crate::host::entropy::SystemEntropy;
+use crate::pure::advice::{Advice, Exit};
 use crate::pure::identity::Region;
 
 /// The largest body that is read; ten times what any operation needs.
@@ -57,6 +62,17 @@ pub struct LabSettings {
     pub token_lifetime: Duration,
     /// The region that signatures must name.
     pub region: Region,
+    /// What the lab knows is in this file; without one it is gone at the end.
+    pub data: Option<PathBuf>,
+}
+
+/// A lab that cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, io::Error),
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// A lab that runs on the current tokio runtime. Dropping it stops it.
@@ -88,15 +104,23 @@ impl Lab {
     ///
     /// # Errors
     ///
-    /// The address cannot be had.
-    pub async fn start(settings: LabSettings) -> io::Result<Self> {
-        let listener = bind(settings.listen)?.listen(BACKLOG)?;
-        let address = listener.local_addr()?;
-        let service =
-            Service::new(settings.region.clone(), settings.token_lifetime, &SystemEntropy);
+    /// The file or the address cannot be had.
+    pub async fn start(settings: LabSettings) -> Result<Self, StartError> {
+        let region = &settings.region;
+        let store = match &settings.data {
+            Some(path) => Store::open(path, region)?,
+            None => Store::in_memory(region)?,
+        };
+        let lifetime = settings.token_lifetime;
+        let service = Service::open(store, region.clone(), lifetime, &SystemEntropy)?;
+        let refused = |error| StartError::Listen(settings.listen, error);
+        let listener = bind(settings.listen).and_then(|socket| socket.listen(BACKLOG));
+        let listener = listener.map_err(refused)?;
+        let address = listener.local_addr().map_err(refused)?;
         let admin = service.admin().clone();
         let service = Arc::new(Mutex::new(service));
-        let presence = Presence::Listening(tokio::spawn(accept(listener, service.clone())));
+        let presence =
+            Presence::Listening(tokio::spawn(accept(listener, address, service.clone())));
         Ok(Self { address, admin, region: settings.region, service, presence })
     }
 
@@ -162,7 +186,8 @@ impl Lab {
             }
         };
         let listener = socket.listen(BACKLOG)?;
-        self.presence = Presence::Listening(tokio::spawn(accept(listener, self.service.clone())));
+        self.presence =
+            Presence::Listening(tokio::spawn(accept(listener, self.address, self.service.clone())));
         Ok(())
     }
 
@@ -183,6 +208,34 @@ impl Drop for Lab {
     }
 }
 
+/// A lab in memory, on a free port of loopback, with AWS's usual lifetime and region.
+impl Default for LabSettings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            token_lifetime: Duration::from_secs(3600),
+            region: "us-east-1".parse().expect("a region's name"),
+            data: None,
+        }
+    }
+}
+
+impl Advice for StartError {
+    fn remedy(&self) -> String {
+        match self {
+            StartError::Listen(..) => "--listen 127.0.0.1:0, which picks a free port".to_owned(),
+            StartError::Store(error) => error.remedy(),
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            StartError::Listen(..) => Exit::Unavailable,
+            StartError::Store(error) => error.exit(),
+        }
+    }
+}
+
 fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     // A port whose old connections are still winding down can be had again at once.
@@ -197,9 +250,29 @@ async fn stop(accepting: &mut JoinHandle<()>) {
     let _ = accepting.await;
 }
 
-/// Accepts until it is aborted. The set owns the connections, so they end with it.
-async fn accept(listener: TcpListener, service: Arc<Mutex<Service>>) {
+/// Accepts until it is aborted, but for the times when a fault refuses connections. The set owns the
+/// connections, so they end with it.
+async fn accept(mut listener: TcpListener, address: SocketAddr, service: Arc<Mutex<Service>>) {
     let mut connections = JoinSet::new();
+    loop {
+        let (present, leaving) = watch::channel(());
+        tokio::select! {
+            never = accept_all(&listener, &service, &leaving, &mut connections) => match never {},
+            () = absence::begins(&service) => {}
+        }
+        // Connections end once they have been answered.
+        drop(present);
+        drop(listener);
+        listener = away(address, &service).await;
+    }
+}
+
+async fn accept_all(
+    listener: &TcpListener,
+    service: &Arc<Mutex<Service>>,
+    leaving: &watch::Receiver<()>,
+    connections: &mut JoinSet<()>,
+) -> Infallible {
     loop {
         while connections.try_join_next().is_some() {}
         if connections.len() >= MOST_CONNECTIONS {
@@ -207,15 +280,29 @@ async fn accept(listener: TcpListener, service: Arc<Mutex<Service>>) {
         }
         match listener.accept().await {
             Ok((stream, _)) => {
-                connections.spawn(serve(stream, service.clone()));
+                connections.spawn(serve(stream, service.clone(), leaving.clone()));
             }
             Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
         }
     }
 }
 
+/// Holds the port without listening until the absence is over, and listens again.
+async fn away(address: SocketAddr, service: &Mutex<Service>) -> TcpListener {
+    let mut socket = bind(address);
+    absence::ends(service).await;
+    loop {
+        if let Ok(listener) = socket.and_then(|socket| socket.listen(BACKLOG)) {
+            return listener;
+        }
+        // Another process took the port in the same instant.
+        tokio::time::sleep(ACCEPT_PAUSE).await;
+        socket = bind(address);
+    }
+}
+
 /// One connection, to its end or to its reset.
-async fn serve(stream: TcpStream, service: Arc<Mutex<Service>>) {
+async fn serve(stream: TcpStream, service: Arc<Mutex<Service>>, mut leaving: watch::Receiver<()>) {
     // Small answers go out at once; without it they would only be later.
     let _ = stream.set_nodelay(true);
     let reset = ResetSwitch::default();
@@ -225,10 +312,18 @@ async fn serve(stream: TcpStream, service: Arc<Mutex<Service>>) {
         .header_read_timeout(HEAD_TIMEOUT)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let reset_asked = {
-        let reset_asked = pin!(reset.0.notified());
-        tokio::select! {
-            _ = &mut connection => false,
-            () = reset_asked => true,
+        let mut reset_asked = pin!(reset.0.notified());
+        let mut left = false;
+        loop {
+            tokio::select! {
+                _ = &mut connection => break false,
+                () = &mut reset_asked => break true,
+                // Nothing is ever sent; the other end is dropped.
+                _ = leaving.changed(), if !left => {
+                    left = true;
+                    std::pin::Pin::new(&mut connection).graceful_shutdown();
+                }
+            }
         }
     };
     if reset_asked {
@@ -328,6 +423,6 @@ fn respond(reply: &Reply, body: Body, length: usize) -> Response {
 }
 
 /// A panic under the lock would be a mistake of ours; what the service knows is whole all the same.
-fn lock(service: &Mutex<Service>) -> std::sync::MutexGuard<'_, Service> {
+pub(super) fn lock(service: &Mutex<Service>) -> std::sync::MutexGuard<'_, Service> {
     service.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -7,7 +7,7 @@ use super::message::Request;
 use super::nodes::{Nodes, unknown_instance};
 use super::s3;
 use super::signed_text::{SignedText, named_twice, shown_canonical_request};
-use super::tokens::{AdminCredentials, Holder, IssuedToken, Session, Tokens};
+use super::tokens::{AdminCredentials, Holder, Session, Tokens};
 use crate::pure::identity::InstanceId;
 use crate::pure::signing::{
     Authorization, CredentialScope, amz_date, parse_amz_date, sha256_hex, sigv4_signature,
@@ -18,6 +18,11 @@ const TOLERANCE: Duration = Duration::minutes(5);
 
 /// What S3 takes for a body's hash when the signature does not cover the body.
 pub const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
+
+/// AWS's words for a signature that does not fit.
+const MISMATCH: &str = "The request signature we calculated does not match the signature you \
+    provided. Check your AWS Secret Access Key and signing method. Consult the service documentation \
+    for details.";
 
 /// Who has proven to be calling.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +82,23 @@ pub fn authenticate(
 pub fn claimed_node(request: &Request, tokens: &Tokens) -> Option<InstanceId> {
     let authorization = Authorization::parse(request.header("authorization")?).ok()?;
     let id = authorization.credential_id;
-    tokens.get(&id).and_then(IssuedToken::node).cloned().or_else(|| id.parse().ok())
+    // Without an answer of the store the request itself will fail, and say why.
+    id.parse().ok().or_else(|| tokens.get(&id).ok()??.node().cloned())
+}
+
+/// What a request hears whose signature is wrong, said of one that may be right.
+pub fn refuse(request: &Request) -> Refusal {
+    let authorization =
+        request.header("authorization").and_then(|text| Authorization::parse(text).ok());
+    let Some(authorization) = authorization.filter(|sent| require_signed(request, sent).is_ok())
+    else {
+        return invalid(MISMATCH);
+    };
+    let date = request.header("x-amz-date").unwrap_or_default();
+    match signed_text(request, &authorization, date) {
+        Ok(text) => mismatch(request, &authorization, &text),
+        Err(refusal) => refusal,
+    }
 }
 
 /// `host` and `x-amz-date` must be covered, or a signature could be moved to another place or time,
@@ -167,14 +188,10 @@ fn verify_rsa(
     text: &SignedText,
     nodes: &Nodes,
 ) -> Result<Caller, Refusal> {
-    let node = authorization
-        .credential_id
-        .parse()
-        .ok()
-        .and_then(|id: InstanceId| nodes.get(&id))
-        .ok_or_else(unknown_instance)?;
+    let id = authorization.credential_id.parse().map_err(|_| unknown_instance())?;
+    let node = nodes.get(&id)?.ok_or_else(unknown_instance)?;
     if node.public_key.verify(&text.string_to_sign, &authorization.signature) {
-        Ok(Caller::Node(node.id.clone()))
+        Ok(Caller::Node(node.id))
     } else {
         Err(mismatch(request, authorization, text))
     }
@@ -190,8 +207,8 @@ fn verify_sigv4(
 ) -> Result<Caller, Refusal> {
     let id = authorization.credential_id.as_str();
     let sent_token = request.header("x-amz-security-token");
-    let issued = keyring.tokens.get(id);
-    let (secret, caller) = match issued {
+    let issued = keyring.tokens.get(id)?;
+    let (secret, caller) = match &issued {
         Some(token) if sent_token == Some(token.session_token.expose().as_str()) => (
             &token.secret_access_key,
             match token.holder.clone() {
@@ -231,9 +248,7 @@ fn mismatch(request: &Request, authorization: &Authorization, text: &SignedText)
     let canonical_request =
         shown_canonical_request(request, authorization, &sha256_hex(&request.body));
     invalid(format!(
-        "The request signature we calculated does not match the signature you provided. Check your \
-         AWS Secret Access Key and signing method. Consult the service documentation for details.\n\n\
-         The Canonical String for this request should have been\n'{canonical_request}'\n\n\
+        "{MISMATCH}\n\nThe Canonical String for this request should have been\n'{canonical_request}'\n\n\
          The String-to-Sign should have been\n'{}'\n",
         text.string_to_sign,
     ))

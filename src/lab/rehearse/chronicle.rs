@@ -1,14 +1,12 @@
 //! What happened and when, for the picture: daemons' states, tokens, faults, requests, steps.
 //!
-//! All moments are the lab's: what leaped, leaps here too.
+//! All moments are the lab's: where its time leaps, so does the picture's.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use time::UtcDateTime;
 
 use super::passage::Passage;
-use crate::host::clock::{Clock, SystemClock};
 use crate::lab::ledger::{Entry, Outcome};
 use crate::lab::operation::Operation;
 use crate::pure::identity::InstanceId;
@@ -30,8 +28,6 @@ pub struct Record {
     pub requests: Vec<Mark>,
     /// When each step began and ended, in their order.
     pub steps: Vec<(UtcDateTime, UtcDateTime)>,
-    /// Each leap: when, by the clock of this process, and how far.
-    leaps: Vec<(UtcDateTime, Duration)>,
 }
 
 /// One machine's story.
@@ -88,13 +84,7 @@ impl Chronicle {
             faults: Vec::new(),
             requests: Vec::new(),
             steps: Vec::new(),
-            leaps: Vec::new(),
         })))
-    }
-
-    /// Time leaps so far.
-    pub fn leap(&self, by: Duration) {
-        self.record().leaps.push((SystemClock.now(), by));
     }
 
     /// What a daemon says of itself now.
@@ -158,7 +148,7 @@ impl Chronicle {
         let mut record = self.record();
         record.ended = record.passage.now();
         let requests = entries.map(|entry| Mark {
-            at: record.lab_time(entry.at),
+            at: entry.at,
             operation: entry.operation,
             node: entry.node.clone(),
             outcome: entry.outcome.clone(),
@@ -181,12 +171,6 @@ impl Record {
         self.machines.push(lane);
         // There is one: it was just added.
         self.machines.last_mut().expect("a lane")
-    }
-
-    /// The ledger goes by the clock of this process.
-    fn lab_time(&self, at: UtcDateTime) -> UtcDateTime {
-        let before = self.leaps.iter().filter(|(leaped, _)| *leaped <= at);
-        at + before.map(|(_, by)| *by).sum::<Duration>()
     }
 }
 

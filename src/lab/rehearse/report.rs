@@ -109,12 +109,12 @@ impl Report {
     pub fn open(&mut self, stage: &Stage, what: &str) {
         if self.form != Form::Json {
             let life = stage.lab.with_service(|service| service.token_lifetime);
-            self.write(&paragraph("", &format!(
-                "{what}: a lab at {}, credentials that live {}, files in",
+            self.write(&format!(
+                "{what}: a lab at {}, credentials that live {}, files in\n{}\n\n",
                 stage.lab.endpoint_url(),
                 display_duration(life),
-            )));
-            self.write(&format!("{}\n\n", stage.directory().display()));
+                stage.directory().display(),
+            ));
         }
     }
 

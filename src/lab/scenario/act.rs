@@ -4,11 +4,11 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::Deserialize;
+use time::UtcDateTime;
 
-use super::file::{duration, some_duration};
+use super::file::duration;
 use super::hardware::Hardware;
-use crate::lab::control::{MalformedFault, WireFault};
-use crate::lab::faults::Fault;
+use crate::lab::faults::WireFault;
 use crate::pure::duration::display_duration;
 use crate::pure::fingerprint::SimilarityThreshold;
 
@@ -52,7 +52,7 @@ pub enum Act {
     DeregisterNode,
     /// From now on the service asks the machine for a new key, until it has one.
     AskForNewKey,
-    AddFault(FaultWish),
+    AddFault(WireFault),
     ClearFaults,
     /// Connections to the service are refused.
     StopService,
@@ -143,7 +143,7 @@ impl fmt::Display for Act {
             Act::DeleteActivation(name) => write!(f, "delete activation {name}"),
             Act::DeregisterNode => f.write_str("deregister the node"),
             Act::AskForNewKey => f.write_str("the service asks for a new key"),
-            Act::AddFault(fault) => write!(f, "fault: {fault}"),
+            Act::AddFault(fault) => write!(f, "fault: {}", fault_words(fault)),
             Act::ClearFaults => f.write_str("clear the faults"),
             Act::StopService => f.write_str("the service is gone"),
             Act::StartService => f.write_str("the service is back"),
@@ -152,49 +152,11 @@ impl fmt::Display for Act {
     }
 }
 
-/// A fault in the words of `fault add`.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FaultWish {
-    effect: String,
-    operation: Option<String>,
-    status: Option<u16>,
-    code: Option<String>,
-    #[serde(default, deserialize_with = "some_duration")]
-    latency: Option<Duration>,
-    count: Option<u32>,
-    probability: Option<f64>,
-}
-
-impl FaultWish {
-    /// The fault that is meant.
-    pub fn decode(&self, now: time::UtcDateTime) -> Result<Fault, MalformedFault> {
-        WireFault {
-            operation: self.operation.clone(),
-            node: None,
-            effect: self.effect.clone(),
-            status: self.status,
-            code: self.code.clone(),
-            latency_millis: self.latency.map(|span| span.as_millis() as u64),
-            count: self.count,
-            for_millis: None,
-            probability: self.probability,
-        }
-        .decode(now)
-    }
-}
-
-impl fmt::Display for FaultWish {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.effect)?;
-        if let Some(status) = self.status {
-            write!(f, " {status}")?;
-        }
-        if let Some(code) = &self.code {
-            write!(f, " {code}")?;
-        }
-        Ok(())
-    }
+/// What a fault does, without when and to whom; one that is malformed was refused before.
+pub fn fault_words(fault: &WireFault) -> String {
+    // Any moment does: the words do not depend on it.
+    let fault = fault.clone().decode(UtcDateTime::UNIX_EPOCH);
+    fault.map_or_else(|error| error.to_string(), |fault| fault.effect.to_string())
 }
 
 fn one() -> u32 {

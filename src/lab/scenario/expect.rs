@@ -142,9 +142,9 @@ impl Expect {
         say(self.asks_again_in.as_ref().map(|spans| format!("asks again in {spans}")));
         say(self.key.map(|key| format!("key {}", key.name())));
         say(self.nodes.map(nodes_words));
-        say(self.requests.as_ref().map(ToString::to_string));
         say(self.credentials.map(|held| format!("credentials {}", held.name())));
         say(self.call.as_ref().map(|call| format!("call {call}")));
+        say(self.requests.as_ref().map(ToString::to_string));
         words
     }
 }

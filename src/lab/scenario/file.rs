@@ -252,7 +252,7 @@ impl Known {
             }
             Act::AddFault(fault) => {
                 // Any moment does: what is checked does not depend on it.
-                let fault = fault.decode(time::UtcDateTime::UNIX_EPOCH);
+                let fault = fault.clone().decode(time::UtcDateTime::UNIX_EPOCH);
                 fault.map_err(|error| error.to_string())?;
             }
             _ => {}

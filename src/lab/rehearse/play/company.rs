@@ -9,6 +9,7 @@ use tokio::task::AbortHandle;
 
 use crate::daemon::Seams;
 use crate::hardware::Probe;
+use crate::host::clock::{Clock, SystemClock};
 use crate::lab::rehearse::fixture;
 use crate::lab::rehearse::passage::MachineClock;
 use crate::lab::rehearse::running::Running;
@@ -81,10 +82,13 @@ impl<'a> Company<'a> {
         let daemons = self.members.values().filter_map(|member| member.daemon.as_ref());
         let daemons = daemons.map(Running::handle).collect::<Vec<_>>();
         let awake = || daemons.iter().filter(|daemon| !AbortHandle::is_finished(daemon)).count();
-        let Stage { passage, chronicle, lab, .. } = &*self.stage;
+        let Stage { passage, lab, .. } = &*self.stage;
         let leap = |by: Duration| {
-            chronicle.leap(by);
-            lab.with_service(|service| service.clock_offset += by);
+            lab.with_service(|service| {
+                // It fails beyond the year 2200 alone, where the lab's time stands still.
+                let _ = service.clock.forward(by, SystemClock.now());
+                service.faults.changed().notify_one();
+            });
         };
         passage.pass(span, awake, leap).await;
     }

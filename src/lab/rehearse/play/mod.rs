@@ -70,7 +70,7 @@ async fn rehearsed(company: &mut Company<'_>, step: &Step) -> Result<Seen, Unmet
         if sight.holds() {
             return Ok(Seen::that(sight.in_words()));
         }
-        if SystemClock.since_boot() >= patience {
+        if sight.is_hopeless() || SystemClock.since_boot() >= patience {
             return Err(Unmet(sight.in_words()));
         }
         let pause = if step.expect.call.is_some() { PROGRAM_LOOK } else { LOOK };

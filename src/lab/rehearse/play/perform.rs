@@ -14,7 +14,8 @@ use crate::lab::rehearse::Unmet;
 use crate::lab::rehearse::running::Running;
 use crate::lab::rehearse::scenes::activation::{apply, new_activation};
 use crate::lab::rehearse::scenes::outage::NOBODY_LISTENS;
-use crate::lab::scenario::{Act, FaultWish, Hardware, NewActivation, NewMachine, Step, Threshold};
+use crate::lab::faults::WireFault;
+use crate::lab::scenario::{Act, Hardware, NewActivation, NewMachine, Step, Threshold, fault_words};
 use crate::pure::advice::Advice;
 use crate::pure::identity::Activation;
 use crate::vault::Vault;
@@ -65,7 +66,7 @@ impl Company<'_> {
             }
             Act::ExpireActivation(name) => {
                 let (id, now) = (self.activation(name)?.id.clone(), self.stage.now());
-                self.stage.lab.with_service(|service| service.activations.expire(id.as_str(), now));
+                self.stage.lab.with_service(|service| service.activations.expire(id.as_str(), now))?;
                 Ok(())
             }
             Act::DeleteActivation(name) => {
@@ -79,7 +80,7 @@ impl Company<'_> {
             }
             Act::AskForNewKey => {
                 let id = self.member(on)?.machine.identity()?.instance_id;
-                self.stage.lab.with_service(|service| service.nodes.ask_for_new_key(&id));
+                self.stage.lab.with_service(|service| service.nodes.ask_for_new_key(&id))?;
                 Ok(())
             }
             Act::AddFault(fault) => self.add_fault(fault),
@@ -193,10 +194,10 @@ impl Company<'_> {
         Ok(())
     }
 
-    fn add_fault(&mut self, wish: &FaultWish) -> Result<(), Unmet> {
-        let fault = wish.decode(self.stage.now())?;
+    fn add_fault(&mut self, wish: &WireFault) -> Result<(), Unmet> {
+        let fault = wish.clone().decode(self.stage.now())?;
         let id = self.stage.lab.with_service(|service| service.faults.add(fault))?;
-        let name = wish.to_string();
+        let name = fault_words(wish);
         self.stage.chronicle.wrong(name.clone());
         self.faults.insert(id, name);
         Ok(())

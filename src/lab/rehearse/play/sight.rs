@@ -23,13 +23,16 @@ use crate::vault::Vault;
 pub struct Before {
     credentials: Option<String>,
     key: Option<PublicKey>,
-    /// By the ledger's clock.
     began: UtcDateTime,
 }
 
 /// What was seen: each condition in words, and whether it held.
 #[derive(Debug, Default)]
-pub struct Sight(Vec<(bool, String)>);
+pub struct Sight {
+    conditions: Vec<(bool, String)>,
+    /// Something was seen that no waiting changes.
+    is_final: bool,
+}
 
 impl Before {
     /// A machine that is still to come has neither credentials nor a key.
@@ -39,23 +42,28 @@ impl Before {
         Self {
             credentials: machine.and_then(|machine| held(machine).ok()?.map(|(suffix, _)| suffix)),
             key: machine.and_then(|machine| vault_key(machine).ok()),
-            began: crate::lab::rehearse::stage::now(),
+            began: company.stage.now(),
         }
     }
 }
 
 impl Sight {
     pub fn holds(&self) -> bool {
-        self.0.iter().all(|(held, _)| *held)
+        self.conditions.iter().all(|(held, _)| *held)
+    }
+
+    /// Whether looking again is in vain.
+    pub fn is_hopeless(&self) -> bool {
+        self.is_final
     }
 
     pub fn in_words(&self) -> String {
-        let words = self.0.iter().map(|(_, words)| words.as_str()).collect::<Vec<_>>();
+        let words = self.conditions.iter().map(|(_, words)| words.as_str()).collect::<Vec<_>>();
         if words.is_empty() { "done".to_owned() } else { words.join("; ") }
     }
 
     fn add(&mut self, held: bool, words: impl Into<String>) {
-        self.0.push((held, words.into()));
+        self.conditions.push((held, words.into()));
     }
 }
 
@@ -81,12 +89,8 @@ impl Company<'_> {
             sight.add(held, words);
         }
         if let Some(wanted) = expect.nodes {
-            let count = self.stage.lab.with_service(|service| service.nodes.iter().count());
+            let count = self.stage.lab.with_service(|service| service.nodes.count())?;
             sight.add(count == wanted, nodes_words(count));
-        }
-        if let Some(wanted) = &expect.requests {
-            let count = self.count(wanted, before.began);
-            sight.add(wanted.allow(count), format!("{count} x {}", wanted.subject()));
         }
         if let Some(wanted) = expect.credentials {
             let (held, words) = see_credentials(wanted, &machine, before, now)?;
@@ -98,6 +102,11 @@ impl Company<'_> {
                 false => (false, "call not tried".to_owned()),
             };
             sight.add(held, words);
+        }
+        // Last, so that the call counts.
+        if let Some(wanted) = &expect.requests {
+            let count = self.count(wanted, before.began);
+            sight.add(wanted.allow(count), format!("{count} x {}", wanted.subject()));
         }
         Ok(sight)
     }
@@ -122,7 +131,8 @@ impl Company<'_> {
         let at_service = self
             .stage
             .lab
-            .with_service(|service| service.nodes.get(id).map(|node| node.public_key.clone()));
+            .with_service(|service| service.nodes.get(id))?
+            .map(|node| node.public_key);
         let agreed = seen == Key::Staged || at_service == Some(key);
         let words = match agreed {
             true => format!("key {}", seen.name()),
@@ -176,6 +186,8 @@ fn see_outcome(expect: &Expect, outcome: Option<&Outcome>, sight: &mut Sight) {
             false => sight.add(false, format!("not refused with it: {message}")),
         }
     }
+    // A command has one outcome.
+    sight.is_final = !sight.holds();
 }
 
 fn see_status(expect: &Expect, status: Option<&Status>, now: UtcDateTime, sight: &mut Sight) {
