@@ -14,7 +14,8 @@ use super::LabError;
 use crate::host::environment;
 use crate::host::replace::{Access, replace_file};
 use crate::host::signals::SignalStream;
-use crate::lab::rehearse::{Form, Report, SHORT_LIFE, Stage, page, play, rehearse};
+use crate::lab::rehearse::page::{About, page};
+use crate::lab::rehearse::{Form, Report, SHORT_LIFE, Stage, play, rehearse};
 use crate::lab::scenario::{LARGEST, Scenario, shipped};
 
 /// Rehearse everything in half a minute: registration, renewal, outage, clone, refusals, rotation.
@@ -55,7 +56,8 @@ impl Rehearse {
         if self.verbose {
             log();
         }
-        let scenario = self.scenario.as_deref().map(scenario).transpose()?;
+        let source = self.scenario.as_deref().map(source).transpose()?;
+        let scenario = source.as_ref().map(|(path, text)| parse(path, text)).transpose()?;
         let mut signals = SignalStream::new().map_err(LabError::Start)?;
         let mut report = match &scenario {
             Some(scenario) => Report::of_scenario(self.form(), scenario, Box::new(stdout())),
@@ -81,8 +83,11 @@ impl Rehearse {
         }
         let verdict = report.close().map_err(LabError::Output)?;
         if let Some(path) = &self.report {
-            let about = scenario.as_ref().map_or_else(page::About::the_tour, page::About::of);
-            write(path, &page::page(&about, &record, report.told()))?;
+            let about = match (&scenario, &source) {
+                (Some(scenario), Some((_, text))) => About::of(scenario, text),
+                _ => About::the_tour(),
+            };
+            write(path, &page(&about, &record, report.told()))?;
         }
         match verdict.failed.is_empty() {
             true => Ok(()),
@@ -101,17 +106,21 @@ impl Rehearse {
     }
 }
 
-/// One that comes with the program, or one's own.
-fn scenario(word: &str) -> Result<Scenario, LabError> {
-    let path = Path::new(word);
-    let text = match shipped::text(word) {
-        Some(text) => text.to_owned(),
-        None if word.contains(['/', '.']) || path.exists() => {
-            read(path).map_err(|error| LabError::ScenarioFile(path.to_owned(), error))?
-        }
-        None => return Err(LabError::NoScenario(word.chars().take(100).collect())),
-    };
-    Scenario::parse(&text).map_err(|error| LabError::Scenario(path.to_owned(), error))
+/// The text of a scenario that comes with the program, or of one's own; and where it is from.
+fn source(word: &str) -> Result<(PathBuf, String), LabError> {
+    let path = PathBuf::from(word);
+    match shipped::text(word) {
+        Some(text) => Ok((path, text.to_owned())),
+        None if word.contains(['/', '.']) || path.exists() => match read(&path) {
+            Ok(text) => Ok((path, text)),
+            Err(error) => Err(LabError::ScenarioFile(path, error)),
+        },
+        None => Err(LabError::NoScenario(word.chars().take(100).collect())),
+    }
+}
+
+fn parse(path: &Path, text: &str) -> Result<Scenario, LabError> {
+    Scenario::parse(text).map_err(|error| LabError::Scenario(path.to_owned(), error))
 }
 
 /// One byte more than may be is enough to see that there is too much.
