@@ -26,8 +26,8 @@ pub struct Record {
     pub machines: Vec<Lane>,
     pub faults: Vec<Band>,
     pub requests: Vec<Mark>,
-    /// When each step began and ended, in their order.
-    pub steps: Vec<(UtcDateTime, UtcDateTime)>,
+    /// In their order; those that were left out are not among them.
+    pub steps: Vec<StepTimes>,
 }
 
 /// One machine's story.
@@ -62,6 +62,13 @@ pub struct Band {
     pub from: UtcDateTime,
     /// `None` until it is over.
     pub until: Option<UtcDateTime>,
+}
+
+/// When a step of the plan was rehearsed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StepTimes {
+    pub index: usize,
+    pub began: UtcDateTime,
 }
 
 /// A request and its outcome.
@@ -131,16 +138,11 @@ impl Chronicle {
         }
     }
 
-    /// A step is over that began then, by the lab's clock.
-    pub fn step(&self, began: UtcDateTime) {
+    /// The step that the plan has at `index` begins now.
+    pub fn step(&self, index: usize) {
         let mut record = self.record();
-        let now = record.passage.now();
-        record.steps.push((began, now));
-    }
-
-    /// The moment now, by the lab's clock.
-    pub fn now(&self) -> UtcDateTime {
-        self.record().passage.now()
+        let began = record.passage.now();
+        record.steps.push(StepTimes { index, began });
     }
 
     /// It is over; these were the requests.

@@ -13,6 +13,7 @@ use crate::lab::scenario::{self, Scenario};
 use crate::pure::duration::display_duration;
 use crate::shelf::Moment;
 
+use super::chronicle::Chronicle;
 use super::stage::{Stage, now};
 use super::{Seen, Step, Unmet};
 
@@ -41,6 +42,8 @@ pub struct Report {
     table: bool,
     out: Box<dyn Write>,
     told: Vec<Line>,
+    /// Hears when a step begins.
+    chronicle: Option<Chronicle>,
     began: Duration,
     /// A line is begun and not ended.
     mid_line: bool,
@@ -102,11 +105,12 @@ impl Report {
 
     fn new(form: Form, plan: Vec<Planned>, table: bool, out: Box<dyn Write>) -> Self {
         let began = SystemClock.since_boot();
-        Self { form, plan, table, out, told: Vec::new(), began, mid_line: false, broken: None }
+        Self { form, plan, table, out, told: Vec::new(), chronicle: None, began, mid_line: false, broken: None }
     }
 
     /// Before the first step: what it is about.
     pub fn open(&mut self, stage: &Stage, what: &str) {
+        self.chronicle = Some(stage.chronicle.clone());
         if self.form != Form::Json {
             let life = stage.lab.with_service(|service| service.token_lifetime);
             self.write(&format!(
@@ -140,6 +144,9 @@ impl Report {
         scene: impl Future<Output = Result<Seen<T>, Unmet>>,
     ) -> Option<T> {
         self.leave_out_before(index);
+        if let Some(chronicle) = &self.chronicle {
+            chronicle.step(index);
+        }
         let began = SystemClock.since_boot();
         let mut scene = pin!(scene);
         let outcome = loop {

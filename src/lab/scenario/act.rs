@@ -8,7 +8,7 @@ use time::UtcDateTime;
 
 use super::file::duration;
 use super::hardware::Hardware;
-use crate::lab::faults::WireFault;
+use crate::lab::faults::{Fault, WireFault};
 use crate::pure::duration::display_duration;
 use crate::pure::fingerprint::SimilarityThreshold;
 
@@ -152,11 +152,14 @@ impl fmt::Display for Act {
     }
 }
 
-/// What a fault does, without when and to whom; one that is malformed was refused before.
+/// What a fault does, and to which operation; one that is malformed was refused before.
 pub fn fault_words(fault: &WireFault) -> String {
     // Any moment does: the words do not depend on it.
-    let fault = fault.clone().decode(UtcDateTime::UNIX_EPOCH);
-    fault.map_or_else(|error| error.to_string(), |fault| fault.effect.to_string())
+    match fault.clone().decode(UtcDateTime::UNIX_EPOCH) {
+        Ok(Fault { effect, operation: Some(operation), .. }) => format!("{effect}: {operation}"),
+        Ok(Fault { effect, .. }) => effect.to_string(),
+        Err(error) => error.to_string(),
+    }
 }
 
 fn one() -> u32 {

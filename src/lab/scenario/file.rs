@@ -415,3 +415,6 @@ impl<'de> Deserialize<'de> for Acts {
         deserializer.deserialize_any(OneOrMany)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 //! over one axis of time.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use time::UtcDateTime;
 
@@ -9,8 +10,9 @@ use super::escape;
 use super::scale::{LEFT, RIGHT, Scale};
 use crate::lab::ledger::Outcome;
 use crate::lab::operation::Operation;
-use crate::lab::rehearse::chronicle::{Band, Lane, Mark, Standing, Token};
+use crate::lab::rehearse::chronicle::{Band, Lane, Mark, Standing, StepTimes, Token};
 use crate::lab::rehearse::{Line, Record};
+use crate::pure::duration::display_duration;
 use crate::shelf::Moment;
 
 /// The picture's width.
@@ -27,9 +29,6 @@ const THIN_ROW: f64 = 17.0;
 const THIN_BAR: f64 = 13.0;
 const GAP: f64 = 14.0;
 
-/// What the numbers of steps need side by side.
-const BUBBLE: f64 = 21.0;
-
 /// What is narrower is not seen.
 const HAIR: f64 = 0.7;
 
@@ -42,10 +41,12 @@ struct Drawing {
 
 /// The whole picture.
 pub fn chart(record: &Record, lines: &[Line]) -> String {
-    let scale = Scale::new(record.began, record.ended);
+    let steps = record.steps.iter().map(|step| step.began).collect::<Vec<_>>();
+    let scale = Scale::new(record.began, record.ended, &steps);
     let mut drawing = Drawing { scale, svg: String::new(), y: 16.0 };
     drawing.steps(&record.steps, lines);
     let top = drawing.y;
+    drawing.y += GAP / 2.0;
     drawing.faults(&record.faults, record.ended);
     for lane in &record.machines {
         drawing.machine(lane, record.ended);
@@ -80,29 +81,24 @@ pub fn mark(class: &str, x: f64, y: f64) -> String {
 }
 
 impl Drawing {
-    /// Numbers in circles, moved apart where they would cover one another, each with a line to its
-    /// moment.
-    fn steps(&mut self, steps: &[(UtcDateTime, UtcDateTime)], lines: &[Line]) {
+    /// A number in a circle over each step's column.
+    fn steps(&mut self, steps: &[StepTimes], lines: &[Line]) {
         self.name("Steps", "heading", self.y + 4.0);
-        let moments = steps.iter().map(|(began, _)| self.scale.x(*began)).collect::<Vec<_>>();
         let y = self.y;
-        for (index, (x, moment)) in apart(&moments).into_iter().zip(&moments).enumerate() {
-            let line = lines.get(index);
+        for (step, column) in steps.iter().zip(self.scale.columns()) {
+            let line = lines.get(step.index);
             let class = if line.is_none_or(|line| line.ok) { "step" } else { "step failed" };
             let title = line.map_or_else(String::new, |line| escape(&line.title));
-            let number = index + 1;
+            let (x, number) = ((column.left + column.right) / 2.0, step.index + 1);
             let _ = writeln!(
                 self.svg,
                 "<g class=\"{class}\"><title>{number}. {title}</title>\
-                 <path d=\"M{x:.1} {:.1}L{moment:.1} {:.1}\"/>\
                  <circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"9\"/>\
                  <text x=\"{x:.1}\" y=\"{:.1}\">{number}</text></g>",
-                y + 9.0,
-                y + 24.0,
                 y + 3.8,
             );
         }
-        self.y += 24.0 + 8.0;
+        self.y += 16.0;
     }
 
     fn faults(&mut self, faults: &[Band], ended: UtcDateTime) {
@@ -175,7 +171,8 @@ impl Drawing {
                     THIN_BAR / 2.0 - 1.5,
                 );
             }
-            let long = format!("{name} until {}", self.scale.label(token.expires_at));
+            let life = (token.expires_at - token.issued_at).as_seconds_f64().round().max(0.0);
+            let long = format!("{name}, for {}", display_duration(Duration::from_secs(life as u64)));
             let words = [long, name].into_iter().find(|it| width(it) + 8.0 <= until - from);
             if let Some(words) = words {
                 self.text(&words, from + 5.0, y + 10.5);
@@ -224,7 +221,12 @@ impl Drawing {
     }
 
     fn axis(&self, bottom: f64) -> String {
-        let mut svg = format!("<path class=\"axis\" d=\"M{LEFT} {bottom:.1}H{RIGHT}\"/>\n");
+        let mut svg = String::new();
+        for column in self.scale.columns() {
+            let class = if column.is_stretched { "axis stretched" } else { "axis" };
+            let (left, right) = (column.left, column.right);
+            let _ = writeln!(svg, "<path class=\"{class}\" d=\"M{left:.1} {bottom:.1}H{right:.1}\"/>");
+        }
         for (x, label) in self.scale.ticks() {
             let _ = writeln!(
                 svg,
@@ -235,7 +237,8 @@ impl Drawing {
         }
         let _ = writeln!(
             svg,
-            "<text class=\"unit\" x=\"{:.1}\" y=\"{:.1}\">{} since the beginning, by the lab's clock</text>",
+            "<text class=\"unit\" x=\"{:.1}\" y=\"{:.1}\">{} since the beginning, by the lab's clock; \
+             where the axis is dotted, time is stretched</text>",
             (LEFT + RIGHT) / 2.0,
             bottom + 38.0,
             self.scale.unit(),
@@ -243,9 +246,18 @@ impl Drawing {
         svg
     }
 
-    /// Behind everything: the grid, each fault as a shade, each step as a line.
+    /// Behind everything: every other column, each fault as a shade, the grid.
     fn backdrop(&self, record: &Record, top: f64, bottom: f64) -> String {
         let mut svg = String::new();
+        for column in self.scale.columns().iter().step_by(2) {
+            let _ = writeln!(
+                svg,
+                "<rect class=\"column\" x=\"{:.1}\" y=\"{top:.1}\" width=\"{:.1}\" height=\"{:.1}\"/>",
+                column.left,
+                column.right - column.left,
+                bottom - top,
+            );
+        }
         for band in &record.faults {
             let (from, until) = self.span(band.from, band.until.unwrap_or(record.ended));
             let _ = writeln!(
@@ -257,10 +269,6 @@ impl Drawing {
         }
         for (x, _) in self.scale.ticks() {
             let _ = writeln!(svg, "<path class=\"grid\" d=\"M{x:.1} {top:.1}V{bottom:.1}\"/>");
-        }
-        for (began, _) in &record.steps {
-            let x = self.scale.x(*began);
-            let _ = writeln!(svg, "<path class=\"moment\" d=\"M{x:.1} {:.1}V{bottom:.1}\"/>", top - 8.0);
         }
         svg
     }
@@ -346,38 +354,12 @@ fn rows(spans: &[(f64, f64)]) -> Vec<usize> {
         .collect()
 }
 
-/// The same columns, moved apart until their circles do not touch, and kept in the plot.
-fn apart(columns: &[f64]) -> Vec<f64> {
-    let mut moved = Vec::<f64>::new();
-    for column in columns {
-        let least = moved.last().map_or(LEFT, |last| last + BUBBLE);
-        moved.push(column.max(least));
-    }
-    let mut most = RIGHT;
-    for column in moved.iter_mut().rev() {
-        *column = column.min(most);
-        most = *column - BUBBLE;
-    }
-    moved
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     #[test]
     fn what_overlaps_gets_rows_of_its_own() {
         assert_eq!(rows(&[(0.0, 10.0), (5.0, 20.0), (12.0, 30.0), (40.0, 50.0)]), [0, 1, 0, 0]);
-    }
-
-    proptest! {
-        #[test]
-        fn no_circle_touches_another(mut columns in proptest::collection::vec(LEFT..RIGHT, 0..30)) {
-            columns.sort_by(f64::total_cmp);
-            let moved = apart(&columns);
-            prop_assert!(moved.windows(2).all(|pair| pair[1] - pair[0] > BUBBLE - 0.01));
-        }
     }
 }

@@ -83,10 +83,10 @@ pub fn page(about: &About, record: &Record, lines: &[Line]) -> String {
     let held = lines.iter().filter(|line| line.ok).count();
     let verdict = if held == lines.len() { "ok" } else { "failed" };
     let mut html = format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n\
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\"/>\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n\
+         <meta name=\"color-scheme\" content=\"light dark\"/>\n\
          <title>{title}: rehearsal</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n\
          <header>\n<p class=\"kind\">Rolekeeper rehearsal</p>\n<h1>{title}</h1>\n\
          <p class=\"summary\">{summary}</p>\n\
@@ -166,18 +166,23 @@ fn step(line: &Line, acts: &str) -> String {
     };
     format!(
         "<li class=\"{class}\">\n<h3>{title}</h3>\n<p class=\"outcome\">{word}<span>{took}</span></p>\n{acts}\
-         <dl>\n<div><dt>Expected</dt>\n<dd>{expected}</dd></div>\n\
-         <div><dt>Seen</dt>\n<dd>{seen}</dd></div>\n</dl>\n</li>\n",
+         <div class=\"conditions\">\n<div class=\"names\"><span>Expected</span><span>Seen</span></div>\n\
+         {}</div>\n</li>\n",
+        conditions(&line.expected, &line.seen),
         title = escape(&line.title),
-        expected = conditions(&line.expected),
-        seen = conditions(&line.seen),
     )
 }
 
-/// One below the other: `expected` and `seen` have them in the same order.
-fn conditions(text: &str) -> String {
-    let items = text.split("; ").map(|item| format!("<li>{}</li>", escape(item)));
-    format!("<ul>{}</ul>", items.collect::<String>())
+/// Side by side where each has its counterpart: a scenario's have the same order.
+fn conditions(expected: &str, seen: &str) -> String {
+    let split = |text: &str| text.split("; ").map(escape).collect::<Vec<_>>();
+    let (mut expected, mut seen) = (split(expected), split(seen));
+    if expected.len() != seen.len() {
+        (expected, seen) = (vec![expected.join("<br/>")], vec![seen.join("<br/>")]);
+    }
+    let rows = expected.iter().zip(&seen);
+    rows.map(|(expected, seen)| format!("<div><span>{expected}</span><span>{seen}</span></div>\n"))
+        .collect()
 }
 
 fn settings(about: &About, record: &Record, lines: &[Line]) -> String {

@@ -47,10 +47,8 @@ async fn all_steps(stage: &mut Stage, scenario: &Scenario, report: &mut Report) 
         }
     };
     for (index, step) in scenario.steps.iter().enumerate() {
-        let began = company.stage.now();
         let held = report.play(index, rehearsed(&mut company, step)).await;
         company.close_faults();
-        company.stage.chronicle.step(began);
         if held.is_none() {
             break;
         }
