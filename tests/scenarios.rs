@@ -128,7 +128,8 @@ fn wrong_expectation_fails((name, right, wrong, step, seen): (&str, &str, &str, 
 fn the_list_and_the_files_agree() {
     let place = tempfile::tempdir().unwrap();
     let output = lab(place.path(), &["scenario", "list", "--json"]);
-    let names = lines(&output).iter().map(|line| line["Name"].as_str().unwrap().to_owned());
+    let listed = lines(&output);
+    let names = listed.iter().map(|line| line["Name"].as_str().unwrap());
     assert_eq!(names.collect::<Vec<_>>(), NAMES);
     let output = lab(place.path(), &["scenario", "list"]);
     let text = String::from_utf8(output.stdout).unwrap();

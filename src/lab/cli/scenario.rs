@@ -37,7 +37,8 @@ Examples:
 What can be done, to the machine that the step is `on`:
   \"register\", \"register-again\", { register-with = ACTIVATION }
   \"start\", \"stop\", \"kill\"                 the daemon
-  \"refresh\", \"rotate-key\", \"accept-fingerprint\", { set-threshold = N }
+  \"refresh\", \"rotate-key\", \"begin-key-rotation\", \"accept-fingerprint\",
+  { set-threshold = N }
   { change-hardware = { hostname, machine_id, firmware, model, processor, memory_gib, disks,
                         cards = [{ name, mac, address }], software = [{ name, address }] } }
   { set-clock-behind = DURATION }

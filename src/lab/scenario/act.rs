@@ -32,6 +32,8 @@ pub enum Act {
     Refresh,
     /// `rolekeeper rotate-key`.
     RotateKey,
+    /// The same, and nobody waits for its end.
+    BeginKeyRotation,
     /// `rolekeeper fingerprint accept`.
     AcceptFingerprint,
     /// `rolekeeper fingerprint set-threshold`.
@@ -125,6 +127,7 @@ impl fmt::Display for Act {
             Act::Kill => f.write_str("kill the daemon"),
             Act::Refresh => f.write_str("refresh"),
             Act::RotateKey => f.write_str("rotate-key"),
+            Act::BeginKeyRotation => f.write_str("rotate-key, in the background"),
             Act::AcceptFingerprint => f.write_str("fingerprint accept"),
             Act::SetThreshold(Threshold(threshold)) => write!(f, "set-threshold {threshold}"),
             Act::ChangeHardware(_) => f.write_str("change the hardware"),

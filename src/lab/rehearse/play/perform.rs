@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use super::Outcome;
 use super::company::Company;
-use crate::control::{Command, ControlError};
+use crate::control::{self, Command, ControlError};
 use crate::daemon::RegistrationError;
 use crate::lab::operation::Operation;
 use crate::lab::rehearse::Unmet;
@@ -33,6 +33,7 @@ impl Company<'_> {
             Act::RotateKey => self.order(step, Command::RotateKey).await.map(Some),
             Act::AcceptFingerprint => self.accept_fingerprint(step).await.map(Some),
             Act::SetThreshold(threshold) => self.set_threshold(step, *threshold).await.map(Some),
+            Act::BeginKeyRotation => self.begin_key_rotation(on).map(|()| None),
             Act::Start => self.start(on).await.map(|()| None),
             Act::Stop => {
                 self.running(on)?.stop().await;
@@ -152,6 +153,17 @@ impl Company<'_> {
             return Err(Unmet("no daemon runs there".to_owned()));
         };
         Ok(answer(step.within, daemon.order(command)).await)
+    }
+
+    fn begin_key_rotation(&mut self, on: &str) -> Result<(), Unmet> {
+        let member = self.member(on)?;
+        Unmet::unless(member.daemon.is_some(), || "no daemon runs there".to_owned())?;
+        let runtime = member.machine.directories.runtime.clone();
+        // It ends with the daemon at the latest; what it says then interests nobody.
+        tokio::task::spawn_local(async move {
+            let _ = control::ask(&runtime, &Command::RotateKey).await;
+        });
+        Ok(())
     }
 
     async fn accept_fingerprint(&mut self, step: &Step) -> Result<Outcome, Unmet> {
