@@ -158,8 +158,8 @@ impl Company<'_> {
         }
         Ok(match try_credentials(self.stage, machine).await? {
             Use::Accepted(caller) => {
-                let words = format!("call accepted, as {}", caller.arn);
-                (*wanted == Call::Accepted, words)
+                let whom = caller.arn.split_once('/').map_or(caller.arn.as_str(), |(_, whom)| whom);
+                (*wanted == Call::Accepted, format!("call accepted, as {whom}"))
             }
             Use::Refused(complaint) => {
                 let code = complaint.split(':').next().unwrap_or_default();
