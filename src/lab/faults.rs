@@ -129,6 +129,13 @@ impl Faults {
         &self.standing
     }
 
+    /// Removes those that are meant; the answer is how many there were.
+    pub fn remove(&mut self, is_meant: impl Fn(&Standing) -> bool) -> usize {
+        let before = self.standing.len();
+        self.standing.retain(|standing| !is_meant(standing));
+        before - self.standing.len()
+    }
+
     /// Removes all; the answer is how many there were.
     pub fn clear(&mut self) -> usize {
         self.standing.drain(..).count()

@@ -25,6 +25,7 @@ pub mod cli;
 pub mod client;
 pub mod constraints;
 pub mod control;
+pub mod dashboard;
 pub mod definitions;
 pub mod explain;
 pub mod faults;

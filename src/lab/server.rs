@@ -23,6 +23,7 @@ use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::client::{CallError, Client};
+use super::dashboard::Dashboard;
 use super::message::{Reply, Request};
 use super::service::{Conduct, Service};
 use super::tokens::AdminCredentials;
@@ -66,6 +67,7 @@ pub struct Lab {
     admin: AdminCredentials,
     region: Region,
     service: Arc<Mutex<Service>>,
+    dashboard: Dashboard,
     presence: Presence,
 }
 
@@ -96,8 +98,11 @@ impl Lab {
             Service::new(settings.region.clone(), settings.token_lifetime, &SystemEntropy);
         let admin = service.admin().clone();
         let service = Arc::new(Mutex::new(service));
-        let presence = Presence::Listening(tokio::spawn(accept(listener, service.clone())));
-        Ok(Self { address, admin, region: settings.region, service, presence })
+        let url = format!("http://{address}");
+        let dashboard = Dashboard::new(service.clone(), url, &SystemEntropy);
+        let accepting = accept(listener, service.clone(), dashboard.clone());
+        let presence = Presence::Listening(tokio::spawn(accepting));
+        Ok(Self { address, admin, region: settings.region, service, dashboard, presence })
     }
 
     /// `http://127.0.0.1:4599`
@@ -107,6 +112,11 @@ impl Lab {
 
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// `http://127.0.0.1:4599/?token=…`: who has it may do there what the administrator may.
+    pub fn dashboard_url(&self) -> String {
+        self.dashboard.address("http", self.address)
     }
 
     pub fn admin(&self) -> &AdminCredentials {
@@ -129,7 +139,9 @@ impl Lab {
     /// Looks into the service, or changes it: nodes, faults, ledger, token lifetime, clock.
     /// Requests wait meanwhile.
     pub fn with_service<T>(&self, look: impl FnOnce(&mut Service) -> T) -> T {
-        look(&mut lock(&self.service))
+        let seen = look(&mut lock(&self.service));
+        self.dashboard.changed();
+        seen
     }
 
     /// Drops every connection and refuses new ones, as a service does that is down. What it knows
@@ -162,7 +174,8 @@ impl Lab {
             }
         };
         let listener = socket.listen(BACKLOG)?;
-        self.presence = Presence::Listening(tokio::spawn(accept(listener, self.service.clone())));
+        let accepting = accept(listener, self.service.clone(), self.dashboard.clone());
+        self.presence = Presence::Listening(tokio::spawn(accepting));
         Ok(())
     }
 
@@ -198,7 +211,7 @@ async fn stop(accepting: &mut JoinHandle<()>) {
 }
 
 /// Accepts until it is aborted. The set owns the connections, so they end with it.
-async fn accept(listener: TcpListener, service: Arc<Mutex<Service>>) {
+async fn accept(listener: TcpListener, service: Arc<Mutex<Service>>, dashboard: Dashboard) {
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
@@ -206,8 +219,8 @@ async fn accept(listener: TcpListener, service: Arc<Mutex<Service>>) {
             connections.join_next().await;
         }
         match listener.accept().await {
-            Ok((stream, _)) => {
-                connections.spawn(serve(stream, service.clone()));
+            Ok((stream, peer)) => {
+                connections.spawn(serve(stream, peer, service.clone(), dashboard.clone()));
             }
             Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
         }
@@ -215,11 +228,21 @@ async fn accept(listener: TcpListener, service: Arc<Mutex<Service>>) {
 }
 
 /// One connection, to its end or to its reset.
-async fn serve(stream: TcpStream, service: Arc<Mutex<Service>>) {
+async fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    service: Arc<Mutex<Service>>,
+    dashboard: Dashboard,
+) {
     // Small answers go out at once; without it they would only be later.
     let _ = stream.set_nodelay(true);
     let reset = ResetSwitch::default();
-    let router = Router::new().fallback(handle).layer(Extension(reset.clone())).with_state(service);
+    let router = Router::new()
+        .fallback(handle)
+        .layer(Extension(reset.clone()))
+        .layer(Extension(dashboard))
+        .layer(Extension(peer))
+        .with_state(service);
     let mut connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
@@ -240,6 +263,8 @@ async fn serve(stream: TcpStream, service: Arc<Mutex<Service>>) {
 async fn handle(
     State(service): State<Arc<Mutex<Service>>>,
     Extension(reset): Extension<ResetSwitch>,
+    Extension(dashboard): Extension<Dashboard>,
+    Extension(peer): Extension<SocketAddr>,
     request: axum::extract::Request,
 ) -> Response {
     let request = match receive(request).await {
@@ -247,12 +272,17 @@ async fn handle(
         Err(reply) => return whole(reply),
     };
     let now = || SystemClock.now();
+    if let Some(response) = dashboard.answer(&request, peer.ip(), &SystemEntropy, now()) {
+        return response;
+    }
     let conduct = lock(&service).receive(&request, &SystemEntropy, now());
+    dashboard.changed();
     match conduct {
         Conduct::Answer(reply) => whole(reply),
         Conduct::AnswerAfter(delay) => {
             tokio::time::sleep(delay).await;
             let reply = lock(&service).answer(&request, &SystemEntropy, now());
+            dashboard.changed();
             whole(reply)
         }
         Conduct::Tear(reply) => torn(reply),
@@ -298,7 +328,8 @@ fn plain(status: u16, text: &str) -> Reply {
     reply
 }
 
-fn whole(reply: Reply) -> Response {
+/// An answer with its length.
+pub(super) fn whole(reply: Reply) -> Response {
     respond(&reply, Body::from(reply.body.clone()), reply.body.len())
 }
 
@@ -328,6 +359,6 @@ fn respond(reply: &Reply, body: Body, length: usize) -> Response {
 }
 
 /// A panic under the lock would be a mistake of ours; what the service knows is whole all the same.
-fn lock(service: &Mutex<Service>) -> std::sync::MutexGuard<'_, Service> {
+pub(super) fn lock<T>(service: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     service.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -265,6 +265,25 @@ impl Service {
         }
     }
 
+    /// What the dashboard asks for in the administrator's name, recorded like everybody's requests.
+    pub fn administer(
+        &mut self,
+        operation: Operation,
+        asked: &Value,
+        entropy: &dyn Entropy,
+        now: UtcDateTime,
+    ) -> Result<Value, Refusal> {
+        let request = Request { body: asked.to_string().into(), ..Request::default() };
+        let service_time = now.saturating_add(self.clock_offset);
+        let result = self.administered(operation, &request, entropy, service_time);
+        let outcome = match &result {
+            Ok(_) => Outcome::Done,
+            Err(refusal) => Outcome::Refused(refusal.code.to_string()),
+        };
+        self.ledger.record(Entry { at: now, operation: Some(operation), node: None, outcome });
+        result
+    }
+
     fn register(
         &mut self,
         request: &Request,

@@ -87,11 +87,13 @@ impl Serve {
         print(&format!(
             "rolekeeper-lab listens on {} (region {}; credentials live {}).\n\
              Everything is made up and forgotten at the end. For any AWS client:\n\n{}\n\
+             For a browser on this machine:\n\n{}\n\n\
              Stop with Ctrl-C.\n",
             lab.endpoint_url(),
             lab.region(),
             display_duration(self.token_lifetime),
             variables.expose(),
+            lab.dashboard_url(),
         ))?;
         tokio::select! {
             _ = interrupt.recv() => {}
