@@ -63,7 +63,7 @@ pub fn page(
                 main {
                     div {
                         section.panel { (live(Section::Nodes)) }
-                        section.panel { (live(Section::Requests)) }
+                        section.panel.last { (live(Section::Requests)) }
                     }
                     div {
                         section.panel { (live(Section::Faults)) (fault_form(actions)) }

@@ -152,7 +152,7 @@ fn node(row: &NodeRow, clock: &LabClock, actions: Actions<'_>) -> Markup {
                 div { (row.role) }
                 div.muted { (row.platform.as_deref().unwrap_or_default()) }
             }
-            td {
+            td.ping {
                 @match row.pinged_at {
                     Some(at) => {
                         div { @if row.online { "online" } @else { "connection lost" } }
@@ -161,7 +161,7 @@ fn node(row: &NodeRow, clock: &LabClock, actions: Actions<'_>) -> Markup {
                     None => { div.muted { "never" } }
                 }
             }
-            td { (life(row.life.as_ref(), "none")) }
+            td.token { (life(row.life.as_ref(), "none")) }
             td.actions { (node_actions(row, actions)) }
         }
     }
@@ -307,8 +307,10 @@ fn tokens(tokens: &Shown<TokenRow>) -> Markup {
         } @else {
             ul.cards { @for row in &tokens.rows { li id={ "token-" (row.access_key_id) } {
                 div.what {
-                    div.id { (row.access_key_id) }
-                    div.muted { (row.role) " for " (row.holder) }
+                    div title=(row.access_key_id) {
+                        (row.role) span.muted { " .." (end(&row.access_key_id)) }
+                    }
+                    div.id { (row.holder) }
                 }
                 (life(Some(&row.life), "ended"))
             } } }
@@ -345,11 +347,16 @@ fn activation(row: &ActivationRow) -> Markup {
                     @if let Some(name) = &row.name { (name) ", " }
                     (row.role) ": " (row.registrations) " of " (row.limit) " registered"
                 }
-                div.id { (row.id) }
+                div.id title=(row.id) { (row.id) }
             }
             (life(row.life.as_ref(), "expired"))
         }
     }
+}
+
+/// What `rolekeeper status` shows of an access key id.
+fn end(access_key_id: &str) -> &str {
+    access_key_id.get(access_key_id.len().saturating_sub(4)..).unwrap_or_default()
 }
 
 fn heading<T>(name: &str, shown: &Shown<T>) -> Markup {
