@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use rolekeeper::host::clock::{Clock, SystemClock};
+use rolekeeper::lab::clock::LabClock;
 use rolekeeper::lab::faults::{Effect, Fault};
 use rolekeeper::lab::operation::Operation::{
     RegisterManagedInstance, RequestManagedInstanceRoleToken,
@@ -321,7 +322,7 @@ fn a_clock_two_hours_off_is_noticed_and_corrected() {
     for hours in [2, -2] {
         let stage = Stage::set();
         let offset = time::Duration::hours(hours);
-        stage.lab.with_service(|service| service.clock_offset = offset);
+        stage.lab.with_service(|service| service.clock = LabClock::skewed(offset));
         let (_, mut daemon) = stage.start_registered();
         let status = stage.status();
         let now = SystemClock.now() + offset;
@@ -348,7 +349,8 @@ fn a_key_is_replaced_although_the_clock_is_two_hours_off() {
     for hours in [2, -2] {
         let stage = Stage::set();
         stage.register();
-        stage.lab.with_service(|service| service.clock_offset = time::Duration::hours(hours));
+        let offset = time::Duration::hours(hours);
+        stage.lab.with_service(|service| service.clock = LabClock::skewed(offset));
         assert_eq!(stage.succeed(&["rotate-key"]), "the RSA key was replaced\n");
     }
 }

@@ -104,7 +104,7 @@ fn the_key_is_replaced_with_a_daemon_and_without_one() {
     let stage = Stage::set();
     let (id, mut daemon) = stage.start_registered();
     let key = || fs::read_to_string(stage.record("RegistrationKey")).unwrap();
-    let changes = || stage.lab.with_service(|s| s.nodes.get(&id).unwrap().key_changes);
+    let changes = || stage.lab.with_service(|s| s.nodes.get(&id).unwrap().unwrap().key_changes);
     let first = key();
     assert_eq!(stage.succeed(&["rotate-key"]), "the RSA key was replaced\n");
     let second = key();
@@ -120,7 +120,7 @@ fn the_key_is_replaced_with_a_daemon_and_without_one() {
 fn the_service_may_ask_for_a_new_key() {
     let stage = Stage::set();
     let (id, daemon) = stage.start_registered();
-    stage.lab.with_service(|service| service.nodes.ask_for_new_key(&id));
+    assert!(stage.lab.with_service(|service| service.nodes.ask_for_new_key(&id)).unwrap());
     stage.succeed(&["refresh"]);
     daemon.logged("the RSA key was replaced");
     assert_eq!(stage.requests(UpdateManagedInstancePublicKey), 1);
@@ -328,7 +328,7 @@ fn a_machine_is_deregistered_by_an_administrator_or_by_its_own_role() {
             command.env("AWS_SECRET_ACCESS_KEY", admin.secret_access_key.expose());
         }
         assert_eq!(printed(command.output().unwrap()), format!("{id} is deregistered\n"));
-        assert!(stage.lab.with_service(|service| service.nodes.get(&id).is_none()));
+        assert!(stage.lab.with_service(|service| service.nodes.get(&id).unwrap().is_none()));
         assert_eq!(stage.requests(DeregisterManagedInstance), 1);
         assert_eq!(fs::read(stage.credentials()).unwrap(), b"");
         assert!(!stage.record("RegistrationKey").exists());
@@ -579,7 +579,11 @@ fn a_node_that_the_service_forgot_hibernates_until_it_is_woken() {
     let stage = Stage::set();
     let (id, _daemon) = stage.start_registered();
     let before = fs::read(stage.credentials()).unwrap();
-    let nodes = stage.lab.with_service(|service| std::mem::take(&mut service.nodes));
+    let node = stage.lab.with_service(|service| {
+        let node = service.nodes.get(&id).unwrap().unwrap();
+        service.nodes.deregister(&id).unwrap();
+        node
+    });
     let (message, remedy) = stage.refused(&["refresh"], Exit::Refused);
     assert!(message.contains("InvalidInstanceId"), "{message}");
     assert!(remedy.contains("rolekeeper register --force"), "{remedy}");
@@ -593,7 +597,7 @@ fn a_node_that_the_service_forgot_hibernates_until_it_is_woken() {
     assert!((10..=12).contains(&wait.whole_minutes()), "{status}");
     assert_eq!(fs::read(stage.credentials()).unwrap(), before, "they are valid still");
 
-    stage.lab.with_service(|service| service.nodes = nodes);
+    stage.lab.with_service(|service| service.nodes.insert(&node)).unwrap();
     stage.succeed(&["refresh"]);
     let status = stage.status();
     assert_eq!((&status["state"], &status["instance_id"]), (&json!("fresh"), &json!(id.as_str())));
@@ -652,7 +656,7 @@ fn health_is_reported_with_the_roles_credentials() {
         };
         if done(UpdateInstanceInformation) > 0 { Ok(()) } else { Err(stage.status().to_string()) }
     });
-    let ping = stage.lab.with_service(|s| s.nodes.get(&id).unwrap().last_ping.clone().unwrap());
+    let ping = stage.lab.with_service(|s| s.nodes.get(&id).unwrap().unwrap().last_ping.unwrap());
     assert_eq!(ping.said.agent_name.as_deref(), Some("amazon-ssm-agent"));
     assert_eq!(ping.said.agent_status.as_deref(), Some("Active"));
 }

@@ -34,13 +34,7 @@ const FINGERPRINT: &str = "f6699b39-9f9a-4a34-8cea-d81c17d5fa4d";
 const GUARD: Duration = Duration::from_secs(60);
 
 async fn start() -> Lab {
-    Lab::start(LabSettings {
-        listen: "127.0.0.1:0".parse().unwrap(),
-        token_lifetime: Duration::from_secs(3600),
-        region: "us-east-1".parse().unwrap(),
-    })
-    .await
-    .unwrap()
+    Lab::start(LabSettings::default()).await.unwrap()
 }
 
 fn credentials(id: &str, secret: &str, session_token: Option<&str>) -> Credentials {

@@ -41,9 +41,9 @@ impl Stage {
     /// Starts the lab and makes everything ready for the first registration.
     pub(crate) async fn set(binary: &Path) -> Outcome<Self> {
         let lab = Lab::start(LabSettings {
-            listen: "127.0.0.1:0".parse()?,
             token_lifetime: TOKEN_LIFETIME,
             region: REGION.parse()?,
+            ..LabSettings::default()
         })
         .await?;
         let asked = json!({ "IamRole": "Figures", "RegistrationLimit": REGISTRATIONS });

@@ -1,17 +1,17 @@
 //! Activations: who may register, how many, until when.
 
-use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use time::{OffsetDateTime, UtcDateTime, format_description::well_known::Rfc3339};
 
 use super::answers::{Refusal, epoch};
 use super::constraints::{ACTIVATION_ID, Constraints, PLAIN_TEXT};
 use super::issue;
-use super::paging::{List, Listed, page};
+use super::paging::{List, page};
+use super::store::{Record, Store, StoreError, Table, moment, secret};
 use super::tags::{Tag, Tags};
 use crate::host::entropy::Entropy;
 use crate::pure::secret::Secret;
@@ -31,11 +31,12 @@ const FILTER_KEYS: [&str; 3] = ["ActivationIds", "DefaultInstanceName", "IamRole
 const LIST: List = List { name: "activations", sizes: 1..=50, usual: 50 };
 
 /// Activations that are kept; past it, creating one is refused.
-const CAPACITY: usize = 10_000;
+const CAPACITY: usize = 200_000;
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Activation {
     pub id: String,
+    #[serde(with = "secret")]
     code: Secret<String>,
     /// As given; a path such as `service-role/Name` is possible.
     pub iam_role: String,
@@ -45,13 +46,15 @@ pub struct Activation {
     pub tags: Tags,
     pub limit: u32,
     pub registrations: u32,
+    #[serde(with = "moment")]
     pub created_at: UtcDateTime,
+    #[serde(with = "moment")]
     pub expires_at: UtcDateTime,
 }
 
 /// All of them, by id.
-#[derive(Debug, Default)]
-pub struct Activations(BTreeMap<String, Activation>);
+#[derive(Debug)]
+pub struct Activations(Table<Activation>);
 
 /// `CreateActivation`'s request.
 #[derive(Debug, Default, Deserialize)]
@@ -97,17 +100,29 @@ enum Moment {
 }
 
 impl Activations {
-    pub fn get(&self, id: &str) -> Option<&Activation> {
+    pub fn new(store: &Store) -> Self {
+        Self(store.table())
+    }
+
+    pub fn get(&self, id: &str) -> Result<Option<Activation>, StoreError> {
         self.0.get(id)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &Activation> {
-        self.0.values()
+    pub fn count(&self) -> Result<usize, StoreError> {
+        self.0.count()
+    }
+
+    /// Those that were made last, the latest first.
+    pub fn newest(&self, most: u32) -> Result<Vec<Activation>, StoreError> {
+        self.0.last(most)
     }
 
     /// Ends an activation's life now, as waiting for its expiry would. False when there is none.
-    pub fn expire(&mut self, id: &str, now: UtcDateTime) -> bool {
-        self.0.get_mut(id).map(|activation| activation.expires_at = now).is_some()
+    pub fn expire(&mut self, id: &str, now: UtcDateTime) -> Result<bool, StoreError> {
+        let end = |activation: &mut Activation| {
+            activation.expires_at = activation.expires_at.min(now);
+        };
+        Ok(self.0.change(id, end)?.is_some())
     }
 
     /// `CreateActivation`.
@@ -140,7 +155,7 @@ impl Activations {
                 })?,
             None => now + DEFAULT_LIFE,
         };
-        if self.0.len() >= CAPACITY {
+        if self.0.count()? >= CAPACITY {
             return Err(Refusal::new(
                 "LimitExceededException",
                 "Too many activations; delete some",
@@ -160,7 +175,7 @@ impl Activations {
         };
         let answer =
             json!({ "ActivationId": activation.id, "ActivationCode": activation.code.expose() });
-        self.0.insert(activation.id.clone(), activation);
+        self.0.put(&activation)?;
         Ok(answer)
     }
 
@@ -174,23 +189,19 @@ impl Activations {
             }
         }
         constraints.check()?;
-        let mut found = self.0.values().collect::<Vec<_>>();
         for filter in &asked.filters {
-            let wanted = |value: &str| filter.filter_values.iter().any(|allowed| allowed == value);
-            match filter.filter_key.as_deref() {
-                _ if filter.filter_values.is_empty() => {
-                    return Err(Refusal::new("InvalidFilter", "A filter needs FilterValues"));
-                }
-                Some("ActivationIds") => found.retain(|activation| wanted(&activation.id)),
-                Some("IamRole") => found.retain(|activation| wanted(&activation.iam_role)),
-                Some(_) => found.retain(|activation| {
-                    activation.default_instance_name.as_deref().is_some_and(wanted)
-                }),
-                None => return Err(Refusal::new("InvalidFilter", "A filter needs a FilterKey")),
+            let lacks =
+                |what: &str| Refusal::new("InvalidFilter", format!("A filter needs {what}"));
+            if filter.filter_values.is_empty() {
+                return Err(lacks("FilterValues"));
             }
+            filter.filter_key.as_ref().ok_or_else(|| lacks("a FilterKey"))?;
         }
-        let (found, next_token) =
-            page(&LIST, found, asked.max_results, asked.next_token.as_deref())?;
+        let passes = |one: &Activation| asked.filters.iter().all(|filter| filter.passes(one));
+        let by_id = |filter: &&Filter| filter.filter_key.as_deref() == Some("ActivationIds");
+        let ids = asked.filters.iter().find(by_id).map(|filter| filter.filter_values.as_slice());
+        let wish = (asked.max_results, asked.next_token.as_deref());
+        let (found, next_token) = page(&LIST, &self.0, ids, passes, wish)?;
         let list = found.into_iter().map(|one| one.describe(now)).collect::<Vec<_>>();
         let mut answer = json!({ "ActivationList": list });
         if let Some(token) = next_token {
@@ -205,10 +216,11 @@ impl Activations {
         let id = constraints.required("activationId", asked.activation_id);
         constraints.pattern("activationId", &id, ACTIVATION_ID);
         constraints.check()?;
-        self.0
-            .remove(&id)
-            .map(|_| json!({}))
-            .ok_or_else(|| Refusal::new("InvalidActivation", "There is no such activation"))
+        if self.0.remove(&id)? {
+            Ok(json!({}))
+        } else {
+            Err(Refusal::new("InvalidActivation", "There is no such activation"))
+        }
     }
 
     /// Whether this activation admits one more machine. Nothing is counted yet.
@@ -217,8 +229,8 @@ impl Activations {
         id: &str,
         code: &Secret<String>,
         now: UtcDateTime,
-    ) -> Result<&Activation, Refusal> {
-        let activation = self.0.get(id).filter(|found| found.code == *code).ok_or_else(|| {
+    ) -> Result<Activation, Refusal> {
+        let activation = self.0.get(id)?.filter(|found| found.code == *code).ok_or_else(|| {
             Refusal::new("InvalidActivation", "The activation ID or the activation code is wrong")
         })?;
         if activation.expires_at <= now {
@@ -234,20 +246,32 @@ impl Activations {
     }
 
     /// Counts a machine that was admitted.
-    pub fn count_registration(&mut self, id: &str) {
-        if let Some(activation) = self.0.get_mut(id) {
-            activation.registrations += 1;
-        }
+    pub fn count_registration(&mut self, id: &str) -> Result<(), StoreError> {
+        self.0.change(id, |activation| activation.registrations += 1)?;
+        Ok(())
     }
 }
 
-impl Listed for Activation {
-    fn since(&self) -> UtcDateTime {
-        self.created_at
-    }
+impl Record for Activation {
+    const KIND: &'static str = "activation";
 
     fn id(&self) -> &str {
         &self.id
+    }
+
+    fn at(&self) -> UtcDateTime {
+        self.created_at
+    }
+}
+
+impl Filter {
+    fn passes(&self, activation: &Activation) -> bool {
+        let wanted = |value: &str| self.filter_values.iter().any(|allowed| allowed == value);
+        match self.filter_key.as_deref() {
+            Some("ActivationIds") => wanted(&activation.id),
+            Some("IamRole") => wanted(&activation.iam_role),
+            _ => activation.default_instance_name.as_deref().is_some_and(wanted),
+        }
     }
 }
 
@@ -316,6 +340,10 @@ mod tests {
 
     const NOW: UtcDateTime = utc_datetime!(2026-11-22 00:00);
 
+    fn activations() -> Activations {
+        Activations::new(&Store::in_memory(&"us-east-1".parse().unwrap()).unwrap())
+    }
+
     fn create(
         activations: &mut Activations,
         asked: Value,
@@ -328,12 +356,12 @@ mod tests {
 
     #[test]
     fn a_limit_and_an_expiry_hold() {
-        let mut activations = Activations::default();
+        let mut activations = activations();
         let (id, code) = create(&mut activations, json!({ "IamRole": "Role" })).unwrap();
         assert!(activations.check(&id, &code, NOW).is_ok());
         let later = activations.check(&id, &code, NOW + DEFAULT_LIFE).unwrap_err();
         assert_eq!(later.code, "ActivationExpired");
-        activations.count_registration(&id);
+        activations.count_registration(&id).unwrap();
         let full = activations.check(&id, &code, NOW).unwrap_err();
         assert_eq!(full.code, "RegistrationLimitExceeded");
         let wrong = activations.check(&id, &Secret::new("x".repeat(20)), NOW).unwrap_err();
@@ -342,15 +370,15 @@ mod tests {
 
     #[test]
     fn expiry_can_be_hurried() {
-        let mut activations = Activations::default();
+        let mut activations = activations();
         let (id, code) = create(&mut activations, json!({ "IamRole": "Role" })).unwrap();
-        assert!(activations.expire(&id, NOW));
+        assert!(activations.expire(&id, NOW).unwrap());
         assert_eq!(activations.check(&id, &code, NOW).unwrap_err().code, "ActivationExpired");
     }
 
     #[test]
     fn odd_wishes_are_refused() {
-        let mut activations = Activations::default();
+        let mut activations = activations();
         for asked in [
             json!({}),
             json!({ "IamRole": "" }),
@@ -374,7 +402,7 @@ mod tests {
 
     #[test]
     fn descriptions_are_filtered_and_show_no_code() {
-        let mut activations = Activations::default();
+        let mut activations = activations();
         let asked =
             json!({ "IamRole": "service-role/One", "ExpirationDate": "2026-11-23T00:00:00Z" });
         let (id, code) = create(&mut activations, asked).unwrap();
@@ -401,7 +429,7 @@ mod tests {
 
     #[test]
     fn thirty_days_are_the_most_and_a_millisecond_more_is_refused() {
-        let mut activations = Activations::default();
+        let mut activations = activations();
         let mut at = |end: UtcDateTime| {
             let seconds = end.unix_timestamp_nanos() / 1_000_000;
             let asked = json!({ "IamRole": "Role", "ExpirationDate": seconds as f64 / 1000.0 });
@@ -414,7 +442,7 @@ mod tests {
 
     #[test]
     fn an_activation_is_deleted_once() {
-        let mut activations = Activations::default();
+        let mut activations = activations();
         let (id, code) = create(&mut activations, json!({ "IamRole": "Role" })).unwrap();
         let mut delete = |id: &str| activations.delete(Delete { activation_id: Some(id.into()) });
         assert_eq!(delete("foo").unwrap_err().code, "ValidationException");

@@ -1,4 +1,4 @@
-//! The lab's own operations, under `/_lab/`: add, list and clear faults.
+//! The lab's own operations, under `/_lab/`: add, list and clear faults; look at the clock, set it.
 
 use std::time::Duration;
 
@@ -16,6 +16,9 @@ pub const SERVICE: &str = "lab";
 
 /// Where faults are: `GET` lists, `POST` adds, `DELETE` clears.
 pub const FAULTS: &str = "/_lab/faults";
+
+/// Where the clock is: `GET` shows it, `POST` sets it ([`super::clock::ClockSetting`]).
+pub const CLOCK: &str = "/_lab/clock";
 
 /// A fault on the wire; absent members mean "any" or "for ever".
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -87,7 +90,9 @@ pub fn perform(faults: &mut Faults, request: &Request, now: UtcDateTime) -> Resu
         _ => Err(Refusal::with_status(
             404,
             "UnknownOperationException".into(),
-            format!("The lab's own operations are GET, POST and DELETE {FAULTS}"),
+            format!(
+                "The lab's own operations are GET, POST and DELETE {FAULTS}, GET and POST {CLOCK}"
+            ),
         )),
     }
 }

@@ -21,7 +21,7 @@ pub struct Fault {
     pub effect: Effect,
     /// How many requests it meets; `None` is all.
     pub count: Option<u32>,
-    /// Until when, by this machine's clock; `None` is until it is cleared.
+    /// Until when, by the lab's clock; `None` is until it is cleared.
     pub until: Option<UtcDateTime>,
     /// The share of requests that it meets, 0 to 1.
     pub probability: f64,

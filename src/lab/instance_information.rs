@@ -79,10 +79,12 @@ enum Property<'a> {
 /// `DescribeInstanceInformation`.
 pub fn describe(nodes: &Nodes, asked: &Describe, now: UtcDateTime) -> Result<Value, Refusal> {
     let wanted = asked.wanted()?;
-    let found =
-        nodes.iter().filter(|node| wanted.iter().all(|one| one.passes(node, now))).collect();
-    let (found, next_token) = page(&LIST, found, asked.max_results, asked.next_token.as_deref())?;
-    let list = found.into_iter().map(|node| show(node, now)).collect::<Vec<_>>();
+    let passes = |node: &Node| wanted.iter().all(|one| one.passes(node, now));
+    let by_id = |one: &&Wanted<'_>| matches!(one.by, Property::InstanceId | Property::SourceId);
+    let ids = wanted.iter().find(by_id).map(|one| one.values);
+    let wish = (asked.max_results, asked.next_token.as_deref());
+    let (found, next_token) = page(&LIST, nodes.table(), ids, passes, wish)?;
+    let list = found.iter().map(|node| show(node, now)).collect::<Vec<_>>();
     let mut answer = json!({ "InstanceInformationList": list });
     if let Some(token) = next_token {
         answer["NextToken"] = token.into();
@@ -267,11 +269,13 @@ mod tests {
     use time::macros::utc_datetime;
 
     use super::*;
+    use crate::lab::store::Store;
 
     fn refused(asked: Value) -> String {
         let asked = serde_json::from_value(asked).unwrap();
         let now = utc_datetime!(2026-11-22 00:00);
-        describe(&Nodes::default(), &asked, now).unwrap_err().code.into_owned()
+        let store = Store::in_memory(&"us-east-1".parse().unwrap()).unwrap();
+        describe(&Nodes::new(&store), &asked, now).unwrap_err().code.into_owned()
     }
 
     fn by(key: &str, values: &[&str]) -> Value {

@@ -13,7 +13,7 @@ const CAPACITY: usize = 4096;
 /// One request and how it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// By this machine's clock, whatever the lab pretends.
+    /// By the lab's clock.
     pub at: UtcDateTime,
     /// `None` for what names no operation.
     pub operation: Option<Operation>,

@@ -10,12 +10,14 @@
 //!                                          ├─ access       may they? roles, by their policies
 //!                                          ├─ sts, s3      what is not Systems Manager
 //!                                          ├─ activations, nodes, tokens, settings, buckets:
-//!                                          │               what it knows
+//!                                          │               what it knows, most of it in a store
+//!                                          ├─ clock        what time it is for all of them
 //!                                          └─ ledger       what it was asked
 //! ```
 //!
-//! Everything it knows is made up and lives in memory: the account is 000000000000, and no
-//! credential from here is worth anything anywhere else.
+//! Everything it knows is made up: the account is 000000000000, and no credential from here is
+//! worth anything anywhere else. It lives in SQLite, in memory or in a file. Roles and buckets are
+//! read at each start; faults and the ledger end with the process.
 
 pub mod access;
 pub mod activations;
@@ -23,6 +25,7 @@ pub mod answers;
 pub mod buckets;
 pub mod cli;
 pub mod client;
+pub mod clock;
 pub mod constraints;
 pub mod control;
 pub mod dashboard;
@@ -46,11 +49,12 @@ pub mod service;
 pub mod settings;
 pub mod signatures;
 pub mod signed_text;
+pub mod store;
 pub mod sts;
 pub mod tags;
 pub mod tokens;
 
-pub use server::{Lab, LabSettings};
+pub use server::{Lab, LabSettings, StartError};
 
 /// The account that everything in the lab belongs to; AWS gives it to nobody.
 pub const ACCOUNT: &str = "000000000000";

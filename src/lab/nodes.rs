@@ -1,9 +1,8 @@
 //! Managed instances, as the service knows them: key, fingerprint, last ping.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use time::UtcDateTime;
 
@@ -11,23 +10,26 @@ use super::activations::{Activation, read_iam_role, require_role_name};
 use super::answers::Refusal;
 use super::constraints::{Constraints, MANAGED_INSTANCE_ID};
 use super::issue;
-use super::paging::Listed;
+use super::store::{Record, Store, StoreError, Table, moment, text};
 use super::tags::{AddTags, ListTags, RemoveTags, Tag, Tags, unknown_resource};
 use crate::host::entropy::Entropy;
 use crate::keys::PublicKey;
 use crate::pure::identity::InstanceId;
 use crate::pure::secret::Secret;
+use crate::pure::signing::sha256_hex;
 
 /// A node is `Online` this long after a ping: two of the agent's five-minute rounds.
 const ONLINE: Duration = Duration::from_secs(10 * 60);
 
 /// Nodes that are kept; past it, registering one is refused.
-const CAPACITY: usize = 10_000;
+const CAPACITY: usize = 200_000;
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Node {
+    #[serde(with = "text")]
     pub id: InstanceId,
     pub fingerprint: String,
+    #[serde(with = "encoded")]
     pub public_key: PublicKey,
     /// How often the public key was replaced since registration.
     pub key_changes: u32,
@@ -38,20 +40,22 @@ pub struct Node {
     pub iam_role: String,
     pub name: Option<String>,
     pub tags: Tags,
+    #[serde(with = "moment")]
     pub registered_at: UtcDateTime,
     pub last_ping: Option<Ping>,
 }
 
 /// What the node last said about itself.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Ping {
+    #[serde(with = "moment")]
     pub at: UtcDateTime,
     pub said: Information,
 }
 
-/// All of them, by id.
-#[derive(Debug, Default)]
-pub struct Nodes(BTreeMap<InstanceId, Node>);
+/// All of them, by id. No two have the same key.
+#[derive(Debug)]
+pub struct Nodes(Table<Node>);
 
 /// `RegisterManagedInstance`'s request.
 #[derive(Deserialize)]
@@ -75,7 +79,7 @@ pub struct UpdateKey {
 }
 
 /// `UpdateInstanceInformation`'s request: the health ping.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Information {
     pub instance_id: Option<String>,
@@ -106,18 +110,38 @@ pub struct Deregister {
 }
 
 impl Nodes {
-    pub fn get(&self, id: &InstanceId) -> Option<&Node> {
-        self.0.get(id)
+    pub fn new(store: &Store) -> Self {
+        Self(store.table())
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &Node> {
-        self.0.values()
+    pub fn get(&self, id: &InstanceId) -> Result<Option<Node>, StoreError> {
+        self.0.get(id.as_str())
+    }
+
+    pub fn count(&self) -> Result<usize, StoreError> {
+        self.0.count()
+    }
+
+    /// Those that registered last, the latest first.
+    pub fn newest(&self, most: u32) -> Result<Vec<Node>, StoreError> {
+        self.0.last(most)
+    }
+
+    /// Every one of them, by the time of registration.
+    pub(super) fn table(&self) -> &Table<Node> {
+        &self.0
+    }
+
+    /// Takes a node over as it is, without an activation. Its key must not be another's.
+    pub fn insert(&mut self, node: &Node) -> Result<(), StoreError> {
+        self.0.put(node)
     }
 
     /// From now on the node's role tokens ask for a new key, until it changes. False when there is
     /// no such node.
-    pub fn ask_for_new_key(&mut self, id: &InstanceId) -> bool {
-        self.0.get_mut(id).map(|node| node.asked_for_new_key = true).is_some()
+    pub fn ask_for_new_key(&mut self, id: &InstanceId) -> Result<bool, StoreError> {
+        let changed = self.0.change(id.as_str(), |node| node.asked_for_new_key = true)?;
+        Ok(changed.is_some())
     }
 
     /// `RegisterManagedInstance`, once the activation has been checked.
@@ -138,7 +162,7 @@ impl Nodes {
         constraints.check()?;
         let mut tags = activation.tags.clone();
         tags.add(own_tags)?;
-        if self.0.len() >= CAPACITY {
+        if self.0.count()? >= CAPACITY {
             return Err(Refusal::new("LimitExceededException", "Too many nodes; deregister some"));
         }
         let id = issue::instance_id(entropy);
@@ -155,17 +179,19 @@ impl Nodes {
             registered_at: now,
             last_ping: None,
         };
-        self.0.insert(id.clone(), node);
+        self.0.put(&node)?;
         Ok(json!({ "InstanceId": id.as_str() }))
     }
 
     /// `UpdateManagedInstancePublicKey`, once the old key's signature has been checked.
     pub fn update_key(&mut self, id: &InstanceId, asked: UpdateKey) -> Result<Value, Refusal> {
         let key = self.new_key(asked.new_public_key, asked.new_public_key_type)?;
-        let node = self.0.get_mut(id).ok_or_else(unknown_instance)?;
-        node.public_key = key;
-        node.key_changes += 1;
-        node.asked_for_new_key = false;
+        let change = |node: &mut Node| {
+            node.public_key = key;
+            node.key_changes += 1;
+            node.asked_for_new_key = false;
+        };
+        self.0.change(id.as_str(), change)?.ok_or_else(unknown_instance)?;
         Ok(json!({}))
     }
 
@@ -176,14 +202,14 @@ impl Nodes {
         said: Information,
         now: UtcDateTime,
     ) -> Result<Value, Refusal> {
-        let node = self.0.get_mut(id).ok_or_else(unknown_instance)?;
-        node.last_ping = Some(Ping { at: now, said });
+        let change = |node: &mut Node| node.last_ping = Some(Ping { at: now, said });
+        self.0.change(id.as_str(), change)?.ok_or_else(unknown_instance)?;
         Ok(json!({}))
     }
 
     /// `DeregisterManagedInstance`. Credentials that were issued live on to their end.
     pub fn deregister(&mut self, id: &InstanceId) -> Result<Value, Refusal> {
-        self.0.remove(id).map(|_| json!({})).ok_or_else(unknown_instance)
+        if self.0.remove(id.as_str())? { Ok(json!({})) } else { Err(unknown_instance()) }
     }
 
     /// `UpdateManagedInstanceRole`: the next role token is the new role's.
@@ -193,28 +219,29 @@ impl Nodes {
         let role = read_iam_role(asked.iam_role, &mut constraints);
         constraints.check()?;
         require_role_name(&role)?;
-        let id = id.parse().map_err(|_| unknown_instance())?;
-        self.0.get_mut(&id).ok_or_else(unknown_instance)?.iam_role = role;
+        self.0.change(&id, |node| node.iam_role = role)?.ok_or_else(unknown_instance)?;
         Ok(json!({}))
     }
 
     /// `AddTagsToResource`.
     pub fn add_tags(&mut self, asked: AddTags) -> Result<Value, Refusal> {
         let (id, tags) = asked.read()?;
-        self.0.get_mut(&id).ok_or_else(unknown_resource)?.tags.add(tags)?;
+        let add = |node: &mut Node| node.tags.add(tags);
+        self.0.change(id.as_str(), add)?.ok_or_else(unknown_resource)??;
         Ok(json!({}))
     }
 
     /// `RemoveTagsFromResource`.
     pub fn remove_tags(&mut self, asked: RemoveTags) -> Result<Value, Refusal> {
         let (id, keys) = asked.read()?;
-        self.0.get_mut(&id).ok_or_else(unknown_resource)?.tags.remove(&keys);
+        let remove = |node: &mut Node| node.tags.remove(&keys);
+        self.0.change(id.as_str(), remove)?.ok_or_else(unknown_resource)?;
         Ok(json!({}))
     }
 
     /// `ListTagsForResource`.
     pub fn list_tags(&self, asked: ListTags) -> Result<Value, Refusal> {
-        let node = self.0.get(&asked.read()?).ok_or_else(unknown_resource)?;
+        let node = self.get(&asked.read()?)?.ok_or_else(unknown_resource)?;
         Ok(json!({ "TagList": node.tags.list() }))
     }
 
@@ -225,7 +252,7 @@ impl Nodes {
         let text = key.ok_or_else(|| Refusal::validation("The public key is missing"))?;
         let key = PublicKey::decode(&text)
             .map_err(|error| Refusal::new("InvalidPublicKey", error.to_string()))?;
-        if self.0.values().any(|node| node.public_key == key) {
+        if self.0.marked(&mark(&key))?.is_some() {
             return Err(Refusal::new(
                 "PublicKeyAlreadyRegistered",
                 "The public key is registered already",
@@ -260,14 +287,41 @@ impl Deregister {
     }
 }
 
-impl Listed for Node {
-    fn since(&self) -> UtcDateTime {
-        self.registered_at
-    }
+impl Record for Node {
+    const KIND: &'static str = "node";
 
     fn id(&self) -> &str {
         self.id.as_str()
     }
+
+    fn at(&self) -> UtcDateTime {
+        self.registered_at
+    }
+
+    fn mark(&self) -> Option<String> {
+        Some(mark(&self.public_key))
+    }
+}
+
+/// A public key in a record: base64 of its DER.
+mod encoded {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::keys::PublicKey;
+
+    pub fn serialize<S: Serializer>(key: &PublicKey, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&key.encode())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<PublicKey, D::Error> {
+        PublicKey::decode(&String::deserialize(from)?).map_err(Error::custom)
+    }
+}
+
+/// What tells one key from all others, and is shorter.
+fn mark(key: &PublicKey) -> String {
+    sha256_hex(key.encode().as_bytes())
 }
 
 fn read_instance_id(asked: Option<String>, constraints: &mut Constraints) -> String {

@@ -7,6 +7,7 @@
 
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::ACCOUNT;
@@ -15,7 +16,7 @@ use super::ACCOUNT;
 const VERSIONS: [&str; 2] = ["2012-10-17", "2008-10-17"];
 
 /// What an identity, or a session of it, may do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy(Vec<Statement>);
 
 /// Who may become a role.
@@ -64,13 +65,13 @@ pub enum MalformedPolicy {
     Statement(String, String),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Effect {
     Allow,
     Deny,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Statement {
     effect: Effect,
     actions: Vec<String>,

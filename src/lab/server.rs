@@ -5,7 +5,8 @@
 
 use std::future::pending;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -26,9 +27,11 @@ use super::client::{CallError, Client};
 use super::dashboard::Dashboard;
 use super::message::{Reply, Request};
 use super::service::{Conduct, Service};
+use super::store::{Store, StoreError};
 use super::tokens::AdminCredentials;
 use crate::host::clock::{Clock, SystemClock};
 use crate::host::entropy::SystemEntropy;
+use crate::pure::advice::{Advice, Exit};
 use crate::pure::identity::Region;
 
 /// The largest body that is read; ten times what any operation needs.
@@ -58,6 +61,17 @@ pub struct LabSettings {
     pub token_lifetime: Duration,
     /// The region that signatures must name.
     pub region: Region,
+    /// What the lab knows is in this file; without one it is gone at the end.
+    pub data: Option<PathBuf>,
+}
+
+/// A lab that cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, io::Error),
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// A lab that runs on the current tokio runtime. Dropping it stops it.
@@ -90,12 +104,19 @@ impl Lab {
     ///
     /// # Errors
     ///
-    /// The address cannot be had.
-    pub async fn start(settings: LabSettings) -> io::Result<Self> {
-        let listener = bind(settings.listen)?.listen(BACKLOG)?;
-        let address = listener.local_addr()?;
-        let service =
-            Service::new(settings.region.clone(), settings.token_lifetime, &SystemEntropy);
+    /// The file or the address cannot be had.
+    pub async fn start(settings: LabSettings) -> Result<Self, StartError> {
+        let region = &settings.region;
+        let store = match &settings.data {
+            Some(path) => Store::open(path, region)?,
+            None => Store::in_memory(region)?,
+        };
+        let lifetime = settings.token_lifetime;
+        let service = Service::open(store, region.clone(), lifetime, &SystemEntropy)?;
+        let refused = |error| StartError::Listen(settings.listen, error);
+        let listener = bind(settings.listen).and_then(|socket| socket.listen(BACKLOG));
+        let listener = listener.map_err(refused)?;
+        let address = listener.local_addr().map_err(refused)?;
         let admin = service.admin().clone();
         let service = Arc::new(Mutex::new(service));
         let url = format!("http://{address}");
@@ -192,6 +213,34 @@ impl Drop for Lab {
     fn drop(&mut self) {
         if let Presence::Listening(accepting) = &self.presence {
             accepting.abort();
+        }
+    }
+}
+
+/// A lab in memory, on a free port of loopback, with AWS's usual lifetime and region.
+impl Default for LabSettings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            token_lifetime: Duration::from_secs(3600),
+            region: "us-east-1".parse().expect("a region's name"),
+            data: None,
+        }
+    }
+}
+
+impl Advice for StartError {
+    fn remedy(&self) -> String {
+        match self {
+            StartError::Listen(..) => "--listen 127.0.0.1:0, which picks a free port".to_owned(),
+            StartError::Store(error) => error.remedy(),
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            StartError::Listen(..) => Exit::Unavailable,
+            StartError::Store(error) => error.exit(),
         }
     }
 }

@@ -10,6 +10,7 @@ use super::access::{arn, authorize};
 use super::activations::Activations;
 use super::answers::{self, Refusal};
 use super::buckets::Buckets;
+use super::clock::{ClockSetting, LabClock};
 use super::faults::{Effect, Faults};
 use super::ledger::{Entry, Ledger, Outcome};
 use super::message::{Reply, Request};
@@ -18,11 +19,15 @@ use super::operation::{Dialect, Operation, UnknownOperation, requested};
 use super::roles::{Roles, SYSTEMS_MANAGER};
 use super::settings::Settings;
 use super::signatures::{Caller, Keyring, authenticate, claimed_node};
+use super::store::{Store, StoreError};
 use super::tokens::{AdminCredentials, Tokens};
 use super::{control, instance_information, issue, s3, sts};
 use crate::host::entropy::Entropy;
 use crate::pure::identity::{InstanceId, Region};
 use crate::pure::secret::Secret;
+
+/// The store's name for the lab's clock.
+const CLOCK: &str = "clock";
 
 /// Everything that the lab knows.
 #[derive(Debug)]
@@ -37,8 +42,9 @@ pub struct Service {
     pub ledger: Ledger,
     /// How long new role credentials live.
     pub token_lifetime: Duration,
-    /// How far the lab's clock is off from this machine's, for everything but faults.
-    pub clock_offset: time::Duration,
+    /// What time it is in the lab, at any time of this machine; kept by [`Service::set_clock`].
+    pub clock: LabClock,
+    store: Store,
     region: Region,
     admin: AdminCredentials,
     /// The ids that `GetCallerIdentity` shows: the admin's, and that of roles without a definition.
@@ -59,23 +65,61 @@ pub enum Conduct {
 }
 
 impl Service {
+    /// A service that forgets everything at its end.
+    ///
+    /// # Panics
+    ///
+    /// Without memory for an empty database.
     pub fn new(region: Region, token_lifetime: Duration, entropy: &dyn Entropy) -> Self {
-        Self {
-            activations: Activations::default(),
-            nodes: Nodes::default(),
-            tokens: Tokens::default(),
+        Store::in_memory(&region)
+            .and_then(|store| Self::open(store, region, token_lifetime, entropy))
+            .expect("an empty database fits into memory")
+    }
+
+    /// A service that goes on from what the store holds. Roles and buckets are defined anew at each
+    /// start, and neither faults nor the ledger outlive one.
+    ///
+    /// # Errors
+    ///
+    /// The store fails.
+    pub fn open(
+        store: Store,
+        region: Region,
+        token_lifetime: Duration,
+        entropy: &dyn Entropy,
+    ) -> Result<Self, StoreError> {
+        let id = |prefix| issue::access_key_id(prefix, entropy);
+        Ok(Self {
+            activations: Activations::new(&store),
+            nodes: Nodes::new(&store),
+            tokens: Tokens::new(&store),
             roles: Roles::new(entropy),
             buckets: Buckets::default(),
-            settings: Settings::default(),
+            settings: Settings::new(&store),
             faults: Faults::default(),
             ledger: Ledger::default(),
             token_lifetime,
-            clock_offset: time::Duration::ZERO,
+            clock: store.fact(CLOCK)?.unwrap_or_default(),
             region,
-            admin: AdminCredentials::new(entropy),
-            user_id: issue::access_key_id("AIDA", entropy),
-            role_id: issue::access_key_id("AROA", entropy),
-        }
+            admin: store.fact_or("administrator", || AdminCredentials::new(entropy))?,
+            user_id: store.fact_or("user-id", || id("AIDA"))?,
+            role_id: store.fact_or("role-id", || id("AROA"))?,
+            store,
+        })
+    }
+
+    /// Sets the lab's time forward, or its rate; it stays so in the store. `now` is this machine's
+    /// time.
+    ///
+    /// # Errors
+    ///
+    /// It is no time that the lab can have, or the store fails.
+    pub fn set_clock(&mut self, setting: &ClockSetting, now: UtcDateTime) -> Result<(), Refusal> {
+        let mut clock = self.clock;
+        clock.set(setting, now)?;
+        self.store.set_fact(CLOCK, &clock)?;
+        self.clock = clock;
+        Ok(())
     }
 
     pub fn region(&self) -> &Region {
@@ -86,7 +130,7 @@ impl Service {
         &self.admin
     }
 
-    /// Meets a request, faults included.
+    /// Meets a request, faults included. `now` is this machine's time.
     pub fn receive(
         &mut self,
         request: &Request,
@@ -99,13 +143,14 @@ impl Service {
         let (dialect, operation) = requested(request);
         let operation = operation.ok();
         let node = claimed_node(request, &self.tokens);
-        let Some(effect) = self.faults.verdict(operation, node.as_ref(), entropy.jitter(), now)
+        let at = self.clock.now(now);
+        let Some(effect) = self.faults.verdict(operation, node.as_ref(), entropy.jitter(), at)
         else {
             return Conduct::Answer(self.answer(request, entropy, now));
         };
         if !effect.lets_through() {
             let outcome = Outcome::Disturbed(effect.name());
-            self.ledger.record(Entry { at: now, operation, node, outcome });
+            self.ledger.record(Entry { at, operation, node, outcome });
         }
         match effect {
             Effect::Status { status, code } => {
@@ -115,7 +160,7 @@ impl Service {
                 let reply = answers::refusal(dialect, &refusal, &request_id);
                 // A fault's status counts as given, also where STS would have another for the code.
                 let reply = Reply { status, ..reply };
-                Conduct::Answer(reply.stamped(request_id, now.saturating_add(self.clock_offset)))
+                Conduct::Answer(reply.stamped(request_id, at))
             }
             Effect::Html { status } => Conduct::Answer(answers::html(status)),
             Effect::Latency(delay) => Conduct::AnswerAfter(delay),
@@ -125,31 +170,31 @@ impl Service {
         }
     }
 
-    /// Answers a request as the real service would.
+    /// Answers a request as the real service would. `now` is this machine's time.
     pub fn answer(&mut self, request: &Request, entropy: &dyn Entropy, now: UtcDateTime) -> Reply {
         let request_id = issue::uuid(entropy).to_string();
-        let service_time = now.saturating_add(self.clock_offset);
+        let at = self.clock.now(now);
         if control::is_control(request) {
-            let result = self.control(request, service_time, now);
+            let result = self.control(request, now);
             return reply(
                 Dialect::Json,
                 result.map(|value| answers::json_result(&value)),
                 &request_id,
             )
-            .stamped(request_id, service_time);
+            .stamped(request_id, at);
         }
         let (dialect, operation) = requested(request);
         let node = claimed_node(request, &self.tokens);
         let result = match &operation {
-            Ok(operation) => self.perform(*operation, request, &request_id, entropy, service_time),
+            Ok(operation) => self.perform(*operation, request, &request_id, entropy, at),
             Err(unknown) => Err(not_an_operation(request, unknown)),
         };
         let outcome = match &result {
             Ok(_) => Outcome::Done,
             Err(refusal) => Outcome::Refused(refusal.code.to_string()),
         };
-        self.ledger.record(Entry { at: now, operation: operation.ok(), node, outcome });
-        reply(dialect, result, &request_id).stamped(request_id, service_time)
+        self.ledger.record(Entry { at, operation: operation.ok(), node, outcome });
+        reply(dialect, result, &request_id).stamped(request_id, at)
     }
 
     fn perform(
@@ -266,6 +311,7 @@ impl Service {
     }
 
     /// What the dashboard asks for in the administrator's name, recorded like everybody's requests.
+    /// `now` is this machine's time.
     pub fn administer(
         &mut self,
         operation: Operation,
@@ -274,13 +320,13 @@ impl Service {
         now: UtcDateTime,
     ) -> Result<Value, Refusal> {
         let request = Request { body: asked.to_string().into(), ..Request::default() };
-        let service_time = now.saturating_add(self.clock_offset);
-        let result = self.administered(operation, &request, entropy, service_time);
+        let at = self.clock.now(now);
+        let result = self.administered(operation, &request, entropy, at);
         let outcome = match &result {
             Ok(_) => Outcome::Done,
             Err(refusal) => Outcome::Refused(refusal.code.to_string()),
         };
-        self.ledger.record(Entry { at: now, operation: Some(operation), node: None, outcome });
+        self.ledger.record(Entry { at, operation: Some(operation), node: None, outcome });
         result
     }
 
@@ -294,9 +340,11 @@ impl Service {
         let id = asked.activation_id.clone().unwrap_or_default();
         let no_code = Secret::new(String::new());
         let code = asked.activation_code.as_ref().unwrap_or(&no_code);
+        let both = self.store.begin()?;
         let activation = self.activations.check(&id, code, now)?;
-        let answer = self.nodes.register(asked, activation, entropy, now)?;
-        self.activations.count_registration(&id);
+        let answer = self.nodes.register(asked, &activation, entropy, now)?;
+        self.activations.count_registration(&id)?;
+        both.commit()?;
         Ok(answer)
     }
 
@@ -307,7 +355,7 @@ impl Service {
         entropy: &dyn Entropy,
         now: UtcDateTime,
     ) -> Result<Value, Refusal> {
-        let node = self.nodes.get(id).ok_or_else(super::nodes::unknown_instance)?;
+        let node = self.nodes.get(id)?.ok_or_else(super::nodes::unknown_instance)?;
         let fingerprint =
             asked.fingerprint.ok_or_else(|| Refusal::validation("Fingerprint is missing"))?;
         if fingerprint != node.fingerprint {
@@ -323,7 +371,7 @@ impl Service {
                 format!("The role {} does not trust {SYSTEMS_MANAGER}", node.role_name()),
             ));
         }
-        Ok(self.tokens.issue(node, self.token_lifetime, entropy, now))
+        Ok(self.tokens.issue(&node, self.token_lifetime, entropy, now)?)
     }
 
     fn keyring(&self) -> Keyring<'_> {
@@ -331,16 +379,20 @@ impl Service {
     }
 
     /// The lab's own operations: signed by the administrator for the service `lab`.
-    fn control(
-        &mut self,
-        request: &Request,
-        service_time: UtcDateTime,
-        now: UtcDateTime,
-    ) -> Result<Value, Refusal> {
+    fn control(&mut self, request: &Request, now: UtcDateTime) -> Result<Value, Refusal> {
         let region = self.region.as_str();
-        match authenticate(request, self.keyring(), region, control::SERVICE, service_time)? {
-            Caller::Admin => control::perform(&mut self.faults, request, now),
-            _ => Err(Refusal::new("AccessDeniedException", "Only the administrator may do that")),
+        let at = self.clock.now(now);
+        if authenticate(request, self.keyring(), region, control::SERVICE, at)? != Caller::Admin {
+            let message = "Only the administrator may do that";
+            return Err(Refusal::new("AccessDeniedException", message));
+        }
+        match (request.method.as_str(), request.path.as_str()) {
+            ("GET", control::CLOCK) => Ok(self.clock.describe(now)),
+            ("POST", control::CLOCK) => {
+                self.set_clock(&body(request)?, now)?;
+                Ok(self.clock.describe(now))
+            }
+            _ => control::perform(&mut self.faults, request, at),
         }
     }
 }

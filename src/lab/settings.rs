@@ -1,6 +1,6 @@
 //! The account's service settings. The lab has one: the role of Default Host Management.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use time::UtcDateTime;
 use time::macros::utc_datetime;
@@ -8,6 +8,7 @@ use time::macros::utc_datetime;
 use super::ACCOUNT;
 use super::answers::{Refusal, epoch};
 use super::constraints::Constraints;
+use super::store::{Store, StoreError, moment};
 use crate::pure::identity::Region;
 
 /// The role that EC2 instances without a role of their own get from Systems Manager.
@@ -19,15 +20,17 @@ const NO_ROLE: &str = "$None";
 /// When AWS introduced the setting: a default was last modified then, by `System`.
 const INTRODUCED: UtcDateTime = utc_datetime!(2023-02-17 00:00);
 
-/// What the account changed; nothing at first.
-#[derive(Debug, Default)]
-pub struct Settings {
-    default_host_role: Option<Customized>,
-}
+/// The store's name for what the account changed.
+const FACT: &str = "default-host-role";
 
+/// What the account changed; nothing at first.
 #[derive(Debug)]
+pub struct Settings(Store);
+
+#[derive(Debug, Serialize, Deserialize)]
 struct Customized {
     value: String,
+    #[serde(with = "moment")]
     at: UtcDateTime,
     by: String,
 }
@@ -48,10 +51,19 @@ pub struct Update {
 }
 
 impl Settings {
+    pub fn new(store: &Store) -> Self {
+        Self(store.clone())
+    }
+
+    /// The role of Default Host Management as it was set, perhaps with a path; none at first.
+    pub fn default_host_role(&self) -> Result<Option<String>, StoreError> {
+        Ok(self.customized()?.map(|custom| custom.value).filter(|value| value != NO_ROLE))
+    }
+
     /// `GetServiceSetting`.
     pub fn get(&self, asked: Named, region: &Region) -> Result<Value, Refusal> {
         require_known(asked.setting_id, Constraints::default(), region)?;
-        Ok(self.describe(region))
+        self.describe(region)
     }
 
     /// `UpdateServiceSetting`.
@@ -66,30 +78,35 @@ impl Settings {
         let value = constraints.required("settingValue", asked.setting_value);
         constraints.length("settingValue", &value, 1..=4096);
         require_known(asked.setting_id, constraints, region)?;
-        self.default_host_role = Some(Customized { value, at: now, by: by.to_owned() });
+        self.0.set_fact(FACT, &Some(Customized { value, at: now, by: by.to_owned() }))?;
         Ok(json!({}))
     }
 
     /// `ResetServiceSetting`.
     pub fn reset(&mut self, asked: Named, region: &Region) -> Result<Value, Refusal> {
         require_known(asked.setting_id, Constraints::default(), region)?;
-        self.default_host_role = None;
-        Ok(self.describe(region))
+        self.0.set_fact(FACT, &None::<Customized>)?;
+        self.describe(region)
     }
 
-    fn describe(&self, region: &Region) -> Value {
-        let (value, at, by, status) = match &self.default_host_role {
+    fn customized(&self) -> Result<Option<Customized>, StoreError> {
+        Ok(self.0.fact::<Option<Customized>>(FACT)?.flatten())
+    }
+
+    fn describe(&self, region: &Region) -> Result<Value, Refusal> {
+        let custom = self.customized()?;
+        let (value, at, by, status) = match &custom {
             Some(custom) => (custom.value.as_str(), custom.at, custom.by.as_str(), "Customized"),
             None => (NO_ROLE, INTRODUCED, "System", "Default"),
         };
-        json!({ "ServiceSetting": {
+        Ok(json!({ "ServiceSetting": {
             "SettingId": DEFAULT_HOST_ROLE,
             "SettingValue": value,
             "LastModifiedDate": epoch(at),
             "LastModifiedUser": by,
             "ARN": arn(region),
             "Status": status,
-        }})
+        }}))
     }
 }
 
@@ -119,6 +136,10 @@ mod tests {
 
     const NOW: UtcDateTime = utc_datetime!(2026-11-22 00:00);
 
+    fn settings() -> Settings {
+        Settings::new(&Store::in_memory(&region()).unwrap())
+    }
+
     fn region() -> Region {
         "us-east-1".parse().unwrap()
     }
@@ -129,7 +150,7 @@ mod tests {
 
     #[test]
     fn the_role_is_set_shown_and_reset_by_path_or_arn() {
-        let mut settings = Settings::default();
+        let mut settings = settings();
         let by_arn = arn(&region());
         let before = settings.get(named(&by_arn), &region()).unwrap();
         assert_eq!(before["ServiceSetting"]["SettingValue"], "$None");
@@ -149,7 +170,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_or_unknown_is_refused() {
-        let mut settings = Settings::default();
+        let mut settings = settings();
         let elsewhere = arn(&region()).replace("us-east-1", "eu-west-1");
         for id in ["/ssm/parameter-store/high-throughput-enabled", elsewhere.as_str()] {
             let refusal = settings.get(named(id), &region()).unwrap_err();

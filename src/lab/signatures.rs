@@ -7,7 +7,7 @@ use super::message::Request;
 use super::nodes::{Nodes, unknown_instance};
 use super::s3;
 use super::signed_text::{SignedText, named_twice, shown_canonical_request};
-use super::tokens::{AdminCredentials, Holder, IssuedToken, Session, Tokens};
+use super::tokens::{AdminCredentials, Holder, Session, Tokens};
 use crate::pure::identity::InstanceId;
 use crate::pure::signing::{
     Authorization, CredentialScope, amz_date, parse_amz_date, sha256_hex, sigv4_signature,
@@ -77,7 +77,8 @@ pub fn authenticate(
 pub fn claimed_node(request: &Request, tokens: &Tokens) -> Option<InstanceId> {
     let authorization = Authorization::parse(request.header("authorization")?).ok()?;
     let id = authorization.credential_id;
-    tokens.get(&id).and_then(IssuedToken::node).cloned().or_else(|| id.parse().ok())
+    // Without an answer of the store the request itself will fail, and say why.
+    id.parse().ok().or_else(|| tokens.get(&id).ok()??.node().cloned())
 }
 
 /// `host` and `x-amz-date` must be covered, or a signature could be moved to another place or time,
@@ -167,14 +168,10 @@ fn verify_rsa(
     text: &SignedText,
     nodes: &Nodes,
 ) -> Result<Caller, Refusal> {
-    let node = authorization
-        .credential_id
-        .parse()
-        .ok()
-        .and_then(|id: InstanceId| nodes.get(&id))
-        .ok_or_else(unknown_instance)?;
+    let id = authorization.credential_id.parse().map_err(|_| unknown_instance())?;
+    let node = nodes.get(&id)?.ok_or_else(unknown_instance)?;
     if node.public_key.verify(&text.string_to_sign, &authorization.signature) {
-        Ok(Caller::Node(node.id.clone()))
+        Ok(Caller::Node(node.id))
     } else {
         Err(mismatch(request, authorization, text))
     }
@@ -190,8 +187,8 @@ fn verify_sigv4(
 ) -> Result<Caller, Refusal> {
     let id = authorization.credential_id.as_str();
     let sent_token = request.header("x-amz-security-token");
-    let issued = keyring.tokens.get(id);
-    let (secret, caller) = match issued {
+    let issued = keyring.tokens.get(id)?;
+    let (secret, caller) = match &issued {
         Some(token) if sent_token == Some(token.session_token.expose().as_str()) => (
             &token.secret_access_key,
             match token.holder.clone() {

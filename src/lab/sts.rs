@@ -64,7 +64,7 @@ pub fn assume_role(
         tags: asked.tags,
         source_identity: asked.source_identity,
     };
-    let token = tokens.issue_session(session.clone(), asked.lifetime, entropy, now);
+    let token = tokens.issue_session(session.clone(), asked.lifetime, entropy, now)?;
     let mut result = answers::elements(&[
         ("AccessKeyId", &token.access_key_id),
         ("SecretAccessKey", token.secret_access_key.expose()),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::answers::Refusal;
@@ -32,7 +32,7 @@ const RESOURCE_TYPES: [&str; 10] = [
 const MANAGED_INSTANCE: &str = "ManagedInstance";
 
 /// A resource's tags, by key.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tags(BTreeMap<String, String>);
 
 /// A tag as requests write it.

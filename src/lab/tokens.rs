@@ -1,8 +1,9 @@
 //! Role credentials that were handed out, to whom, and until when.
 
-use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use time::UtcDateTime;
 
@@ -10,6 +11,7 @@ use super::answers::epoch;
 use super::issue;
 use super::nodes::Node;
 use super::policy::Policy;
+use super::store::{Record, Store, StoreError, Table, moment, secret, text};
 use crate::host::entropy::Entropy;
 use crate::pure::identity::InstanceId;
 use crate::pure::secret::Secret;
@@ -18,41 +20,56 @@ use crate::pure::secret::Secret;
 const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 
 /// Credentials that are remembered at all; past it the one that ends first is forgotten.
-const CAPACITY: usize = 10_000;
+const CAPACITY: usize = 500_000;
 
-/// The administrator's credentials, made when the lab starts. They do not expire.
-#[derive(Debug, Clone)]
+/// After every access key id: what ends right now is dead.
+const LAST_ID: &str = "~";
+
+/// How many dead credentials are forgotten when new ones are made: more than one, so that they
+/// become fewer, and few enough for nobody to notice.
+const SWEPT: u32 = 4;
+
+/// The administrator's credentials, made with the lab's state. They do not expire.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AdminCredentials {
     pub access_key_id: String,
+    #[serde(with = "secret")]
     pub secret_access_key: Secret<String>,
 }
 
 /// A role's credentials for one session.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct IssuedToken {
     pub access_key_id: String,
+    #[serde(with = "secret")]
     pub secret_access_key: Secret<String>,
+    #[serde(with = "secret")]
     pub session_token: Secret<String>,
     pub holder: Holder,
+    #[serde(with = "moment")]
     pub expires_at: UtcDateTime,
 }
 
 /// Who was given credentials of a role. A role's name is without its path.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Holder {
-    Node { node: InstanceId, role_name: String },
+    Node {
+        #[serde(with = "text")]
+        node: InstanceId,
+        role_name: String,
+    },
     Session(Session),
 }
 
 /// A tag of a session.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionTag {
     pub key: String,
     pub value: String,
 }
 
 /// What `AssumeRole` makes: a role, taken on under a name and perhaps with less rights.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
     pub role_name: String,
     pub name: String,
@@ -62,9 +79,9 @@ pub struct Session {
     pub source_identity: Option<String>,
 }
 
-/// All of them, by access key id.
-#[derive(Debug, Default)]
-pub struct Tokens(BTreeMap<String, IssuedToken>);
+/// All of them, by access key id, in the order in which they end.
+#[derive(Debug)]
+pub struct Tokens(Table<IssuedToken>);
 
 impl AdminCredentials {
     pub fn new(entropy: &dyn Entropy) -> Self {
@@ -86,12 +103,45 @@ impl IssuedToken {
 }
 
 impl Tokens {
-    pub fn get(&self, access_key_id: &str) -> Option<&IssuedToken> {
+    pub fn new(store: &Store) -> Self {
+        Self(store.table())
+    }
+
+    pub fn get(&self, access_key_id: &str) -> Result<Option<IssuedToken>, StoreError> {
         self.0.get(access_key_id)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &IssuedToken> {
-        self.0.values()
+    /// How many are remembered, alive or not.
+    pub fn count(&self) -> Result<usize, StoreError> {
+        self.0.count()
+    }
+
+    pub fn count_alive(&self, now: UtcDateTime) -> Result<usize, StoreError> {
+        self.0.count_after(now)
+    }
+
+    /// Those that are alive, the last to end first; at most so many.
+    pub fn alive_longest(
+        &self,
+        most: u32,
+        now: UtcDateTime,
+    ) -> Result<Vec<IssuedToken>, StoreError> {
+        let mut alive = self.0.last(most)?;
+        alive.retain(|token| token.expires_at > now);
+        Ok(alive)
+    }
+
+    /// Those that are alive, the first to end first; at most so many.
+    pub fn alive(&self, most: usize, now: UtcDateTime) -> Result<Vec<IssuedToken>, StoreError> {
+        let mut alive = Vec::new();
+        self.0.walk(Some((now, LAST_ID)), |token| {
+            if alive.len() == most {
+                return ControlFlow::Break(());
+            }
+            alive.push(token);
+            ControlFlow::Continue(())
+        })?;
+        Ok(alive)
     }
 
     /// New credentials for the node: `RequestManagedInstanceRoleToken`'s answer, all five members.
@@ -101,16 +151,16 @@ impl Tokens {
         lifetime: Duration,
         entropy: &dyn Entropy,
         now: UtcDateTime,
-    ) -> Value {
+    ) -> Result<Value, StoreError> {
         let holder = Holder::Node { node: node.id.clone(), role_name: node.role_name().to_owned() };
-        let token = self.issue_to(holder, lifetime, entropy, now);
-        json!({
+        let token = self.issue_to(holder, lifetime, entropy, now)?;
+        Ok(json!({
             "AccessKeyId": token.access_key_id,
             "SecretAccessKey": token.secret_access_key.expose(),
             "SessionToken": token.session_token.expose(),
             "TokenExpirationDate": epoch(token.expires_at),
             "UpdateKeyPair": node.asked_for_new_key,
-        })
+        }))
     }
 
     /// New credentials for a session: `AssumeRole`'s.
@@ -120,7 +170,7 @@ impl Tokens {
         lifetime: Duration,
         entropy: &dyn Entropy,
         now: UtcDateTime,
-    ) -> IssuedToken {
+    ) -> Result<IssuedToken, StoreError> {
         self.issue_to(Holder::Session(session), lifetime, entropy, now)
     }
 
@@ -130,8 +180,8 @@ impl Tokens {
         lifetime: Duration,
         entropy: &dyn Entropy,
         now: UtcDateTime,
-    ) -> IssuedToken {
-        self.forget(now);
+    ) -> Result<IssuedToken, StoreError> {
+        self.forget(now)?;
         let token = IssuedToken {
             access_key_id: issue::access_key_id("ASIA", entropy),
             secret_access_key: issue::secret_access_key(entropy),
@@ -139,20 +189,27 @@ impl Tokens {
             holder,
             expires_at: now.saturating_add(lifetime.try_into().unwrap_or(time::Duration::MAX)),
         };
-        self.0.insert(token.access_key_id.clone(), token.clone());
-        token
+        self.0.put(&token)?;
+        Ok(token)
     }
 
-    fn forget(&mut self, now: UtcDateTime) {
-        self.0.retain(|_, token| now - token.expires_at < REMEMBERED);
-        if self.0.len() >= CAPACITY
-            && let Some(first) = self
-                .0
-                .values()
-                .min_by_key(|token| token.expires_at)
-                .map(|t| t.access_key_id.clone())
-        {
-            self.0.remove(&first);
+    fn forget(&mut self, now: UtcDateTime) -> Result<(), StoreError> {
+        self.0.remove_first(now - REMEMBERED, SWEPT)?;
+        if self.0.count()? >= CAPACITY {
+            self.0.remove_first(UtcDateTime::MAX, 1)?;
         }
+        Ok(())
+    }
+}
+
+impl Record for IssuedToken {
+    const KIND: &'static str = "token";
+
+    fn id(&self) -> &str {
+        &self.access_key_id
+    }
+
+    fn at(&self) -> UtcDateTime {
+        self.expires_at
     }
 }

@@ -63,11 +63,7 @@ impl Stage {
     /// The lab listens, the directories are there, and nothing else.
     pub fn set() -> Self {
         let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let settings = LabSettings {
-            listen: "127.0.0.1:0".parse().unwrap(),
-            token_lifetime: Duration::from_secs(3600),
-            region: REGION.parse().unwrap(),
-        };
+        let settings = LabSettings { region: REGION.parse().unwrap(), ..LabSettings::default() };
         let lab = runtime.block_on(Lab::start(settings)).unwrap();
         let lab_runtime = runtime.handle().clone();
         let (curtain, falls) = oneshot::channel::<()>();
@@ -153,7 +149,7 @@ impl Stage {
     /// An activation for one machine, made behind the lab's counter: its ledger shows nothing.
     pub fn activation(&self) -> Activation {
         let asked = serde_json::from_value(json!({"IamRole": "Rehearsal"})).unwrap();
-        let now = SystemClock.now() + self.lab.with_service(|service| service.clock_offset);
+        let now = self.lab.with_service(|service| service.clock.now(SystemClock.now()));
         let create = |activations: &mut rolekeeper::lab::activations::Activations| {
             activations.create(asked, &SystemEntropy, now).unwrap()
         };

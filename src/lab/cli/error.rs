@@ -4,6 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::lab::StartError;
+use crate::lab::answers::Refusal;
 use crate::lab::client::CallError;
 use crate::lab::control::MalformedFault;
 use crate::lab::definitions::MalformedDefinitions;
@@ -25,8 +27,10 @@ pub enum LabError {
     Call(#[from] CallError),
     #[error("{0} can be reached from other machines, and the lab is for rehearsal only")]
     Exposed(SocketAddr),
-    #[error("cannot listen on {0}: {1}")]
-    Listen(SocketAddr, io::Error),
+    #[error(transparent)]
+    Lab(#[from] StartError),
+    #[error("the lab's clock cannot be set: {}", .0.message)]
+    Clock(Refusal),
     #[error("cannot write {path}: {error}", path = .0.display(), error = .1)]
     EnvFile(PathBuf, io::Error),
     #[error("cannot read {path}: {error}", path = .0.display(), error = .1)]
@@ -70,7 +74,8 @@ impl Advice for LabError {
                 "--listen 127.0.0.1:4599, or --i-know-this-is-a-lab on a network of your own"
                     .to_owned()
             }
-            LabError::Listen(..) => "--listen 127.0.0.1:0, which picks a free port".to_owned(),
+            LabError::Lab(error) => error.remedy(),
+            LabError::Clock(_) => "--data, with a file on a disk that has room".to_owned(),
             LabError::EnvFile(..) => "an --env-file in a directory that you may write".to_owned(),
             LabError::RolesFile(..) => "a --roles file that you may read".to_owned(),
             LabError::Roles(..) => {
@@ -105,7 +110,9 @@ impl Advice for LabError {
             LabError::Usage(_) | LabError::Missing(_) | LabError::Fault(_) => Exit::Usage,
             LabError::Region(_) | LabError::Exposed(_) => Exit::Usage,
             LabError::Call(error) => error.exit(),
-            LabError::Listen(..) | LabError::Start(_) => Exit::Unavailable,
+            LabError::Lab(error) => error.exit(),
+            LabError::Clock(_) => Exit::Unavailable,
+            LabError::Start(_) => Exit::Unavailable,
             LabError::EnvFile(..) | LabError::Output(_) => Exit::CannotCreate,
             LabError::RolesFile(..) | LabError::Roles(..) => Exit::BadData,
             LabError::Stage(error) => error.exit(),

@@ -8,8 +8,10 @@ use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{LabError, print};
+use crate::host::clock::{Clock, SystemClock};
 use crate::host::entropy::SystemEntropy;
 use crate::host::replace::{Access, replace_file};
+use crate::lab::clock::{ClockSetting, HIGHEST_RATE};
 use crate::lab::definitions::Definitions;
 use crate::lab::{Lab, LabSettings};
 use crate::pure::duration::{MalformedDuration, display_duration, parse_duration};
@@ -21,6 +23,7 @@ const EXAMPLES: &str = r#"Examples:
   rolekeeper-lab serve --token-lifetime 30s --env-file lab.env
   rolekeeper-lab serve --listen 127.0.0.1:0 --region eu-central-1
   rolekeeper-lab serve --roles roles.toml
+  rolekeeper-lab serve --data lab.db --rate 60
 
 A file of roles, in TOML (or the same in JSON, if its name ends in .json):
   [[role]]
@@ -56,6 +59,13 @@ pub struct Serve {
     /// Define roles, and buckets for S3, beside SSMServiceRole and rolekeeper-lab
     #[arg(long, value_name = "FILE")]
     roles: Option<PathBuf>,
+    /// Keep nodes, activations, credentials, settings and the clock in this file; it is made if
+    /// there is none
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// How many seconds of the lab pass in one of this machine [default: 1, or the file's]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(HIGHEST_RATE)))]
+    rate: Option<u32>,
     /// Listen on an address that other machines can reach, without encryption
     #[arg(long)]
     i_know_this_is_a_lab: bool,
@@ -73,9 +83,14 @@ impl Serve {
             listen: self.listen,
             token_lifetime: self.token_lifetime,
             region: self.region,
+            data: self.data.clone(),
         })
-        .await
-        .map_err(|error| LabError::Listen(self.listen, error))?;
+        .await?;
+        if let Some(rate) = self.rate {
+            let setting = ClockSetting::Rate(rate);
+            lab.with_service(|service| service.set_clock(&setting, SystemClock.now()))
+                .map_err(LabError::Clock)?;
+        }
         if let (Some(path), Some(definitions)) = (&self.roles, definitions) {
             lab.with_service(|service| definitions.apply(service, &SystemEntropy))
                 .map_err(|error| LabError::Roles(path.clone(), error))?;
@@ -86,12 +101,16 @@ impl Serve {
         }
         print(&format!(
             "rolekeeper-lab listens on {} (region {}; credentials live {}).\n\
-             Everything is made up and forgotten at the end. For any AWS client:\n\n{}\n\
+             {} For any AWS client:\n\n{}\n\
              For a browser on this machine:\n\n{}\n\n\
              Stop with Ctrl-C.\n",
             lab.endpoint_url(),
             lab.region(),
             display_duration(self.token_lifetime),
+            match &self.data {
+                Some(path) => format!("Everything is made up, and kept in {}.", path.display()),
+                None => "Everything is made up and forgotten at the end.".to_owned(),
+            },
             variables.expose(),
             lab.dashboard_url(),
         ))?;

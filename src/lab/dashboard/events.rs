@@ -60,8 +60,11 @@ impl Watcher {
         self.pace.tick().await;
         // The sender is the dashboard's own, so a change or the time is what ends this.
         let _ = timeout(BEAT, self.changes.changed()).await;
-        let snapshot = self.dashboard.snapshot(SystemClock.now());
-        self.shown.news(&snapshot, self.dashboard.actions())
+        match self.dashboard.snapshot(SystemClock.now()) {
+            Ok(snapshot) => self.shown.news(&snapshot, self.dashboard.actions()),
+            // The page as it is says more than no page; the next look may succeed.
+            Err(_) => RETRY.to_owned(),
+        }
     }
 }
 

@@ -66,7 +66,11 @@ impl Gate {
     pub fn check_token(&self, request: &Request) -> Result<(), TurnedAway> {
         let query = Form::parse(&request.query).map_err(|_| TurnedAway::Token)?;
         let sent = query.get(TOKEN).unwrap_or_default();
-        if alike(sent.as_bytes(), self.token().as_bytes()) { Ok(()) } else { Err(TurnedAway::Token) }
+        if alike(sent.as_bytes(), self.token().as_bytes()) {
+            Ok(())
+        } else {
+            Err(TurnedAway::Token)
+        }
     }
 
     /// Whether a page of ours sent this, or no page at all (`curl`). A browser that says where the
@@ -179,8 +183,9 @@ mod tests {
     #[test]
     fn only_this_machine_comes_in() {
         let gate = Gate::new(&SystemEntropy);
-        let check =
-            |peer: &str| gate.check_place(&request("", &[("Host", "localhost")]), peer.parse().unwrap());
+        let check = |peer: &str| {
+            gate.check_place(&request("", &[("Host", "localhost")]), peer.parse().unwrap())
+        };
         assert_eq!(check("127.0.0.1"), Ok(()));
         assert_eq!(check("127.9.9.9"), Ok(()));
         assert_eq!(check(&Ipv6Addr::LOCALHOST.to_string()), Ok(()));

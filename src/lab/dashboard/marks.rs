@@ -44,7 +44,7 @@ impl Tone {
         match state {
             NodeState::Failing(_) => Tone::Bad,
             NodeState::Faulted(_) => Tone::Doubtful,
-            NodeState::Bare => Tone::Absent,
+            NodeState::Bare | NodeState::Quiet => Tone::Absent,
             NodeState::Fresh => Tone::Good,
         }
     }

@@ -36,6 +36,7 @@ use super::form::Form;
 use super::message::{Reply, Request};
 use super::server::{lock, whole};
 use super::service::Service;
+use super::store::StoreError;
 use crate::host::entropy::Entropy;
 
 /// Where things are.
@@ -86,11 +87,7 @@ struct Inner {
 }
 
 impl Dashboard {
-    pub fn new(
-        service: Arc<Mutex<Service>>,
-        endpoint_url: String,
-        entropy: &dyn Entropy,
-    ) -> Self {
+    pub fn new(service: Arc<Mutex<Service>>, endpoint_url: String, entropy: &dyn Entropy) -> Self {
         let region = lock(&service).region().as_str().to_owned();
         Self(Arc::new(Inner {
             service,
@@ -152,12 +149,7 @@ impl Dashboard {
     }
 
     /// For who has the token.
-    fn answer_guest(
-        &self,
-        request: &Request,
-        entropy: &dyn Entropy,
-        now: UtcDateTime,
-    ) -> Response {
+    fn answer_guest(&self, request: &Request, entropy: &dyn Entropy, now: UtcDateTime) -> Response {
         match (request.method.as_str(), request.path.as_str()) {
             ("GET", PAGE) => self.page(200, self.notice(request).as_ref(), now),
             ("HEAD", PAGE) => self.page(200, None, now),
@@ -176,8 +168,7 @@ impl Dashboard {
         let Some(wish) = form.and_then(|form| Wish::read(&request.path, &form)) else {
             return text_reply(404, "text/plain", "There is no such form.\n".to_owned());
         };
-        let granted =
-            wish.and_then(|wish| wish.grant(&mut lock(&self.0.service), entropy, now));
+        let granted = wish.and_then(|wish| wish.grant(&mut lock(&self.0.service), entropy, now));
         self.changed();
         match granted {
             Ok(None) => see_other(&self.actions().to(PAGE)),
@@ -195,11 +186,16 @@ impl Dashboard {
 
     fn page(&self, status: u16, notice: Option<&Notice>, now: UtcDateTime) -> Response {
         let place = Place { endpoint_url: &self.0.endpoint_url, region: &self.0.region };
-        let text = page(&self.snapshot(now), place, self.actions(), notice).into_string();
-        text_reply(status, "text/html", text)
+        match self.snapshot(now) {
+            Ok(snapshot) => {
+                let text = page(&snapshot, place, self.actions(), notice).into_string();
+                text_reply(status, "text/html", text)
+            }
+            Err(error) => text_reply(500, "text/plain", format!("{error}\n")),
+        }
     }
 
-    fn snapshot(&self, now: UtcDateTime) -> Snapshot {
+    fn snapshot(&self, now: UtcDateTime) -> Result<Snapshot, StoreError> {
         survey(&mut lock(&self.0.service), now)
     }
 

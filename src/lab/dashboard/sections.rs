@@ -5,8 +5,7 @@ use maud::{Markup, html};
 
 use super::marks::{Actions, Tone, ago, badge, epoch_millis, life, spell, time_of_day, verdict};
 use super::snapshot::{
-    ActivationRow, FaultRow, LabClock, NodeRow, NodeState, RequestRow, Shown, Snapshot, Tally,
-    TokenRow,
+    ActivationRow, FaultRow, NodeRow, NodeState, RequestRow, Shown, Snapshot, Tally, Time, TokenRow,
 };
 use super::wish;
 
@@ -94,7 +93,8 @@ fn figure_of(name: &str, value: Markup, note: Markup) -> Markup {
 }
 
 fn in_trouble(nodes: &Shown<NodeRow>) -> Markup {
-    let failing = nodes.rows.iter().filter(|row| matches!(row.state, NodeState::Failing(_))).count();
+    let failing =
+        nodes.rows.iter().filter(|row| matches!(row.state, NodeState::Failing(_))).count();
     html! {
         @if nodes.total == 0 { "none yet" }
         @else if failing == 0 { "none is failing" }
@@ -102,17 +102,17 @@ fn in_trouble(nodes: &Shown<NodeRow>) -> Markup {
     }
 }
 
-fn pace(clock: &LabClock) -> Markup {
+fn pace(clock: &Time) -> Markup {
     let seconds = clock.ahead.whole_seconds();
     html! {
-        @if clock.rate != 1.0 { (clock.rate) " times as fast" }
+        @if clock.rate != 1 { (clock.rate) " times as fast" }
         @else if seconds == 0 { "as this machine's" }
         @else if seconds > 0 { (spell(clock.ahead.unsigned_abs())) " ahead" }
         @else { (spell(clock.ahead.unsigned_abs())) " behind" }
     }
 }
 
-fn nodes(nodes: &Shown<NodeRow>, clock: &LabClock, actions: Actions<'_>) -> Markup {
+fn nodes(nodes: &Shown<NodeRow>, clock: &Time, actions: Actions<'_>) -> Markup {
     html! {
         (heading("Nodes", nodes))
         @if nodes.rows.is_empty() {
@@ -131,7 +131,7 @@ fn nodes(nodes: &Shown<NodeRow>, clock: &LabClock, actions: Actions<'_>) -> Mark
     }
 }
 
-fn node(row: &NodeRow, clock: &LabClock, actions: Actions<'_>) -> Markup {
+fn node(row: &NodeRow, clock: &Time, actions: Actions<'_>) -> Markup {
     let tone = Tone::of(&row.state);
     let id = row.id.as_str();
     html! {
@@ -141,6 +141,7 @@ fn node(row: &NodeRow, clock: &LabClock, actions: Actions<'_>) -> Markup {
                     NodeState::Failing(why) => { (badge(tone, "failing")) div.why { (why) } }
                     NodeState::Faulted(what) => { (badge(tone, "fault set")) div.why { (what) } }
                     NodeState::Bare => { (badge(tone, "no token")) }
+                    NodeState::Quiet => { (badge(tone, "no token lately")) }
                     NodeState::Fresh => { (badge(tone, "fresh")) }
                 }
             }

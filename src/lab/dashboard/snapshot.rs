@@ -10,7 +10,7 @@ use crate::pure::identity::InstanceId;
 
 #[derive(Debug)]
 pub struct Snapshot {
-    pub clock: LabClock,
+    pub clock: Time,
     pub nodes: Shown<NodeRow>,
     pub tokens: Shown<TokenRow>,
     pub activations: Shown<ActivationRow>,
@@ -22,12 +22,12 @@ pub struct Snapshot {
     pub tally: Tally,
 }
 
-/// The lab's time and how it runs against this machine's, so that a browser can count on.
+/// The lab's time and how it runs, so that a browser can count on.
 #[derive(Debug, Clone, Copy)]
-pub struct LabClock {
+pub struct Time {
     pub at: UtcDateTime,
     /// Seconds of the lab in one of this machine's.
-    pub rate: f64,
+    pub rate: u32,
     /// How far it is from this machine's time.
     pub ahead: time::Duration,
 }
@@ -63,6 +63,8 @@ pub enum NodeState {
     Faulted(String),
     /// It has no credentials that live.
     Bare,
+    /// It has none among the newest of very many.
+    Quiet,
     Fresh,
 }
 
@@ -93,7 +95,7 @@ pub struct FaultRow {
     pub node: Option<InstanceId>,
     pub hits: u32,
     pub count: Option<u32>,
-    /// Until it ends by itself, by this machine's clock.
+    /// Until it ends by itself, by the lab's clock.
     pub left: Option<Duration>,
     pub probability: f64,
 }

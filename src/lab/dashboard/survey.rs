@@ -1,22 +1,22 @@
 //! Looks at the service once and notes what the dashboard shows: the first rows of each list, and
 //! how many there are. What others wrote is bounded and made harmless to read.
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use time::UtcDateTime;
 
 use super::snapshot::{
-    ActivationRow, FaultRow, LabClock, Life, NodeRow, NodeState, RequestRow, Shown, Snapshot, Tally,
+    ActivationRow, FaultRow, Life, NodeRow, NodeState, RequestRow, Shown, Snapshot, Tally, Time,
     TokenRow,
 };
 use crate::lab::activations::Activation;
 use crate::lab::faults::{Effect, Standing};
 use crate::lab::ledger::{Entry, Outcome};
-use crate::lab::nodes::Node;
+use crate::lab::nodes::{Information, Node};
 use crate::lab::operation::Operation;
 use crate::lab::service::Service;
+use crate::lab::store::StoreError;
 use crate::lab::tokens::{Holder, IssuedToken};
 use crate::pure::duration::display_duration;
 use crate::pure::identity::InstanceId;
@@ -26,6 +26,9 @@ const ROWS: usize = 50;
 
 /// Rows of the requests: about what a screen holds.
 const REQUEST_ROWS: usize = 25;
+
+/// Tokens that are looked at to find each node's newest.
+const TOKENS: u32 = 500;
 
 /// Seconds that the picture of requests looks back.
 const PULSE: usize = 60;
@@ -40,116 +43,122 @@ const OWN_OPERATIONS: [Operation; 3] = [
     Operation::UpdateInstanceInformation,
 ];
 
-/// What keeps nodes from faring well.
-struct Troubles<'a> {
+/// What tells how nodes fare.
+struct Fortunes<'a> {
     /// How each node's last own request ended, if badly.
     failures: BTreeMap<&'a InstanceId, String>,
     faults: &'a [Standing],
+    /// Each node's credentials that live longest.
+    tokens: BTreeMap<&'a InstanceId, Life>,
+    /// Whether there are no others alive.
+    has_all_tokens: bool,
 }
 
 /// `now` is this machine's time.
-pub fn survey(service: &mut Service, now: UtcDateTime) -> Snapshot {
-    let ahead = service.clock_offset;
-    let clock = LabClock { at: now.saturating_add(ahead), rate: 1.0, ahead };
-    let faults = service.faults.list(now).to_vec();
-    let troubles = Troubles {
-        failures: failures(service.ledger.entries().rev()),
-        faults: &faults,
+///
+/// # Errors
+///
+/// The store fails.
+pub fn survey(service: &mut Service, now: UtcDateTime) -> Result<Snapshot, StoreError> {
+    let at = service.clock.now(now);
+    let clock = Time { at, rate: service.clock.rate(), ahead: at - now };
+    let faults = service.faults.list(at).to_vec();
+    let tokens = Shown {
+        rows: service.tokens.alive_longest(TOKENS, at)?,
+        total: service.tokens.count_alive(at)?,
     };
     let mut tally = Tally::default();
     service.ledger.entries().for_each(|entry| tally.count(&entry.outcome));
-    Snapshot {
+    let fortunes = Fortunes {
+        failures: failures(service.ledger.entries().rev()),
+        faults: &faults,
+        tokens: newest(&tokens.rows, service.token_lifetime, at),
+        has_all_tokens: tokens.rows.len() == tokens.total,
+    };
+    Ok(Snapshot {
         clock,
-        nodes: nodes(service, &troubles, clock.at),
-        tokens: tokens(service, clock.at),
-        activations: activations(service, clock.at),
+        nodes: nodes(service, &fortunes, at)?,
+        activations: activations(service, at)?,
         requests: Shown {
             rows: service.ledger.entries().rev().take(REQUEST_ROWS).map(request).collect(),
             total: tally.total(),
         },
-        pulse: pulse(service.ledger.entries().rev(), now),
+        pulse: pulse(service.ledger.entries().rev(), &clock),
         tally,
         faults: Shown {
-            rows: faults.iter().rev().take(ROWS).map(|standing| fault(standing, now)).collect(),
+            rows: faults.iter().rev().take(ROWS).map(|standing| fault(standing, at)).collect(),
             total: faults.len(),
         },
-    }
+        tokens: Shown {
+            rows: tokens.rows.iter().take(ROWS).filter_map(|it| token(it, service, at)).collect(),
+            total: tokens.total,
+        },
+    })
 }
 
-fn nodes(service: &Service, troubles: &Troubles<'_>, now: UtcDateTime) -> Shown<NodeRow> {
-    let mut newest_tokens = BTreeMap::<&InstanceId, &IssuedToken>::new();
-    for token in living(service, now) {
-        if let Some(node) = token.node() {
-            let newest = newest_tokens.entry(node).or_insert(token);
-            if newest.expires_at < token.expires_at {
-                *newest = token;
-            }
+/// The newest nodes; those in trouble come in first, and then stand where they always stood.
+fn nodes(
+    service: &Service,
+    fortunes: &Fortunes<'_>,
+    now: UtcDateTime,
+) -> Result<Shown<NodeRow>, StoreError> {
+    let total = service.nodes.count()?;
+    let mut nodes = service.nodes.newest(ROWS as u32)?;
+    if total > nodes.len() {
+        let mut troubled = Vec::new();
+        for id in fortunes.failures.keys().take(ROWS) {
+            troubled.extend(service.nodes.get(id)?);
         }
+        nodes.retain(|node| !fortunes.failures.contains_key(&node.id));
+        nodes.truncate(ROWS - troubled.len());
+        nodes.append(&mut troubled);
+        nodes.sort_by(|a, b| (b.registered_at, &a.id).cmp(&(a.registered_at, &b.id)));
     }
-    // Nodes in trouble come in before others, and then stand where they always stood.
-    let found = first(service.nodes.iter().collect(), |node| {
-        (!troubles.failures.contains_key(&node.id), Reverse(node.registered_at))
-    });
-    let mut rows = found.rows;
-    rows.sort_by_key(|node| (Reverse(node.registered_at), &node.id));
-    let row = |node: &Node| {
-        let said = node.last_ping.as_ref().map(|ping| &ping.said);
-        let name = node.name.as_deref().or(said.and_then(|said| said.computer_name.as_deref()));
-        let life = newest_tokens
-            .get(&node.id)
-            .and_then(|token| Life::of(token.expires_at, service.token_lifetime, now));
-        NodeRow {
-            id: node.id.clone(),
-            name: name.map(legible),
-            platform: said.and_then(|said| platform(
-                said.platform_name.as_deref(), said.platform_version.as_deref())),
-            role: legible(node.role_name()),
-            state: troubles.state(node, life.is_some()),
-            online: node.ping_status(now) == "Online",
-            pinged_at: node.last_ping.as_ref().map(|ping| ping.at),
-            life,
-            aimed_at: troubles.faults.iter().any(|it| it.fault.node.as_ref() == Some(&node.id)),
-        }
-    };
-    Shown { rows: rows.into_iter().map(row).collect(), total: found.total }
+    Ok(Shown { rows: nodes.iter().map(|node| fortunes.row(node, now)).collect(), total })
 }
 
-fn tokens(service: &Service, now: UtcDateTime) -> Shown<TokenRow> {
-    let found = first(living(service, now).collect(), |token| Reverse(token.expires_at));
-    let row = |token: &IssuedToken| {
-        let (holder, role) = match &token.holder {
-            Holder::Node { node, role_name } => (node.as_str(), role_name),
-            Holder::Session(session) => (session.name.as_str(), &session.role_name),
-        };
-        Some(TokenRow {
-            access_key_id: token.access_key_id.clone(),
-            holder: legible(holder),
-            role: legible(role),
-            life: Life::of(token.expires_at, service.token_lifetime, now)?,
-        })
-    };
-    Shown { rows: found.rows.into_iter().filter_map(row).collect(), total: found.total }
-}
-
-fn living(service: &Service, now: UtcDateTime) -> impl Iterator<Item = &IssuedToken> {
-    service.tokens.iter().filter(move |token| token.expires_at > now)
-}
-
-fn activations(service: &Service, now: UtcDateTime) -> Shown<ActivationRow> {
-    let found =
-        first(service.activations.iter().collect(), |activation| Reverse(activation.created_at));
-    let row = |activation: &Activation| {
+fn activations(service: &Service, now: UtcDateTime) -> Result<Shown<ActivationRow>, StoreError> {
+    let row = |activation: Activation| {
         let whole = Duration::try_from(activation.expires_at - activation.created_at);
         ActivationRow {
-            id: activation.id.clone(),
             name: activation.default_instance_name.as_deref().map(legible),
             role: legible(&activation.iam_role),
             registrations: activation.registrations,
             limit: activation.limit,
             life: Life::of(activation.expires_at, whole.unwrap_or_default(), now),
+            id: activation.id,
         }
     };
-    Shown { rows: found.rows.into_iter().map(row).collect(), total: found.total }
+    let newest = service.activations.newest(ROWS as u32)?;
+    Ok(Shown { rows: newest.into_iter().map(row).collect(), total: service.activations.count()? })
+}
+
+fn token(token: &IssuedToken, service: &Service, now: UtcDateTime) -> Option<TokenRow> {
+    let (holder, role) = match &token.holder {
+        Holder::Node { node, role_name } => (node.as_str(), role_name),
+        Holder::Session(session) => (session.name.as_str(), &session.role_name),
+    };
+    Some(TokenRow {
+        access_key_id: token.access_key_id.clone(),
+        holder: legible(holder),
+        role: legible(role),
+        life: Life::of(token.expires_at, service.token_lifetime, now)?,
+    })
+}
+
+/// Each node's life that ends last. `tokens` come in that order.
+fn newest(
+    tokens: &[IssuedToken],
+    whole: Duration,
+    now: UtcDateTime,
+) -> BTreeMap<&InstanceId, Life> {
+    let mut newest = BTreeMap::new();
+    for token in tokens {
+        if let (Some(node), Some(life)) = (token.node(), Life::of(token.expires_at, whole, now)) {
+            newest.entry(node).or_insert(life);
+        }
+    }
+    newest
 }
 
 fn request(entry: &Entry) -> RequestRow {
@@ -175,17 +184,17 @@ fn fault(standing: &Standing, now: UtcDateTime) -> FaultRow {
     }
 }
 
-/// Requests by the second, the newest last. `entries` come newest first.
-fn pulse<'a>(entries: impl Iterator<Item = &'a Entry>, now: UtcDateTime) -> Vec<Tally> {
+/// Requests by this machine's seconds, the newest last. `entries` come newest first.
+fn pulse<'a>(entries: impl Iterator<Item = &'a Entry>, clock: &Time) -> Vec<Tally> {
     let mut seconds = vec![Tally::default(); PULSE];
+    let second = |at: UtcDateTime| at.unix_timestamp().div_euclid(i64::from(clock.rate));
     for entry in entries {
-        let age = now.unix_timestamp() - entry.at.unix_timestamp();
-        match usize::try_from(age) {
-            Ok(age) if age >= PULSE => break,
-            Ok(age) => seconds[PULSE - 1 - age].count(&entry.outcome),
-            // This machine's clock was set back meanwhile.
-            Err(_) => {}
+        // A clock that was set back makes a request one of the future.
+        let age = usize::try_from(second(clock.at) - second(entry.at)).unwrap_or(0);
+        if age >= PULSE {
+            break;
         }
+        seconds[PULSE - 1 - age].count(&entry.outcome);
     }
     seconds
 }
@@ -208,40 +217,47 @@ fn failures<'a>(entries: impl Iterator<Item = &'a Entry>) -> BTreeMap<&'a Instan
     last.into_iter().filter_map(failed).collect()
 }
 
-impl Troubles<'_> {
-    fn state(&self, node: &Node, has_credentials: bool) -> NodeState {
+impl Fortunes<'_> {
+    fn row(&self, node: &Node, now: UtcDateTime) -> NodeRow {
+        let said = node.last_ping.as_ref().map(|ping| &ping.said);
+        let name = node.name.as_deref().or(said.and_then(|said| said.computer_name.as_deref()));
+        NodeRow {
+            id: node.id.clone(),
+            name: name.map(legible),
+            platform: said.and_then(platform),
+            role: legible(node.role_name()),
+            state: self.state(&node.id),
+            online: node.ping_status(now) == "Online",
+            pinged_at: node.last_ping.as_ref().map(|ping| ping.at),
+            life: self.tokens.get(&node.id).copied(),
+            aimed_at: self.faults.iter().any(|it| it.fault.node.as_ref() == Some(&node.id)),
+        }
+    }
+
+    fn state(&self, node: &InstanceId) -> NodeState {
         let meets = |standing: &&Standing| {
             let fault = &standing.fault;
-            fault.node.as_ref().is_none_or(|aim| *aim == node.id)
+            fault.node.as_ref().is_none_or(|aim| aim == node)
                 && fault.operation.is_none_or(|operation| OWN_OPERATIONS.contains(&operation))
         };
-        if let Some(why) = self.failures.get(&node.id) {
+        if let Some(why) = self.failures.get(node) {
             NodeState::Failing(why.clone())
         } else if let Some(standing) = self.faults.iter().find(meets) {
             NodeState::Faulted(effect(&standing.fault.effect))
-        } else if has_credentials {
+        } else if self.tokens.contains_key(node) {
             NodeState::Fresh
-        } else {
+        } else if self.has_all_tokens {
             NodeState::Bare
+        } else {
+            NodeState::Quiet
         }
     }
 }
 
-/// The first of a list by `key`, in order.
-fn first<T, K: Ord>(mut all: Vec<T>, key: impl Fn(&T) -> K) -> Shown<T> {
-    let total = all.len();
-    if total > ROWS {
-        all.select_nth_unstable_by_key(ROWS, &key);
-        all.truncate(ROWS);
-    }
-    all.sort_by_key(key);
-    Shown { rows: all, total }
-}
-
-fn platform(name: Option<&str>, version: Option<&str>) -> Option<String> {
-    let words = [name, version].into_iter().flatten().filter(|word| !word.is_empty());
-    let text = words.collect::<Vec<_>>().join(" ");
-    Some(legible(&text)).filter(|text| !text.is_empty())
+fn platform(said: &Information) -> Option<String> {
+    let words = [&said.platform_name, &said.platform_version].into_iter().flatten();
+    let text = words.map(String::as_str).collect::<Vec<_>>().join(" ");
+    Some(legible(text.trim())).filter(|text| !text.is_empty())
 }
 
 /// `status 400 ThrottlingException`, `latency 2s`, `hang`.

@@ -92,9 +92,7 @@ impl Wish {
                 let fault =
                     wire.decode(now).map_err(|error| Refusal::validation(error.to_string()))?;
                 let added = service.faults.add(fault);
-                added.map_err(|error| {
-                    Refusal::new("LimitExceededException", error.to_string())
-                })?;
+                added.map_err(|error| Refusal::new("LimitExceededException", error.to_string()))?;
             }
             // Its time may have come meanwhile; then the wish has come true.
             Wish::ClearFault(id) => {

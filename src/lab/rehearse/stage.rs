@@ -2,7 +2,6 @@
 
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,10 +16,10 @@ use crate::hardware::AlteredProbe;
 use crate::host::clock::{Clock, SystemClock};
 use crate::lab::ledger::Outcome;
 use crate::lab::operation::Operation;
-use crate::lab::{Lab, LabSettings};
+use crate::lab::{Lab, LabSettings, StartError};
 use crate::pure::advice::{Advice, Exit};
 use crate::pure::fingerprint::Attribute;
-use crate::pure::identity::{InstanceId, Region};
+use crate::pure::identity::InstanceId;
 use crate::targets::Target;
 use crate::vault::{FingerprintRecord, Vault};
 
@@ -62,8 +61,8 @@ pub struct Identity {
 pub enum StageError {
     #[error("no directory for the rehearsal in {}: {source}", place.display())]
     Directory { place: PathBuf, source: io::Error },
-    #[error("the lab cannot listen on 127.0.0.1: {0}")]
-    Listen(io::Error),
+    #[error(transparent)]
+    Lab(#[from] StartError),
 }
 
 impl Stage {
@@ -76,12 +75,8 @@ impl Stage {
         let root = tempfile::Builder::new().prefix("rolekeeper-rehearsal-").tempdir();
         let place = std::env::temp_dir();
         let root = root.map_err(|source| StageError::Directory { place, source })?;
-        let settings = LabSettings {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            token_lifetime: SHORT_LIFE,
-            region: "us-east-1".parse::<Region>().expect("a region's name"),
-        };
-        let lab = Lab::start(settings).await.map_err(StageError::Listen)?;
+        let settings = LabSettings { token_lifetime: SHORT_LIFE, ..LabSettings::default() };
+        let lab = Lab::start(settings).await?;
         Ok(Self { lab, root })
     }
 
@@ -182,14 +177,15 @@ impl Advice for StageError {
     fn remedy(&self) -> String {
         match self {
             Self::Directory { .. } => "TMPDIR=DIR, a directory that you may write".to_owned(),
-            Self::Listen(_) => "see whether the loopback interface is up: ip address".to_owned(),
+            // The port was a free one, and the state is in memory.
+            Self::Lab(_) => "see whether the loopback interface is up: ip address".to_owned(),
         }
     }
 
     fn exit(&self) -> Exit {
         match self {
             Self::Directory { .. } => Exit::CannotCreate,
-            Self::Listen(_) => Exit::Unavailable,
+            Self::Lab(error) => error.exit(),
         }
     }
 }

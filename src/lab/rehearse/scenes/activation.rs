@@ -11,9 +11,11 @@ use serde_json::json;
 
 use crate::daemon::{Application, RegistrationError, connection, register as register_machine};
 use crate::host::clock::ServiceClock;
+use crate::lab::nodes::Node;
 use crate::lab::operation::Operation;
 use crate::lab::rehearse::stage::{Identity, Machine, Stage, now};
 use crate::lab::rehearse::{Seen, Unmet};
+use crate::lab::store::StoreError;
 use crate::pure::advice::Advice;
 use crate::pure::fingerprint::SimilarityThreshold;
 use crate::pure::identity::{Activation, ActivationCode};
@@ -45,11 +47,10 @@ pub async fn register(
     })?;
     let known = stage.lab.with_service(|service| {
         let node = service.nodes.get(&identity.instance_id)?;
-        Some(node.fingerprint == identity.fingerprint.fingerprint.to_string())
-    });
-    Unmet::unless(known == Some(true), || {
-        format!("the service does not know {id} by the vault's fingerprint")
+        let same = |node: Node| node.fingerprint == identity.fingerprint.fingerprint.to_string();
+        Ok::<_, StoreError>(node.is_some_and(same))
     })?;
+    Unmet::unless(known, || format!("the service does not know {id} by the vault's fingerprint"))?;
     let vault = machine.vault();
     for (path, mode) in [(vault.clone(), 0o700), (vault.join("RegistrationKey"), 0o600)] {
         let found = fs::metadata(&path)?.permissions().mode() & 0o7777;
@@ -67,7 +68,7 @@ pub async fn refused(
 ) -> Result<Seen, Unmet> {
     let before = files(&machine.vault())?;
     let expired = new_activation(stage).await?;
-    stage.lab.with_service(|service| service.activations.expire(expired.id.as_str(), now()));
+    stage.lab.with_service(|service| service.activations.expire(expired.id.as_str(), now()))?;
     let mistyped = Activation { code: another_code()?, ..new_activation(stage).await? };
     let mut codes = Vec::new();
     for (activation, code) in [

@@ -16,16 +16,14 @@ pub async fn asked_for(
 ) -> Result<Seen, Unmet> {
     let old = vault_key(machine)?;
     let id = &identity.instance_id;
-    stage.lab.with_service(|service| service.nodes.ask_for_new_key(id));
+    stage.lab.with_service(|service| service.nodes.ask_for_new_key(id))?;
     Running::during(stage.settings(), machine, async |daemon| {
         let promoted = || vault_key(machine).ok().filter(|key| *key != old);
         let new = daemon.until(|_| promoted()).await?;
         let (registered, changes) = stage
             .lab
-            .with_service(|service| {
-                let node = service.nodes.get(id)?;
-                Some((node.public_key.clone(), node.key_changes))
-            })
+            .with_service(|service| service.nodes.get(id))?
+            .map(|node| (node.public_key, node.key_changes))
             .ok_or_else(|| Unmet(format!("the service does not know {id}")))?;
         Unmet::unless(registered == new, || "the service holds another key".to_owned())?;
         Unmet::unless(changes == 1, || format!("the key changed {changes} times"))?;
