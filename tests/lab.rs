@@ -23,6 +23,8 @@ use time::UtcDateTime;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+#[path = "lab/faults.rs"]
+mod faults;
 #[path = "lab/roles.rs"]
 mod roles;
 #[path = "lab/s3.rs"]
@@ -318,85 +320,6 @@ async fn a_body_beyond_the_bound_is_refused() {
 }
 
 #[tokio::test]
-async fn faults_of_status_and_html_answer_in_the_services_place() {
-    let lab = start().await;
-    let machine = Machine::register(&lab).await;
-    let throttled = Effect::Status { status: 400, code: Some("ThrottlingException".to_owned()) };
-    lab.with_service(|service| {
-        service.faults.add(Fault::always(throttled).times(1)).unwrap();
-        service.faults.add(Fault::always(Effect::Html { status: 502 }).times(1)).unwrap();
-    });
-    let answer = machine.token(&lab).await;
-    assert_eq!((answer.status, answer.code().as_str()), (400, "ThrottlingException"));
-    let answer = machine.token(&lab).await;
-    assert_eq!(answer.status, 502);
-    assert!(answer.head.contains("content-type: text/html"), "{}", answer.head);
-    assert_eq!(machine.token(&lab).await.status, 200);
-}
-
-#[tokio::test]
-async fn a_reset_reaches_the_connection() {
-    let lab = start().await;
-    let machine = Machine::register(&lab).await;
-    let reset = Fault::always(Effect::Reset).times(1);
-    lab.with_service(|service| service.faults.add(reset).unwrap());
-    let request = machine.token_request(&lab, SystemClock.now());
-    let error = raw_exchange(lab.address(), request.as_bytes()).await.unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
-    assert_eq!(machine.token(&lab).await.status, 200);
-}
-
-#[tokio::test]
-async fn a_torn_body_is_shorter_than_its_head_says() {
-    let lab = start().await;
-    let machine = Machine::register(&lab).await;
-    let torn = Fault::always(Effect::TornBody).times(1);
-    lab.with_service(|service| service.faults.add(torn).unwrap());
-    let answer = machine.token(&lab).await;
-    let length = answer
-        .head
-        .lines()
-        .find_map(|line| line.strip_prefix("content-length: "))
-        .and_then(|length| length.parse::<usize>().ok());
-    assert_eq!(answer.status, 200);
-    assert!(!answer.body.is_empty() && answer.body.len() < length.unwrap());
-}
-
-#[tokio::test]
-async fn a_short_latency_answers_and_a_long_one_keeps_waiting() {
-    let lab = start().await;
-    let machine = Machine::register(&lab).await;
-    let latency = |span| Fault::always(Effect::Latency(span)).times(1);
-    lab.with_service(|service| service.faults.add(latency(Duration::from_millis(1))).unwrap());
-    assert_eq!(machine.token(&lab).await.status, 200);
-    lab.with_service(|service| service.faults.add(latency(Duration::from_secs(86_400))).unwrap());
-    left_without_answer(lab, &machine).await;
-}
-
-#[tokio::test]
-async fn a_hang_never_answers() {
-    let lab = start().await;
-    let machine = Machine::register(&lab).await;
-    lab.with_service(|service| service.faults.add(Fault::always(Effect::Hang).times(1)).unwrap());
-    left_without_answer(lab, &machine).await;
-}
-
-/// A request is met by the one fault that stands; another is answered meanwhile; the lab stops; and
-/// the first has received nothing.
-async fn left_without_answer(lab: Lab, machine: &Machine) {
-    let request = machine.token_request(&lab, SystemClock.now());
-    let address = lab.address();
-    let waiting = tokio::spawn(async move { raw_exchange(address, request.as_bytes()).await });
-    while lab.with_service(|service| !service.faults.list(SystemClock.now()).is_empty()) {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(machine.token(&lab).await.status, 200);
-    lab.shutdown().await;
-    let received = waiting.await.unwrap().unwrap_or_default();
-    assert!(received.is_empty(), "{}", String::from_utf8_lossy(&received));
-}
-
-#[tokio::test]
 async fn a_lab_that_is_away_refuses_and_comes_back_with_all_it_knew() {
     let mut lab = start().await;
     let machine = Machine::register(&lab).await;
@@ -416,14 +339,4 @@ async fn a_lab_that_is_away_refuses_and_comes_back_with_all_it_knew() {
         service.ledger.count(Operation::RequestManagedInstanceRoleToken, &Outcome::Done)
     });
     assert_eq!(done, 2);
-}
-
-#[tokio::test]
-async fn a_faults_status_reaches_the_sdk_as_its_error() {
-    let lab = start().await;
-    let effect = Effect::Status { status: 503, code: None };
-    lab.with_service(|service| service.faults.add(Fault::always(effect).times(1)).unwrap());
-    let error = ssm(&lab).describe_activations().send().await.unwrap_err();
-    assert_eq!(error.raw_response().map(|response| response.status().as_u16()), Some(503));
-    assert_eq!(error.code(), Some("ServiceUnavailableException"));
 }

@@ -42,6 +42,8 @@ pub enum FaultCall {
     Add,
     List,
     Clear,
+    /// One, by its number.
+    Remove(u64),
 }
 
 /// A call that did not do what it should.
@@ -134,7 +136,7 @@ impl Client {
         }
     }
 
-    /// Adds a fault (`body` is a [`control::WireFault`]), lists them or clears them.
+    /// Adds a fault (`body` is a [`super::faults::WireFault`]), lists them, clears them all or one.
     ///
     /// # Errors
     ///
@@ -148,15 +150,14 @@ impl Client {
         let method = match call {
             FaultCall::Add => "POST",
             FaultCall::List => "GET",
-            FaultCall::Clear => "DELETE",
+            FaultCall::Clear | FaultCall::Remove(_) => "DELETE",
+        };
+        let path = match call {
+            FaultCall::Remove(id) => format!("{}/{id}", control::FAULTS),
+            _ => control::FAULTS.to_owned(),
         };
         let body = if call == FaultCall::Add { body.to_string().into_bytes() } else { Vec::new() };
-        let request = Request {
-            method: method.to_owned(),
-            path: control::FAULTS.to_owned(),
-            body,
-            ..Request::default()
-        };
+        let request = Request { method: method.to_owned(), path, body, ..Request::default() };
         self.send(request, control::SERVICE, now).await
     }
 
@@ -262,6 +263,7 @@ impl Advice for CallError {
                         .to_owned()
                 }
                 "InvalidInstanceId" => "rolekeeper-lab node list".to_owned(),
+                "ResourceNotFoundException" => "rolekeeper-lab fault list".to_owned(),
                 _ => "the same command with --help".to_owned(),
             },
         }

@@ -19,6 +19,7 @@
 //! worth anything anywhere else. It lives in SQLite, in memory or in a file. Roles and buckets are
 //! read at each start; faults and the ledger end with the process.
 
+mod absence;
 pub mod access;
 pub mod activations;
 pub mod answers;

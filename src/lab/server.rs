@@ -3,6 +3,7 @@
 //! The accept loop is ours and not axum's because two things must reach the connection itself: a
 //! fault that resets it, and a stop that closes all of them at once.
 
+use std::convert::Infallible;
 use std::future::pending;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -20,9 +21,10 @@ use hyper::body::Body as _;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::absence;
 use super::client::{CallError, Client};
 use super::dashboard::Dashboard;
 use super::message::{Reply, Request};
@@ -121,7 +123,7 @@ impl Lab {
         let service = Arc::new(Mutex::new(service));
         let url = format!("http://{address}");
         let dashboard = Dashboard::new(service.clone(), url, &SystemEntropy);
-        let accepting = accept(listener, service.clone(), dashboard.clone());
+        let accepting = accept(listener, address, service.clone(), dashboard.clone());
         let presence = Presence::Listening(tokio::spawn(accepting));
         Ok(Self { address, admin, region: settings.region, service, dashboard, presence })
     }
@@ -195,7 +197,8 @@ impl Lab {
             }
         };
         let listener = socket.listen(BACKLOG)?;
-        let accepting = accept(listener, self.service.clone(), self.dashboard.clone());
+        let (service, dashboard) = (self.service.clone(), self.dashboard.clone());
+        let accepting = accept(listener, self.address, service, dashboard);
         self.presence = Presence::Listening(tokio::spawn(accepting));
         Ok(())
     }
@@ -259,9 +262,37 @@ async fn stop(accepting: &mut JoinHandle<()>) {
     let _ = accepting.await;
 }
 
-/// Accepts until it is aborted. The set owns the connections, so they end with it.
-async fn accept(listener: TcpListener, service: Arc<Mutex<Service>>, dashboard: Dashboard) {
+/// Accepts until it is aborted, but for the times when a fault refuses connections. The set owns the
+/// connections, so they end with it.
+async fn accept(
+    mut listener: TcpListener,
+    address: SocketAddr,
+    service: Arc<Mutex<Service>>,
+    dashboard: Dashboard,
+) {
     let mut connections = JoinSet::new();
+    loop {
+        let (present, leaving) = watch::channel(());
+        tokio::select! {
+            never = accept_all(&listener, &service, &dashboard, &leaving, &mut connections) => {
+                match never {}
+            }
+            () = absence::begins(&service) => {}
+        }
+        // Connections end once they have been answered.
+        drop(present);
+        drop(listener);
+        listener = away(address, &service).await;
+    }
+}
+
+async fn accept_all(
+    listener: &TcpListener,
+    service: &Arc<Mutex<Service>>,
+    dashboard: &Dashboard,
+    leaving: &watch::Receiver<()>,
+    connections: &mut JoinSet<()>,
+) -> Infallible {
     loop {
         while connections.try_join_next().is_some() {}
         if connections.len() >= MOST_CONNECTIONS {
@@ -269,10 +300,25 @@ async fn accept(listener: TcpListener, service: Arc<Mutex<Service>>, dashboard: 
         }
         match listener.accept().await {
             Ok((stream, peer)) => {
-                connections.spawn(serve(stream, peer, service.clone(), dashboard.clone()));
+                let (service, dashboard) = (service.clone(), dashboard.clone());
+                connections.spawn(serve(stream, peer, service, dashboard, leaving.clone()));
             }
             Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
         }
+    }
+}
+
+/// Holds the port without listening until the absence is over, and listens again.
+async fn away(address: SocketAddr, service: &Mutex<Service>) -> TcpListener {
+    let mut socket = bind(address);
+    absence::ends(service).await;
+    loop {
+        if let Ok(listener) = socket.and_then(|socket| socket.listen(BACKLOG)) {
+            return listener;
+        }
+        // Another process took the port in the same instant.
+        tokio::time::sleep(ACCEPT_PAUSE).await;
+        socket = bind(address);
     }
 }
 
@@ -282,6 +328,7 @@ async fn serve(
     peer: SocketAddr,
     service: Arc<Mutex<Service>>,
     dashboard: Dashboard,
+    mut leaving: watch::Receiver<()>,
 ) {
     // Small answers go out at once; without it they would only be later.
     let _ = stream.set_nodelay(true);
@@ -297,10 +344,18 @@ async fn serve(
         .header_read_timeout(HEAD_TIMEOUT)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let reset_asked = {
-        let reset_asked = pin!(reset.0.notified());
-        tokio::select! {
-            _ = &mut connection => false,
-            () = reset_asked => true,
+        let mut reset_asked = pin!(reset.0.notified());
+        let mut left = false;
+        loop {
+            tokio::select! {
+                _ = &mut connection => break false,
+                () = &mut reset_asked => break true,
+                // Nothing is ever sent; the other end is dropped.
+                _ = leaving.changed(), if !left => {
+                    left = true;
+                    std::pin::Pin::new(&mut connection).graceful_shutdown();
+                }
+            }
         }
     };
     if reset_asked {

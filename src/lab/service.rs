@@ -11,7 +11,7 @@ use super::activations::Activations;
 use super::answers::{self, Refusal};
 use super::buckets::Buckets;
 use super::clock::{ClockSetting, LabClock};
-use super::faults::{Effect, Faults};
+use super::faults::{Effect, Faults, altered};
 use super::ledger::{Entry, Ledger, Outcome};
 use super::message::{Reply, Request};
 use super::nodes::{Deregister, Information, Nodes, Register};
@@ -21,7 +21,7 @@ use super::settings::Settings;
 use super::signatures::{Caller, Keyring, authenticate, claimed_node};
 use super::store::{Store, StoreError};
 use super::tokens::{AdminCredentials, Tokens};
-use super::{control, instance_information, issue, s3, sts};
+use super::{control, instance_information, issue, s3, signatures, sts};
 use crate::host::entropy::Entropy;
 use crate::pure::identity::{InstanceId, Region};
 use crate::pure::secret::Secret;
@@ -150,24 +150,39 @@ impl Service {
         };
         if !effect.lets_through() {
             let outcome = Outcome::Disturbed(effect.name());
-            self.ledger.record(Entry { at, operation, node, outcome });
+            self.ledger.record(Entry { at, operation, node: node.clone(), outcome });
         }
-        match effect {
+        let answer = |service: &mut Self| service.answer(request, entropy, now);
+        Conduct::Answer(match effect {
             Effect::Status { status, code } => {
                 let code = code.unwrap_or_else(|| usual_code(status).to_owned());
                 let refusal = Refusal::with_status(status, code, "A fault of the lab answers");
-                let request_id = issue::uuid(entropy).to_string();
-                let reply = answers::refusal(dialect, &refusal, &request_id);
                 // A fault's status counts as given, also where STS would have another for the code.
-                let reply = Reply { status, ..reply };
-                Conduct::Answer(reply.stamped(request_id, at))
+                Reply { status, ..refuse(dialect, &refusal, entropy, at) }
             }
-            Effect::Html { status } => Conduct::Answer(answers::html(status)),
-            Effect::Latency(delay) => Conduct::AnswerAfter(delay),
-            Effect::Hang => Conduct::Hang,
-            Effect::Reset => Conduct::Reset,
-            Effect::TornBody => Conduct::Tear(self.answer(request, entropy, now)),
-        }
+            Effect::SignatureRefusal => refuse(dialect, &signatures::refuse(request), entropy, at),
+            Effect::Html { status } => answers::html(status),
+            Effect::Latency(delay) => return Conduct::AnswerAfter(delay),
+            Effect::Hang => return Conduct::Hang,
+            // Who is connected already when connections are refused is reset.
+            Effect::Reset | Effect::RefusedConnection => return Conduct::Reset,
+            Effect::TornBody => return Conduct::Tear(answer(self)),
+            Effect::WrongJson => altered::unparsable(answer(self)),
+            Effect::WrongShape => altered::misshapen(answer(self)),
+            Effect::MissingMember(member) => altered::without(answer(self), &member),
+            Effect::SkewedDate(by) => answer(self).dated(at.saturating_add(by)),
+            Effect::SkewedExpiry(by) => altered::expiring(answer(self), by),
+            Effect::UpdateKeyPair => {
+                // A node that is not there is told so by the answer.
+                let _ = node.map(|node| self.nodes.ask_for_new_key(&node));
+                answer(self)
+            }
+            Effect::Deregistration => {
+                // One that is gone already cannot go again.
+                let _ = node.map(|node| self.nodes.deregister(&node));
+                answer(self)
+            }
+        })
     }
 
     /// Answers a request as the real service would. `now` is this machine's time.
@@ -449,6 +464,12 @@ fn denied(operation: Operation) -> Refusal {
         "AccessDeniedException",
         format!("The caller is not authorized to perform: {}:{operation}", operation.service()),
     )
+}
+
+/// A fault's answer in the service's place.
+fn refuse(dialect: Dialect, refusal: &Refusal, entropy: &dyn Entropy, now: UtcDateTime) -> Reply {
+    let request_id = issue::uuid(entropy).to_string();
+    answers::refusal(dialect, refusal, &request_id).stamped(request_id, now)
 }
 
 /// What AWS usually says with a status.

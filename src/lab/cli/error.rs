@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use crate::lab::StartError;
 use crate::lab::answers::Refusal;
 use crate::lab::client::CallError;
-use crate::lab::control::MalformedFault;
 use crate::lab::definitions::MalformedDefinitions;
 use crate::lab::explain::MalformedCapture;
+use crate::lab::faults::MalformedFault;
 use crate::lab::rehearse::{StageError, Verdict};
 use crate::pure::advice::{Advice, Exit};
 

@@ -187,6 +187,7 @@ fn node_actions(row: &NodeRow, actions: Actions<'_>) -> Markup {
                     (button(wish::THROTTLE, "Throttle", ""))
                     (button(wish::SLOW_DOWN, "Slow down by 2 s", ""))
                     (button(wish::RESET_CONNECTIONS, "Reset connections", ""))
+                    (button(wish::NEW_KEY, "Ask for a new key", ""))
                     (button(wish::DEREGISTER, "Deregister", "danger"))
                 }
             }
@@ -289,6 +290,7 @@ fn fault(row: &FaultRow, actions: Actions<'_>) -> Markup {
                     @if let Some(count) = row.count { " of " (count) }
                     @if row.hits == 1 && row.count.is_none() { " hit" } @else { " hits" }
                     @if row.probability < 1.0 { ", " (whole_percent) " % of requests" }
+                    @if let Some(span) = row.begins_in { ", begins in " (spell(span)) }
                     @if let Some(left) = row.left { ", " (spell(left)) " left" }
                 }
             }

@@ -95,6 +95,8 @@ pub struct FaultRow {
     pub node: Option<InstanceId>,
     pub hits: u32,
     pub count: Option<u32>,
+    /// Nothing once it has begun.
+    pub begins_in: Option<Duration>,
     /// Until it ends by itself, by the lab's clock.
     pub left: Option<Duration>,
     pub probability: f64,

@@ -18,7 +18,6 @@ use crate::lab::operation::Operation;
 use crate::lab::service::Service;
 use crate::lab::store::StoreError;
 use crate::lab::tokens::{Holder, IssuedToken};
-use crate::pure::duration::display_duration;
 use crate::pure::identity::InstanceId;
 
 /// Rows of a list that are shown; of the rest, only the number.
@@ -174,11 +173,12 @@ fn fault(standing: &Standing, now: UtcDateTime) -> FaultRow {
     let fault = &standing.fault;
     FaultRow {
         id: standing.id,
-        effect: effect(&fault.effect),
+        effect: fault.effect.to_string(),
         operation: fault.operation,
         node: fault.node.clone(),
         hits: standing.hits,
         count: fault.count,
+        begins_in: fault.from.and_then(|from| Duration::try_from(from - now).ok()),
         left: fault.until.and_then(|until| Duration::try_from(until - now).ok()),
         probability: fault.probability,
     }
@@ -226,7 +226,7 @@ impl Fortunes<'_> {
             name: name.map(legible),
             platform: said.and_then(platform),
             role: legible(node.role_name()),
-            state: self.state(&node.id),
+            state: self.state(&node.id, now),
             online: node.ping_status(now) == "Online",
             pinged_at: node.last_ping.as_ref().map(|ping| ping.at),
             life: self.tokens.get(&node.id).copied(),
@@ -234,16 +234,17 @@ impl Fortunes<'_> {
         }
     }
 
-    fn state(&self, node: &InstanceId) -> NodeState {
+    fn state(&self, node: &InstanceId, now: UtcDateTime) -> NodeState {
         let meets = |standing: &&Standing| {
             let fault = &standing.fault;
-            fault.node.as_ref().is_none_or(|aim| aim == node)
-                && fault.operation.is_none_or(|operation| OWN_OPERATIONS.contains(&operation))
+            let begun = fault.from.is_none_or(|from| from <= now);
+            OWN_OPERATIONS.into_iter().any(|own| fault.meets(Some(own), Some(node), now))
+                || (fault.effect == Effect::RefusedConnection && begun)
         };
         if let Some(why) = self.failures.get(node) {
             NodeState::Failing(why.clone())
         } else if let Some(standing) = self.faults.iter().find(meets) {
-            NodeState::Faulted(effect(&standing.fault.effect))
+            NodeState::Faulted(standing.fault.effect.to_string())
         } else if self.tokens.contains_key(node) {
             NodeState::Fresh
         } else if self.has_all_tokens {
@@ -258,19 +259,6 @@ fn platform(said: &Information) -> Option<String> {
     let words = [&said.platform_name, &said.platform_version].into_iter().flatten();
     let text = words.map(String::as_str).collect::<Vec<_>>().join(" ");
     Some(legible(text.trim())).filter(|text| !text.is_empty())
-}
-
-/// `status 400 ThrottlingException`, `latency 2s`, `hang`.
-fn effect(effect: &Effect) -> String {
-    let name = effect.name();
-    match effect {
-        Effect::Status { status, code: None } | Effect::Html { status } => {
-            format!("{name} {status}")
-        }
-        Effect::Status { status, code: Some(code) } => format!("{name} {status} {}", legible(code)),
-        Effect::Latency(latency) => format!("{name} {}", display_duration(*latency)),
-        Effect::Hang | Effect::Reset | Effect::TornBody => name.to_owned(),
-    }
 }
 
 /// A text from outside: its beginning, without what moves other text about.

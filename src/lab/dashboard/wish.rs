@@ -1,13 +1,16 @@
 //! What the page's forms ask for, and how it is granted: as the administrator, by the service's own
 //! rules.
 
+use std::fmt::Display;
+use std::str::FromStr;
+
 use serde_json::{Value, json};
 use time::UtcDateTime;
 
-use super::trouble::{BROKEN, RESET, SLOW, THROTTLED, Trouble};
+use super::trouble::{self, BROKEN, RESET, SLOW, THROTTLED, Trouble};
 use crate::host::entropy::Entropy;
 use crate::lab::answers::Refusal;
-use crate::lab::control::WireFault;
+use crate::lab::faults::{Span, WireFault};
 use crate::lab::form::Form;
 use crate::lab::operation::Operation;
 use crate::lab::service::Service;
@@ -38,6 +41,7 @@ pub const BREAK: &str = "break";
 pub const THROTTLE: &str = "throttle";
 pub const SLOW_DOWN: &str = "slow";
 pub const RESET_CONNECTIONS: &str = "reset";
+pub const NEW_KEY: &str = "new-key";
 pub const MEND: &str = "mend";
 pub const DEREGISTER: &str = "deregister";
 
@@ -80,6 +84,7 @@ impl Wish {
         entropy: &dyn Entropy,
         now: UtcDateTime,
     ) -> Result<Option<NewActivation>, Refusal> {
+        let at = service.clock.now(now);
         match self {
             Wish::CreateActivation(asked) => {
                 let answer =
@@ -90,19 +95,22 @@ impl Wish {
             }
             Wish::AddFault(wire) => {
                 let fault =
-                    wire.decode(now).map_err(|error| Refusal::validation(error.to_string()))?;
+                    wire.decode(at).map_err(|error| Refusal::validation(error.to_string()))?;
                 let added = service.faults.add(fault);
                 added.map_err(|error| Refusal::new("LimitExceededException", error.to_string()))?;
             }
             // Its time may have come meanwhile; then the wish has come true.
             Wish::ClearFault(id) => {
-                service.faults.remove(|standing| standing.id == id);
+                service.faults.remove(id);
             }
             Wish::ClearAllFaults => {
                 service.faults.clear();
             }
             Wish::Mend(node) => {
-                service.faults.remove(|standing| standing.fault.node.as_ref() == Some(&node));
+                let standing = service.faults.list(at).to_vec();
+                for one in standing.iter().filter(|one| one.fault.node.as_ref() == Some(&node)) {
+                    service.faults.remove(one.id);
+                }
             }
             Wish::Deregister(node) => {
                 let asked = json!({ "InstanceId": node.as_str() });
@@ -115,7 +123,7 @@ impl Wish {
 
 fn create_activation(form: &Form) -> Result<Wish, Refusal> {
     let mut asked = json!({ "IamRole": given(form, ROLE).unwrap_or_default() });
-    if let Some(limit) = number::<i64>(form, LIMIT)? {
+    if let Some(limit) = parsed::<i64>(form, LIMIT)? {
         asked["RegistrationLimit"] = limit.into();
     }
     if let Some(name) = given(form, NAME) {
@@ -129,34 +137,34 @@ fn add_fault(form: &Form) -> Result<Wish, Refusal> {
         .and_then(Trouble::find)
         .ok_or_else(|| Refusal::validation("Choose what goes wrong"))?;
     let lasting = given(form, LASTING)
-        .map(|text| parse_duration(text).map_err(|error| malformed(LASTING, &error)))
+        .map(|text| parse_duration(text).map(Span).map_err(|error| malformed(LASTING, &error)))
         .transpose()?;
     Ok(Wish::AddFault(WireFault {
-        operation: given(form, OPERATION).map(str::to_owned),
-        node: given(form, NODE).map(str::to_owned),
-        count: number(form, COUNT)?,
-        for_millis: lasting.map(|span| u64::try_from(span.as_millis()).unwrap_or(u64::MAX)),
+        operation: parsed(form, OPERATION)?,
+        node: parsed(form, NODE)?,
+        count: parsed(form, COUNT)?,
+        lasting,
         ..trouble.wire()
     }))
 }
 
 fn clear_faults(form: &Form) -> Result<Wish, Refusal> {
-    Ok(number(form, FAULT)?.map_or(Wish::ClearAllFaults, Wish::ClearFault))
+    Ok(parsed(form, FAULT)?.map_or(Wish::ClearAllFaults, Wish::ClearFault))
 }
 
 fn about_node(form: &Form) -> Result<Wish, Refusal> {
-    let node = given(form, NODE)
-        .unwrap_or_default()
-        .parse::<InstanceId>()
-        .map_err(|error| malformed(NODE, &error))?;
-    let fault = |trouble: Trouble| {
-        Wish::AddFault(WireFault { node: Some(node.as_str().to_owned()), ..trouble.wire() })
-    };
+    let node =
+        parsed::<InstanceId>(form, NODE)?.ok_or_else(|| Refusal::validation("Choose a node"))?;
+    let fault = |trouble: Trouble| WireFault { node: Some(node.clone()), ..trouble.wire() };
     match given(form, DO) {
-        Some(BREAK) => Ok(fault(BROKEN)),
-        Some(THROTTLE) => Ok(fault(THROTTLED)),
-        Some(SLOW_DOWN) => Ok(fault(SLOW)),
-        Some(RESET_CONNECTIONS) => Ok(fault(RESET)),
+        Some(BREAK) => Ok(Wish::AddFault(fault(BROKEN))),
+        Some(THROTTLE) => Ok(Wish::AddFault(fault(THROTTLED))),
+        Some(SLOW_DOWN) => Ok(Wish::AddFault(fault(SLOW))),
+        Some(RESET_CONNECTIONS) => Ok(Wish::AddFault(fault(RESET))),
+        // Asked once: the next role token says it.
+        Some(NEW_KEY) => {
+            Ok(Wish::AddFault(WireFault { count: Some(1), ..fault(trouble::NEW_KEY) }))
+        }
         Some(MEND) => Ok(Wish::Mend(node)),
         Some(DEREGISTER) => Ok(Wish::Deregister(node)),
         _ => Err(Refusal::validation("There is no such wish")),
@@ -168,16 +176,13 @@ fn given<'a>(form: &'a Form, field: &str) -> Option<&'a str> {
     form.get(field).map(str::trim).filter(|text| !text.is_empty())
 }
 
-fn number<T: std::str::FromStr<Err: std::fmt::Display>>(
-    form: &Form,
-    field: &str,
-) -> Result<Option<T>, Refusal> {
+fn parsed<T: FromStr<Err: Display>>(form: &Form, field: &str) -> Result<Option<T>, Refusal> {
     given(form, field)
         .map(|text| text.parse().map_err(|error| malformed(field, &error)))
         .transpose()
 }
 
-fn malformed(field: &str, why: &dyn std::fmt::Display) -> Refusal {
+fn malformed(field: &str, why: &dyn Display) -> Refusal {
     Refusal::validation(format!("The field '{field}': {why}"))
 }
 
@@ -211,7 +216,7 @@ mod tests {
     fn an_activation_is_made_by_the_services_rules_and_recorded() {
         let mut service = service();
         let made = grant(&mut service, ACTIVATIONS, "role=Role&limit=3&name=edge+1&").unwrap();
-        let kept = service.activations.get(&made.id).unwrap();
+        let kept = service.activations.get(&made.id).unwrap().unwrap();
         assert_eq!((kept.limit, kept.default_instance_name.as_deref()), (3, Some("edge 1")));
         assert!(service.activations.check(&made.id, &made.code, NOW).is_ok());
         let asked = Wish::CreateActivation(json!({ "IamRole": "a b" }));
