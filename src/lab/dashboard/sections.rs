@@ -346,10 +346,8 @@ fn activation(row: &ActivationRow) -> Markup {
         li id={ "activation-" (row.id) } {
             div.what {
                 (state)
-                div {
-                    @if let Some(name) = &row.name { (name) ", " }
-                    (row.role) ": " (row.registrations) " of " (row.limit) " registered"
-                }
+                span.muted { ", " (row.registrations) " of " (row.limit) " registered" }
+                div { (row.role) @if let Some(name) = &row.name { ", " (name) } }
                 div.id title=(row.id) { (row.id) }
             }
             (life(row.life.as_ref(), "expired"))

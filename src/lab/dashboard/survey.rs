@@ -241,10 +241,11 @@ impl Fortunes<'_> {
             OWN_OPERATIONS.into_iter().any(|own| fault.meets(Some(own), Some(node), now))
                 || (fault.effect == Effect::RefusedConnection && begun)
         };
+        let fault = self.faults.iter().find(meets).map(|one| one.fault.effect.to_string());
         if let Some(why) = self.failures.get(node) {
-            NodeState::Failing(why.clone())
-        } else if let Some(standing) = self.faults.iter().find(meets) {
-            NodeState::Faulted(standing.fault.effect.to_string())
+            NodeState::Failing(fault.unwrap_or_else(|| why.clone()))
+        } else if let Some(fault) = fault {
+            NodeState::Faulted(fault)
         } else if self.tokens.contains_key(node) {
             NodeState::Fresh
         } else if self.has_all_tokens {
