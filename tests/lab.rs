@@ -23,6 +23,12 @@ use time::UtcDateTime;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+#[path = "lab/default_host.rs"]
+mod default_host;
+#[path = "lab/ec2.rs"]
+mod ec2;
+#[path = "lab/fakes.rs"]
+mod fakes;
 #[path = "lab/faults.rs"]
 mod faults;
 #[path = "lab/roles.rs"]
@@ -290,17 +296,25 @@ async fn malformed_requests_are_answered_and_do_not_hang() {
         head(host, "RegisterManagedInstance", "Transfer-Encoding: chunked\r\n\r\nzz\r\n");
     let broken_json = head(host, "RegisterManagedInstance", "Content-Length: 1\r\n\r\n{");
     let not_utf8 = [head(host, "CreateActivation", "X: ").as_bytes(), b"\xff\r\n\r\n"].concat();
-    for (request, expected) in [
-        (&b"\x16\x03\x01 TLS?\r\n\r\n"[..], 400),
-        (b"POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n", 400),
-        (b"GET /favicon.ico HTTP/1.1\r\nConnection: close\r\n\r\n", 404),
-        (broken_chunk.as_bytes(), 400),
-        (broken_json.as_bytes(), 400),
-        (&not_utf8, 400),
+    let endless = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(500_000));
+    let far = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(70_000));
+    for (request, expected, why) in [
+        (&b"\x16\x03\x01 TLS?\r\n\r\n"[..], 400, "invalid HTTP method"),
+        (b"POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n", 400, "invalid content-length"),
+        (b"POST / HTTP/3.0\r\n\r\n", 400, "invalid HTTP version"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, "HTTP version"),
+        (b"GET / HTTP/1.1\r\nno colon\r\n\r\n", 400, "invalid HTTP header"),
+        (endless.as_bytes(), 431, "head is too large"),
+        (far.as_bytes(), 414, "URI too long"),
+        (b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n", 400, "Send X-Amz-Target"),
+        (b"GET /favicon.ico HTTP/1.1\r\nConnection: close\r\n\r\n", 404, "Send X-Amz-Target"),
+        (broken_chunk.as_bytes(), 400, "the body is broken"),
+        (broken_json.as_bytes(), 400, "line 1, column 1"),
+        (&not_utf8, 400, "Missing Authentication Token"),
     ] {
         let answer = exchange(host, request).await.unwrap();
         assert_eq!(answer.status, expected, "{}", String::from_utf8_lossy(request));
+        assert!(answer.body.contains(why), "{}", answer.body);
     }
     let answer = exchange(host, broken_json.as_bytes()).await.unwrap();
     assert_eq!(answer.code(), "SerializationException");

@@ -6,8 +6,8 @@
 use std::convert::Infallible;
 use std::future::pending;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -30,7 +30,9 @@ use super::dashboard::Dashboard;
 use super::message::{Reply, Request};
 use super::service::{Conduct, Service};
 use super::store::{Store, StoreError};
+use super::tls::{Greeted, Greeting, OverTcp};
 use super::tokens::AdminCredentials;
+use super::unreadable::Withholding;
 use crate::host::clock::{Clock, SystemClock};
 use crate::host::entropy::SystemEntropy;
 use crate::pure::advice::{Advice, Exit};
@@ -65,6 +67,8 @@ pub struct LabSettings {
     pub region: Region,
     /// What the lab knows is in this file; without one it is gone at the end.
     pub data: Option<PathBuf>,
+    /// With or without TLS.
+    pub greeting: Greeting,
 }
 
 /// A lab that cannot start.
@@ -79,12 +83,27 @@ pub enum StartError {
 /// A lab that runs on the current tokio runtime. Dropping it stops it.
 #[derive(Debug)]
 pub struct Lab {
-    address: SocketAddr,
+    door: Door,
     admin: AdminCredentials,
     region: Region,
+    presence: Presence,
+}
+
+/// Where clients come in, how they are greeted, and who answers them.
+#[derive(Debug, Clone)]
+struct Door {
+    address: SocketAddr,
+    greeting: Greeting,
     service: Arc<Mutex<Service>>,
     dashboard: Dashboard,
-    presence: Presence,
+}
+
+/// Who came in, and who answers them.
+#[derive(Debug, Clone)]
+struct Visit {
+    peer: IpAddr,
+    service: Arc<Mutex<Service>>,
+    dashboard: Dashboard,
 }
 
 /// What holds the port.
@@ -121,25 +140,30 @@ impl Lab {
         let address = listener.local_addr().map_err(refused)?;
         let admin = service.admin().clone();
         let service = Arc::new(Mutex::new(service));
-        let url = format!("http://{address}");
-        let dashboard = Dashboard::new(service.clone(), url, &SystemEntropy);
-        let accepting = accept(listener, address, service.clone(), dashboard.clone());
-        let presence = Presence::Listening(tokio::spawn(accepting));
-        Ok(Self { address, admin, region: settings.region, service, dashboard, presence })
+        let greeting = settings.greeting;
+        let dashboard = Dashboard::new(service.clone(), greeting.url(address), &SystemEntropy);
+        let door = Door { address, greeting, service, dashboard };
+        let presence = Presence::Listening(tokio::spawn(accept(listener, door.clone())));
+        Ok(Self { door, admin, region: settings.region, presence })
     }
 
-    /// `http://127.0.0.1:4599`
+    /// `http://127.0.0.1:4599`, or `https` with TLS.
     pub fn endpoint_url(&self) -> String {
-        format!("http://{}", self.address)
+        self.door.greeting.url(self.door.address)
+    }
+
+    /// The file of certificates that clients must trust; none without TLS.
+    pub fn ca_bundle(&self) -> Option<&Path> {
+        self.door.greeting.ca_bundle()
     }
 
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.door.address
     }
 
     /// `http://127.0.0.1:4599/?token=…`: who has it may do there what the administrator may.
     pub fn dashboard_url(&self) -> String {
-        self.dashboard.address("http", self.address)
+        self.door.dashboard.url()
     }
 
     pub fn admin(&self) -> &AdminCredentials {
@@ -154,16 +178,17 @@ impl Lab {
     ///
     /// # Errors
     ///
-    /// Never for an address that a lab listens on.
+    /// Somebody took the file of certificates away.
     pub fn client(&self) -> Result<Client, CallError> {
-        Client::new(&self.endpoint_url(), self.admin.clone(), self.region.clone())
+        let (admin, region) = (self.admin.clone(), self.region.clone());
+        Client::new(&self.endpoint_url(), self.ca_bundle(), admin, region)
     }
 
     /// Looks into the service, or changes it: nodes, faults, ledger, token lifetime, clock.
     /// Requests wait meanwhile.
     pub fn with_service<T>(&self, look: impl FnOnce(&mut Service) -> T) -> T {
-        let seen = look(&mut lock(&self.service));
-        self.dashboard.changed();
+        let seen = look(&mut lock(&self.door.service));
+        self.door.dashboard.changed();
         seen
     }
 
@@ -177,7 +202,7 @@ impl Lab {
         if let Presence::Listening(accepting) = &mut self.presence {
             stop(accepting).await;
             self.presence = Presence::Gone;
-            self.presence = Presence::Away(bind(self.address)?);
+            self.presence = Presence::Away(bind(self.door.address)?);
         }
         Ok(())
     }
@@ -190,16 +215,14 @@ impl Lab {
     pub fn resume_listening(&mut self) -> io::Result<()> {
         let socket = match std::mem::replace(&mut self.presence, Presence::Gone) {
             Presence::Away(socket) => socket,
-            Presence::Gone => bind(self.address)?,
+            Presence::Gone => bind(self.door.address)?,
             listening @ Presence::Listening(_) => {
                 self.presence = listening;
                 return Ok(());
             }
         };
         let listener = socket.listen(BACKLOG)?;
-        let (service, dashboard) = (self.service.clone(), self.dashboard.clone());
-        let accepting = accept(listener, self.address, service, dashboard);
-        self.presence = Presence::Listening(tokio::spawn(accepting));
+        self.presence = Presence::Listening(tokio::spawn(accept(listener, self.door.clone())));
         Ok(())
     }
 
@@ -228,6 +251,7 @@ impl Default for LabSettings {
             token_lifetime: Duration::from_secs(3600),
             region: "us-east-1".parse().expect("a region's name"),
             data: None,
+            greeting: Greeting::Plain,
         }
     }
 }
@@ -264,32 +288,24 @@ async fn stop(accepting: &mut JoinHandle<()>) {
 
 /// Accepts until it is aborted, but for the times when a fault refuses connections. The set owns the
 /// connections, so they end with it.
-async fn accept(
-    mut listener: TcpListener,
-    address: SocketAddr,
-    service: Arc<Mutex<Service>>,
-    dashboard: Dashboard,
-) {
+async fn accept(mut listener: TcpListener, door: Door) {
     let mut connections = JoinSet::new();
     loop {
         let (present, leaving) = watch::channel(());
         tokio::select! {
-            never = accept_all(&listener, &service, &dashboard, &leaving, &mut connections) => {
-                match never {}
-            }
-            () = absence::begins(&service) => {}
+            never = accept_all(&listener, &door, &leaving, &mut connections) => match never {},
+            () = absence::begins(&door.service) => {}
         }
         // Connections end once they have been answered.
         drop(present);
         drop(listener);
-        listener = away(address, &service).await;
+        listener = away(&door).await;
     }
 }
 
 async fn accept_all(
     listener: &TcpListener,
-    service: &Arc<Mutex<Service>>,
-    dashboard: &Dashboard,
+    door: &Door,
     leaving: &watch::Receiver<()>,
     connections: &mut JoinSet<()>,
 ) -> Infallible {
@@ -300,8 +316,7 @@ async fn accept_all(
         }
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let (service, dashboard) = (service.clone(), dashboard.clone());
-                connections.spawn(serve(stream, peer, service, dashboard, leaving.clone()));
+                connections.spawn(serve(stream, peer, door.clone(), leaving.clone()));
             }
             Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
         }
@@ -309,47 +324,51 @@ async fn accept_all(
 }
 
 /// Holds the port without listening until the absence is over, and listens again.
-async fn away(address: SocketAddr, service: &Mutex<Service>) -> TcpListener {
-    let mut socket = bind(address);
-    absence::ends(service).await;
+async fn away(door: &Door) -> TcpListener {
+    let mut socket = bind(door.address);
+    absence::ends(&door.service).await;
     loop {
         if let Ok(listener) = socket.and_then(|socket| socket.listen(BACKLOG)) {
             return listener;
         }
         // Another process took the port in the same instant.
         tokio::time::sleep(ACCEPT_PAUSE).await;
-        socket = bind(address);
+        socket = bind(door.address);
     }
 }
 
-/// One connection, to its end or to its reset.
-async fn serve(
-    stream: TcpStream,
-    peer: SocketAddr,
-    service: Arc<Mutex<Service>>,
-    dashboard: Dashboard,
-    mut leaving: watch::Receiver<()>,
-) {
+/// One connection, from its handshake on.
+async fn serve(stream: TcpStream, peer: SocketAddr, door: Door, leaving: watch::Receiver<()>) {
     // Small answers go out at once; without it they would only be later.
     let _ = stream.set_nodelay(true);
+    let visit = Visit { peer: peer.ip(), service: door.service, dashboard: door.dashboard };
+    match door.greeting.greet(stream).await {
+        Some(Greeted::Plain(stream)) => converse(stream, visit, leaving, HEAD_TIMEOUT).await,
+        Some(Greeted::Tls(stream)) => converse(*stream, visit, leaving, HEAD_TIMEOUT).await,
+        None => {}
+    }
+}
+
+/// HTTP on one connection, to its end or to its reset.
+async fn converse(
+    stream: impl OverTcp,
+    visit: Visit,
+    mut leaving: watch::Receiver<()>,
+    head_timeout: Duration,
+) {
     let reset = ResetSwitch::default();
-    let router = Router::new()
-        .fallback(handle)
-        .layer(Extension(reset.clone()))
-        .layer(Extension(dashboard))
-        .layer(Extension(peer))
-        .with_state(service);
+    let router = Router::new().fallback(handle).layer(Extension(reset.clone())).with_state(visit);
     let mut connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    let reset_asked = {
+        .header_read_timeout(head_timeout)
+        .serve_connection(TokioIo::new(Withholding::new(stream)), TowerToHyperService::new(router));
+    let ended = {
         let mut reset_asked = pin!(reset.0.notified());
         let mut left = false;
         loop {
             tokio::select! {
-                _ = &mut connection => break false,
-                () = &mut reset_asked => break true,
+                ended = &mut connection => break Some(ended),
+                () = &mut reset_asked => break None,
                 // Nothing is ever sent; the other end is dropped.
                 _ = leaving.changed(), if !left => {
                     left = true;
@@ -358,25 +377,25 @@ async fn serve(
             }
         }
     };
-    if reset_asked {
+    let connection = connection.into_parts().io.into_inner();
+    match ended {
+        Some(ended) => connection.finish(ended).await,
         // Closing with a linger of zero sends a reset instead of an orderly end.
-        let _ = connection.into_parts().io.into_inner().set_zero_linger();
+        None => drop(connection.stream().tcp().set_zero_linger()),
     }
 }
 
 async fn handle(
-    State(service): State<Arc<Mutex<Service>>>,
+    State(Visit { peer, service, dashboard }): State<Visit>,
     Extension(reset): Extension<ResetSwitch>,
-    Extension(dashboard): Extension<Dashboard>,
-    Extension(peer): Extension<SocketAddr>,
     request: axum::extract::Request,
 ) -> Response {
-    let request = match receive(request).await {
+    let request = match receive(request, BODY_TIMEOUT).await {
         Ok(request) => request,
         Err(reply) => return whole(reply),
     };
     let now = || SystemClock.now();
-    if let Some(response) = dashboard.answer(&request, peer.ip(), &SystemEntropy, now()) {
+    if let Some(response) = dashboard.answer(&request, peer, &SystemEntropy, now()) {
         return response;
     }
     let conduct = lock(&service).receive(&request, &SystemEntropy, now());
@@ -399,12 +418,15 @@ async fn handle(
 }
 
 /// Reads a request whole, within bounds of size and time.
-async fn receive(request: axum::extract::Request) -> Result<Request, Reply> {
+async fn receive(
+    request: axum::extract::Request,
+    body_timeout: Duration,
+) -> Result<Request, Reply> {
     let (head, body) = request.into_parts();
     if body.size_hint().lower() > LARGEST_BODY as u64 {
         return Err(plain(413, "the body is larger than 1 MiB\n"));
     }
-    let body = match tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, LARGEST_BODY)).await {
+    let body = match tokio::time::timeout(body_timeout, to_bytes(body, LARGEST_BODY)).await {
         Ok(Ok(body)) => body,
         Ok(Err(_)) => return Err(plain(400, "the body is broken, or larger than 1 MiB\n")),
         Err(_) => return Err(plain(408, "the body did not arrive within 10 s\n")),
@@ -465,4 +487,57 @@ fn respond(reply: &Reply, body: Body, length: usize) -> Response {
 /// A panic under the lock would be a mistake of ours; what the service knows is whole all the same.
 pub(super) fn lock<T>(service: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     service.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    /// What a client gets that sends this and then nothing, when the lab waits for next to no time.
+    async fn answer_to(begun: &[u8]) -> String {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap().listen(1).unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        client.write_all(begun).await.unwrap();
+        let region = "us-east-1".parse().unwrap();
+        let service = Service::new(region, Duration::from_secs(3600), &SystemEntropy);
+        let service = Arc::new(Mutex::new(service));
+        let (_present, leaving) = watch::channel(());
+        let (stream, peer) = listener.accept().await.unwrap();
+        let dashboard = Dashboard::new(service.clone(), "http://a".into(), &SystemEntropy);
+        let visit = Visit { peer: peer.ip(), service, dashboard };
+        tokio::spawn(converse(stream, visit, leaving, Duration::from_millis(1)));
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn a_head_that_does_not_end_is_not_waited_for() {
+        let answer = answer_to(b"POST / HTTP/1.1\r\nHost: a\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{answer}");
+        assert!(answer.ends_with("its head did not arrive in time\n"), "{answer}");
+        assert_eq!(answer_to(b"").await, "", "an idle connection ends without a word");
+    }
+
+    #[tokio::test]
+    async fn a_body_that_does_not_end_is_not_waited_for() {
+        let body = Body::from_stream(stream::pending::<Result<Bytes, io::Error>>());
+        let request = axum::extract::Request::new(body);
+        let reply = receive(request, Duration::from_millis(1)).await.unwrap_err();
+        assert_eq!((reply.status, reply.header("connection")), (408, Some("close")));
+        assert_eq!(reply.body, b"the body did not arrive within 10 s\n");
+    }
+
+    #[tokio::test]
+    async fn a_body_without_a_length_is_read_to_the_bound() {
+        for (length, taken) in [(LARGEST_BODY, true), (LARGEST_BODY + 1, false)] {
+            let chunks = vec![Ok::<_, io::Error>(Bytes::from(vec![b'x'; length]))];
+            let request = axum::extract::Request::new(Body::from_stream(stream::iter(chunks)));
+            let outcome = receive(request, BODY_TIMEOUT).await;
+            assert_eq!(outcome.is_ok(), taken);
+            assert!(outcome.map_or_else(|reply| reply.status == 400, |_| true));
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! The service itself: requests in, answers out. No sockets, no clock, no chance of its own.
 
+mod ec2;
+
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -11,7 +13,9 @@ use super::activations::Activations;
 use super::answers::{self, Refusal};
 use super::buckets::Buckets;
 use super::clock::{ClockSetting, LabClock};
+use super::ec2_instance::{Ec2Instance, IDENTITY_ROLE, INSTANCE_ID};
 use super::faults::{Effect, Faults, altered};
+use super::hosts::Hosts;
 use super::ledger::{Entry, Ledger, Outcome};
 use super::message::{Reply, Request};
 use super::nodes::{Deregister, Information, Nodes, Register};
@@ -34,10 +38,12 @@ const CLOCK: &str = "clock";
 pub struct Service {
     pub activations: Activations,
     pub nodes: Nodes,
+    pub hosts: Hosts,
     pub tokens: Tokens,
     pub roles: Roles,
     pub buckets: Buckets,
     pub settings: Settings,
+    pub instance: Ec2Instance,
     pub faults: Faults,
     pub ledger: Ledger,
     /// How long new role credentials live.
@@ -92,10 +98,12 @@ impl Service {
         Ok(Self {
             activations: Activations::new(&store),
             nodes: Nodes::new(&store),
+            hosts: Hosts::new(&store),
             tokens: Tokens::new(&store),
             roles: Roles::new(entropy),
             buckets: Buckets::default(),
             settings: Settings::new(&store),
+            instance: Ec2Instance::new(&store, region.clone(), entropy)?,
             faults: Faults::default(),
             ledger: Ledger::default(),
             token_lifetime,
@@ -173,12 +181,11 @@ impl Service {
             Effect::SkewedDate(by) => answer(self).dated(at.saturating_add(by)),
             Effect::SkewedExpiry(by) => altered::expiring(answer(self), by),
             Effect::UpdateKeyPair => {
-                // A node that is not there is told so by the answer.
+                // What cannot be done to the node, the answer says.
                 let _ = node.map(|node| self.nodes.ask_for_new_key(&node));
                 answer(self)
             }
             Effect::Deregistration => {
-                // One that is gone already cannot go again.
                 let _ = node.map(|node| self.nodes.deregister(&node));
                 answer(self)
             }
@@ -199,6 +206,9 @@ impl Service {
             .stamped(request_id, at);
         }
         let (dialect, operation) = requested(request);
+        if let (Dialect::Metadata, Ok(operation)) = (dialect, &operation) {
+            return self.metadata(*operation, request, entropy, at);
+        }
         let node = claimed_node(request, &self.tokens);
         let result = match &operation {
             Ok(operation) => self.perform(*operation, request, &request_id, entropy, at),
@@ -237,7 +247,9 @@ impl Service {
             return self.register(request, entropy, now).map(|value| answers::json_result(&value));
         }
         let region = self.region.as_str();
-        let caller = authenticate(request, self.keyring(), region, operation.service(), now)?;
+        let proven = self.without_proof(request)?;
+        let signed = proven.as_ref().unwrap_or(request);
+        let caller = authenticate(signed, self.keyring(), region, operation.service(), now)?;
         match (operation, &caller) {
             (Operation::GetCallerIdentity | Operation::AssumeRole, Caller::Node(_)) => {
                 return Err(denied(operation));
@@ -250,6 +262,12 @@ impl Service {
             (Operation::AssumeRole, _) => {
                 let (roles, tokens) = (&self.roles, &mut self.tokens);
                 return sts::assume_role(request, &caller, roles, tokens, request_id, entropy, now);
+            }
+            (Operation::RequestManagedInstanceRoleToken, Caller::Session(session))
+                if session.role_name == IDENTITY_ROLE =>
+            {
+                let token = self.host_token(request, proven.is_some(), entropy, now);
+                return token.map(|value| answers::json_result(&value));
             }
             _ => {}
         }
@@ -275,12 +293,17 @@ impl Service {
             }
             (Operation::UpdateInstanceInformation, Caller::Role { node, .. }) => {
                 let said = body::<Information>(request)?;
-                require_own(operation, node, said.instance_id.as_deref())?;
+                require_own(operation, node.as_str(), said.instance_id.as_deref())?;
                 self.nodes.ping(node, said, now)
+            }
+            (Operation::UpdateInstanceInformation, Caller::Session(session))
+                if session.name == INSTANCE_ID =>
+            {
+                self.host_ping(caller, body(request)?, now)
             }
             (Operation::DeregisterManagedInstance, Caller::Role { node, .. }) => {
                 let asked = body::<Deregister>(request)?;
-                require_own(operation, node, asked.instance_id.as_deref())?;
+                require_own(operation, node.as_str(), asked.instance_id.as_deref())?;
                 self.nodes.deregister(node)
             }
             (_, Caller::Admin) => self.administered(operation, request, entropy, now),
@@ -352,6 +375,9 @@ impl Service {
         now: UtcDateTime,
     ) -> Result<Value, Refusal> {
         let asked = body::<Register>(request)?;
+        if asked.activation_id.is_none() && request.has_header("authorization") {
+            return self.register_host(request, asked, now);
+        }
         let id = asked.activation_id.clone().unwrap_or_default();
         let no_code = Secret::new(String::new());
         let code = asked.activation_code.as_ref().unwrap_or(&no_code);
@@ -447,13 +473,9 @@ fn not_an_operation(request: &Request, unknown: &UnknownOperation) -> Refusal {
     Refusal::with_status(status, "UnknownOperationException".into(), message)
 }
 
-fn require_own(
-    operation: Operation,
-    node: &InstanceId,
-    named: Option<&str>,
-) -> Result<(), Refusal> {
+fn require_own(operation: Operation, own: &str, named: Option<&str>) -> Result<(), Refusal> {
     match named {
-        Some(named) if named == node.as_str() => Ok(()),
+        Some(named) if named == own => Ok(()),
         Some(_) => Err(denied(operation)),
         None => Err(Refusal::validation("InstanceId is missing")),
     }

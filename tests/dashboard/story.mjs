@@ -218,9 +218,10 @@ async function pictures() {
     await page.click("#activations + details form button");
     const command = await page.until("the command", `document.querySelector(".notice code")?.textContent`);
     one.id = one.paste(command).split("\n")[0];
-    if (name !== "build-7") one.run();
   }
   const [, , first, second, third] = machines;
+  // Not before: rows that come in move what is about to be clicked. The fourth never runs.
+  for (const one of [first, second, third]) one.run();
   await page.open(DASHBOARD);
   for (const one of [first, second, third]) {
     await page.until(`${one.id} is fresh`, `document.querySelector("#node-${one.id}.good")`);

@@ -17,7 +17,7 @@ mod tests;
 mod trouble;
 mod wish;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use axum::body::Body;
@@ -101,14 +101,8 @@ impl Dashboard {
     }
 
     /// Where a browser on this machine finds it, token included: who has it may do everything here.
-    pub fn address(&self, scheme: &str, listening: SocketAddr) -> String {
-        let ip = match listening.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-            ip => ip,
-        };
-        let here = SocketAddr::new(ip, listening.port());
-        format!("{scheme}://{here}{}", self.actions().to(PAGE))
+    pub fn url(&self) -> String {
+        format!("{}{}", self.0.endpoint_url, self.actions().to(PAGE))
     }
 
     /// The service may have changed: whoever watches gets to see it soon.
