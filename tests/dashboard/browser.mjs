@@ -135,6 +135,8 @@ class Page {
 
   // As a hand would: the middle of the element is pressed, whatever lies there.
   async click(selector) {
+    // A tab in the background gets its clicks late.
+    await this.send("Page.bringToFront");
     const { x, y } = await this.until(
       `${selector} to click`,
       `(() => {

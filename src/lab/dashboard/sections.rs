@@ -347,7 +347,7 @@ fn activation(row: &ActivationRow) -> Markup {
             div.what {
                 (state)
                 span.muted { ", " (row.registrations) " of " (row.limit) " registered" }
-                div { (row.role) @if let Some(name) = &row.name { ", " (name) } }
+                div { @if let Some(name) = &row.name { (name) ", " } (row.role) }
                 div.id title=(row.id) { (row.id) }
             }
             (life(row.life.as_ref(), "expired"))
