@@ -299,7 +299,8 @@ async fn malformed_requests_are_answered_and_do_not_hang() {
     let endless = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(500_000));
     let far = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(70_000));
     for (request, expected, why) in [
-        (&b"\x16\x03\x01 TLS?\r\n\r\n"[..], 400, "invalid HTTP method"),
+        (&b"G\x01T / HTTP/1.1\r\n\r\n"[..], 400, "invalid HTTP method"),
+        (b"\x16\x03\x01 TLS?\r\n\r\n", 400, "without TLS"),
         (b"POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n", 400, "invalid content-length"),
         (b"POST / HTTP/3.0\r\n\r\n", 400, "invalid HTTP version"),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, "HTTP version"),
