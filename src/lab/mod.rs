@@ -31,6 +31,7 @@ pub mod client;
 pub mod clock;
 pub mod constraints;
 pub mod control;
+pub mod dashboard;
 pub mod definitions;
 pub mod ec2_instance;
 pub mod explain;

@@ -129,6 +129,21 @@ impl Tokens {
         self.0.count()
     }
 
+    pub fn count_alive(&self, now: UtcDateTime) -> Result<usize, StoreError> {
+        self.0.count_after(now)
+    }
+
+    /// Those that are alive, the last to end first; at most so many.
+    pub fn alive_longest(
+        &self,
+        most: u32,
+        now: UtcDateTime,
+    ) -> Result<Vec<IssuedToken>, StoreError> {
+        let mut alive = self.0.last(most)?;
+        alive.retain(|token| token.expires_at > now);
+        Ok(alive)
+    }
+
     /// Those that are alive, the first to end first; at most so many.
     pub fn alive(&self, most: usize, now: UtcDateTime) -> Result<Vec<IssuedToken>, StoreError> {
         let mut alive = Vec::new();

@@ -132,6 +132,7 @@ impl Serve {
         print(&format!(
             "rolekeeper-lab listens on {} (region {}; credentials live {}).\n\
              {}{} For any AWS client:\n\n{}\n{}\
+             For a browser on this machine:\n\n{}\n\n\
              Stop with Ctrl-C.\n",
             lab.endpoint_url(),
             lab.region(),
@@ -143,6 +144,7 @@ impl Serve {
             },
             variables.expose(),
             how_to_trust(&lab),
+            lab.dashboard_url(),
         ))?;
         tokio::select! {
             _ = interrupt.recv() => {}
