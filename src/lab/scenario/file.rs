@@ -241,10 +241,10 @@ impl Known {
                     return Err(format!("there is an activation '{}' already", activation.name));
                 }
             }
-            Act::RegisterWith(name) | Act::ExpireActivation(name) | Act::DeleteActivation(name) => {
-                if !self.activations.contains(name) {
-                    return Err(format!("there is no activation '{}' by then", excerpt(name)));
-                }
+            Act::RegisterWith(name) | Act::ExpireActivation(name) | Act::DeleteActivation(name)
+                if !self.activations.contains(name) =>
+            {
+                return Err(format!("there is no activation '{}' by then", excerpt(name)));
             }
             Act::ChangeHardware(hardware) => hardware.check()?,
             Act::TimePasses(span) if !(PASSAGES[0]..=PASSAGES[1]).contains(span) => {
@@ -286,11 +286,7 @@ fn check_expect(expect: &Expect, acts: &[Act]) -> Result<(), String> {
     Ok(())
 }
 
-fn check_range<T: PartialOrd>(
-    least: Option<T>,
-    most: Option<T>,
-    name: &str,
-) -> Result<(), String> {
+fn check_range<T: PartialOrd>(least: Option<T>, most: Option<T>, name: &str) -> Result<(), String> {
     match (least, most) {
         (None, None) => Err(format!("{name} needs at_least or at_most")),
         (Some(least), Some(most)) if least > most => {
