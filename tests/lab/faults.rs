@@ -167,6 +167,18 @@ async fn a_skewed_expiry_is_what_is_said_and_not_what_counts() {
 }
 
 #[tokio::test]
+async fn an_instances_credentials_can_be_said_to_be_dead() {
+    let lab = start().await;
+    let fault = Fault::always(Effect::SkewedExpiry(time::Duration::hours(-7)));
+    lab.with_service(|service| service.faults.add(fault)).unwrap();
+    let document: Value = serde_json::from_str(&ec2::told(&lab, ec2::IDENTITY).await).unwrap();
+    let said = document["Expiration"].as_str().unwrap();
+    let said = UtcDateTime::parse(said, &time::format_description::well_known::Rfc3339).unwrap();
+    assert!(said < SystemClock.now(), "{said}");
+    assert_eq!(document["Code"], "Success");
+}
+
+#[tokio::test]
 async fn a_refused_signature_has_each_services_own_words() {
     let lab = start().await;
     let machine = Machine::register(&lab).await;
