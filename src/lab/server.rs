@@ -26,6 +26,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::absence;
 use super::client::{CallError, Client};
+use super::hops::HopLimit;
 use super::message::{Reply, Request};
 use super::service::{Conduct, Service};
 use super::store::{Store, StoreError};
@@ -337,7 +338,11 @@ async fn converse(
     head_timeout: Duration,
 ) {
     let reset = ResetSwitch::default();
-    let router = Router::new().fallback(handle).layer(Extension(reset.clone())).with_state(service);
+    let router = Router::new()
+        .fallback(handle)
+        .layer(Extension(reset.clone()))
+        .layer(Extension(HopLimit::of(stream.tcp())))
+        .with_state(service);
     let mut connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(head_timeout)
@@ -368,12 +373,14 @@ async fn converse(
 async fn handle(
     State(service): State<Arc<Mutex<Service>>>,
     Extension(reset): Extension<ResetSwitch>,
+    Extension(hops): Extension<HopLimit>,
     request: axum::extract::Request,
 ) -> Response {
     let request = match receive(request, BODY_TIMEOUT).await {
         Ok(request) => request,
         Err(reply) => return whole(reply),
     };
+    hops.prepare(&request);
     let now = || SystemClock.now();
     let conduct = lock(&service).receive(&request, &SystemEntropy, now());
     match conduct {

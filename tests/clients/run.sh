@@ -25,6 +25,7 @@ readonly SCRIPTS=(
     control_plane.py
     instance.sh
     instance.py
+    default_host.py
     faults.sh
     javascript.mjs
     tls.sh
