@@ -8,19 +8,14 @@ fn disturb(lab: &Lab, effect: Effect) {
     lab.with_service(|service| service.faults.add(fault)).unwrap();
 }
 
-/// The moment of the answer's `Date`.
+/// The moment of the answer's `Date`, whose letters the head has in lower case.
 fn date(answer: &Answer) -> UtcDateTime {
-    let date = answer.head.lines().find_map(|line| line.strip_prefix("date: ")).unwrap();
-    // The head was put in lower case.
-    let date = aws_smithy_types::DateTime::from_str(
-        &date.split(' ').map(capitalised).collect::<Vec<_>>().join(" ").replace("Gmt", "GMT"),
-        aws_smithy_types::date_time::Format::HttpDate,
+    let format = time::macros::format_description!(
+        "[weekday repr:short case_sensitive:false], [day] [month repr:short case_sensitive:false] \
+         [year] [hour]:[minute]:[second] gmt"
     );
-    UtcDateTime::from_unix_timestamp(date.unwrap().secs()).unwrap()
-}
-
-fn capitalised(word: &str) -> String {
-    word[..1].to_ascii_uppercase() + &word[1..]
+    let date = answer.head.lines().find_map(|line| line.strip_prefix("date: ")).unwrap();
+    UtcDateTime::parse(date, format).unwrap()
 }
 
 #[tokio::test]
