@@ -49,6 +49,7 @@ pub mod policy;
 pub mod rehearse;
 pub mod roles;
 pub mod s3;
+pub mod scenario;
 pub mod server;
 pub mod service;
 pub mod settings;
