@@ -330,7 +330,7 @@ impl Service {
             Operation::DescribeActivations => self.activations.describe(&body(request)?, now),
             Operation::DeleteActivation => self.activations.delete(body(request)?),
             Operation::DescribeInstanceInformation => {
-                instance_information::describe(&self.nodes, &body(request)?, now)
+                instance_information::describe(&self.nodes, &self.hosts, &body(request)?, now)
             }
             Operation::UpdateManagedInstanceRole => self.nodes.update_role(body(request)?),
             Operation::DeregisterManagedInstance => {
