@@ -38,6 +38,7 @@ pub mod faults;
 pub mod form;
 pub mod hosts;
 pub mod instance_information;
+pub mod invitation;
 pub mod issue;
 pub mod ledger;
 pub mod message;

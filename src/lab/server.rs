@@ -141,7 +141,8 @@ impl Lab {
         let admin = service.admin().clone();
         let service = Arc::new(Mutex::new(service));
         let greeting = settings.greeting;
-        let dashboard = Dashboard::new(service.clone(), greeting.url(address), &SystemEntropy);
+        let url = greeting.url(address);
+        let dashboard = Dashboard::new(service.clone(), url, greeting.ca_bundle(), &SystemEntropy);
         let door = Door { address, greeting, service, dashboard };
         let presence = Presence::Listening(tokio::spawn(accept(listener, door.clone())));
         Ok(Self { door, admin, region: settings.region, presence })
@@ -505,7 +506,7 @@ mod tests {
         let service = Arc::new(Mutex::new(service));
         let (_present, leaving) = watch::channel(());
         let (stream, peer) = listener.accept().await.unwrap();
-        let dashboard = Dashboard::new(service.clone(), "http://a".into(), &SystemEntropy);
+        let dashboard = Dashboard::new(service.clone(), "http://a".into(), None, &SystemEntropy);
         let visit = Visit { peer: peer.ip(), service, dashboard };
         tokio::spawn(converse(stream, visit, leaving, Duration::from_millis(1)));
         let mut answer = String::new();
