@@ -40,6 +40,7 @@ pub mod form;
 pub mod hops;
 pub mod hosts;
 pub mod instance_information;
+pub mod invitation;
 pub mod issue;
 pub mod ledger;
 pub mod message;

@@ -7,13 +7,14 @@ use std::time::Duration;
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{LabError, now, print, shell_word};
+use super::{LabError, now, print};
 use crate::host::entropy::SystemEntropy;
 use crate::host::replace::{Access, replace_file};
 use crate::lab::authority::Authority;
 use crate::lab::clock::{ClockSetting, HIGHEST_RATE};
 use crate::lab::definitions::Definitions;
 use crate::lab::ec2_instance::{CONTAINER_PATH, INSTANCE_ID};
+use crate::lab::invitation::shell_word;
 use crate::lab::roles::DEFAULT_ROLE;
 use crate::lab::service::Service;
 use crate::lab::tls::Greeting;

@@ -18,6 +18,7 @@ mod trouble;
 mod wish;
 
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use axum::body::Body;
@@ -33,6 +34,7 @@ use self::survey::survey;
 use self::wish::{NewActivation, Wish};
 use super::answers::Refusal;
 use super::form::Form;
+use super::invitation::Invitation;
 use super::message::{Reply, Request};
 use super::server::{lock, whole};
 use super::service::Service;
@@ -79,6 +81,7 @@ struct Inner {
     service: Arc<Mutex<Service>>,
     gate: Gate,
     endpoint_url: String,
+    ca_bundle: Option<PathBuf>,
     region: String,
     /// Told whenever the service may have changed.
     changes: watch::Sender<()>,
@@ -87,12 +90,19 @@ struct Inner {
 }
 
 impl Dashboard {
-    pub fn new(service: Arc<Mutex<Service>>, endpoint_url: String, entropy: &dyn Entropy) -> Self {
+    /// `endpoint_url` is where AWS's clients find the lab, and `ca_bundle` what they then trust.
+    pub fn new(
+        service: Arc<Mutex<Service>>,
+        endpoint_url: String,
+        ca_bundle: Option<&Path>,
+        entropy: &dyn Entropy,
+    ) -> Self {
         let region = lock(&service).region().as_str().to_owned();
         Self(Arc::new(Inner {
             service,
             gate: Gate::new(entropy),
             endpoint_url,
+            ca_bundle: ca_bundle.map(Path::to_owned),
             region,
             changes: watch::Sender::new(()),
             watchers: Arc::new(Semaphore::new(MOST_WATCHERS)),
@@ -211,13 +221,14 @@ impl Dashboard {
             return Some(Notice::AlreadyShown);
         };
         let NewActivation { id, code } = waiting.remove(at);
-        let command = format!(
-            "echo {} | sudo rolekeeper register --region {} --activation-id {id} \
-             --activation-code-file - --endpoint-url {}",
-            code.expose(),
-            self.0.region,
-            self.0.endpoint_url,
-        );
+        let invitation = Invitation {
+            activation_id: &id,
+            activation_code: &code,
+            region: &self.0.region,
+            endpoint_url: &self.0.endpoint_url,
+            ca_bundle: self.0.ca_bundle.as_deref(),
+        };
+        let command = invitation.line_as_root();
         Some(Notice::Activation { id, command })
     }
 

@@ -10,12 +10,13 @@ use super::{EVENTS, ICON, SCRIPT, STYLE, wish};
 use crate::lab::ACCOUNT;
 use crate::lab::operation::Operation;
 use crate::lab::roles::DEFAULT_ROLE;
+use crate::pure::secret::Secret;
 
 /// What the page says above everything else, once.
 #[derive(Debug)]
 pub enum Notice {
     /// An activation that was just made.
-    Activation { id: String, command: String },
+    Activation { id: String, command: Secret<String> },
     /// A wish that was not granted.
     Refused { code: String, message: String },
     /// The code was shown before.
@@ -86,7 +87,7 @@ fn said(notice: &Notice) -> Markup {
             div.notice.good {
                 h2 { "Activation " (id) }
                 p { "Paste this on the machine. The code in it is shown this once." }
-                pre { code { (command) } }
+                pre { code { (command.expose()) } }
             }
         },
         Notice::Refused { code, message } => html! {

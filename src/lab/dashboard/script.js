@@ -66,6 +66,7 @@ function adapt(old, wanted) {
   for (const child of [...wanted.childNodes]) {
     const match = child.id ? known.get(child.id) : isLike(at, child) ? at : null;
     if (!match) {
+      if (child.id) child.classList.add("arrived");
       old.insertBefore(child, at);
       continue;
     }

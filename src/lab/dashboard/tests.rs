@@ -36,7 +36,7 @@ fn dashboard() -> Dashboard {
     let region = "us-east-1".parse().unwrap();
     let service = Service::new(region, Duration::from_secs(3600), &SystemEntropy);
     let service = Arc::new(Mutex::new(service));
-    Dashboard::new(service, "http://127.0.0.1:4599".into(), &SystemEntropy)
+    Dashboard::new(service, "http://127.0.0.1:4599".into(), None, &SystemEntropy)
 }
 
 /// With the token and a name of this machine's.
