@@ -101,7 +101,8 @@ impl Store {
     /// The file cannot be had, is another lab's at the moment, is not a lab's at all, was written
     /// by a newer version, or belongs to another region.
     pub fn open(path: &Path, region: &Region) -> Result<Self, StoreError> {
-        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+        // Closed again at once: closing a file drops this process's locks on it, SQLite's too.
+        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map(drop);
         match made {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => {
                 return Err(StoreError::Create(path.to_owned(), error));
