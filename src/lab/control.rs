@@ -1,4 +1,5 @@
-//! The lab's own operations, under `/_lab/`: add, list and clear faults; look at the clock, set it.
+//! The lab's own operations, under `/_lab/`: add, list and clear faults; look at the clock, set it;
+//! end an activation.
 
 use std::time::Duration;
 
@@ -19,6 +20,9 @@ pub const FAULTS: &str = "/_lab/faults";
 
 /// Where the clock is: `GET` shows it, `POST` sets it ([`super::clock::ClockSetting`]).
 pub const CLOCK: &str = "/_lab/clock";
+
+/// Where an activation ends before its time: `POST` of an `ActivationId`.
+pub const EXPIRY: &str = "/_lab/activation-expiry";
 
 /// A fault on the wire; absent members mean "any" or "for ever".
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -91,7 +95,8 @@ pub fn perform(faults: &mut Faults, request: &Request, now: UtcDateTime) -> Resu
             404,
             "UnknownOperationException".into(),
             format!(
-                "The lab's own operations are GET, POST and DELETE {FAULTS}, GET and POST {CLOCK}"
+                "The lab's own operations are GET, POST and DELETE {FAULTS}, GET and POST {CLOCK}, \
+                 POST {EXPIRY}"
             ),
         )),
     }

@@ -7,6 +7,11 @@ const HTTP_DATE: &[BorrowedFormatItem<'_>] = format_description!(
     "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
 );
 
+/// The moment that a `Date` says.
+pub fn parse_http_date(text: &str) -> Option<UtcDateTime> {
+    UtcDateTime::parse(text, HTTP_DATE).ok()
+}
+
 /// What a client sent, whole.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
@@ -83,5 +88,7 @@ mod tests {
         let at = utc_datetime!(2026-11-22 00:00:52);
         let reply = Reply::new(200, "text/plain", Vec::new()).stamped("id".into(), at);
         assert_eq!(reply.header("date"), Some("Sun, 22 Nov 2026 00:00:52 GMT"));
+        assert_eq!(reply.header("date").and_then(parse_http_date), Some(at));
+        assert_eq!(parse_http_date("yesterday"), None);
     }
 }

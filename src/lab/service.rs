@@ -21,7 +21,7 @@ use super::settings::Settings;
 use super::signatures::{Caller, Keyring, authenticate, claimed_node};
 use super::store::{Store, StoreError};
 use super::tokens::{AdminCredentials, Tokens};
-use super::{control, instance_information, issue, s3, sts};
+use super::{control, instance_information, issue, s3, signatures, sts};
 use crate::host::entropy::Entropy;
 use crate::pure::identity::{InstanceId, Region};
 use crate::pure::secret::Secret;
@@ -355,7 +355,8 @@ impl Service {
     }
 
     fn keyring(&self) -> Keyring<'_> {
-        Keyring { admin: &self.admin, tokens: &self.tokens, nodes: &self.nodes }
+        let tolerance = signatures::TOLERANCE * self.clock.rate();
+        Keyring { admin: &self.admin, tokens: &self.tokens, nodes: &self.nodes, tolerance }
     }
 
     /// The lab's own operations: signed by the administrator for the service `lab`.
@@ -372,6 +373,7 @@ impl Service {
                 self.set_clock(&body(request)?, now)?;
                 Ok(self.clock.describe(now))
             }
+            ("POST", control::EXPIRY) => self.activations.expire_asked(body(request)?, at),
             _ => control::perform(&mut self.faults, request, at),
         }
     }

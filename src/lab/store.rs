@@ -176,6 +176,20 @@ impl Store {
         Ok(Transaction { store: self, is_open: true })
     }
 
+    /// From now on a node cannot be added, as on a disk without room.
+    #[cfg(test)]
+    pub fn fail(&self) {
+        let sql = "CREATE TRIGGER full BEFORE INSERT ON record \
+                   BEGIN SELECT RAISE(FAIL, 'no room'); END";
+        self.lock().execute_batch(sql).unwrap();
+    }
+
+    /// All is well with it again.
+    #[cfg(test)]
+    pub fn mend(&self) {
+        self.lock().execute_batch("DROP TRIGGER full").unwrap();
+    }
+
     fn prepare(connection: Connection, path: &Path, region: &Region) -> Result<Self, StoreError> {
         let opening = |error| StoreError::opening(path, error);
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
