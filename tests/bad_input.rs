@@ -28,12 +28,14 @@ use stage::{
 const FOREIGN: &str = "# the operator's\n[other]\nregion = x\n";
 
 /// What a service that is not itself may do, the class that this is, and what is said about it.
-fn misbehaviours() -> [(Effect, &'static str, &'static str); 5] {
+fn misbehaviours() -> [(Effect, &'static str, &'static str); 7] {
     [
         (Effect::Hang, "unreachable", "no answer in time"),
         (Effect::Html { status: 200 }, "bad-answer", "the answer is not JSON"),
         (Effect::Html { status: 403 }, "bad-answer", "HTTP status 403 without an error"),
         (Effect::TornBody, "bad-answer", "the answer broke off"),
+        (Effect::WrongJson, "bad-answer", "the answer broke off"),
+        (Effect::WrongShape, "bad-answer", "a member of the answer has the wrong type"),
         (Effect::Reset, "unreachable", "Connection reset"),
     ]
 }

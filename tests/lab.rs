@@ -23,6 +23,14 @@ use time::UtcDateTime;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+#[path = "lab/default_host.rs"]
+mod default_host;
+#[path = "lab/ec2.rs"]
+mod ec2;
+#[path = "lab/fakes.rs"]
+mod fakes;
+#[path = "lab/faults.rs"]
+mod faults;
 #[path = "lab/roles.rs"]
 mod roles;
 #[path = "lab/s3.rs"]
@@ -288,17 +296,26 @@ async fn malformed_requests_are_answered_and_do_not_hang() {
         head(host, "RegisterManagedInstance", "Transfer-Encoding: chunked\r\n\r\nzz\r\n");
     let broken_json = head(host, "RegisterManagedInstance", "Content-Length: 1\r\n\r\n{");
     let not_utf8 = [head(host, "CreateActivation", "X: ").as_bytes(), b"\xff\r\n\r\n"].concat();
-    for (request, expected) in [
-        (&b"\x16\x03\x01 TLS?\r\n\r\n"[..], 400),
-        (b"POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n", 400),
-        (b"GET /favicon.ico HTTP/1.1\r\nConnection: close\r\n\r\n", 404),
-        (broken_chunk.as_bytes(), 400),
-        (broken_json.as_bytes(), 400),
-        (&not_utf8, 400),
+    let endless = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(500_000));
+    let far = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(70_000));
+    for (request, expected, why) in [
+        (&b"G\x01T / HTTP/1.1\r\n\r\n"[..], 400, "invalid HTTP method"),
+        (b"\x16\x03\x01 TLS?\r\n\r\n", 400, "without TLS"),
+        (b"POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n", 400, "invalid content-length"),
+        (b"POST / HTTP/3.0\r\n\r\n", 400, "invalid HTTP version"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, "HTTP version"),
+        (b"GET / HTTP/1.1\r\nno colon\r\n\r\n", 400, "invalid HTTP header"),
+        (endless.as_bytes(), 431, "head is too large"),
+        (far.as_bytes(), 414, "URI too long"),
+        (b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n", 400, "Send X-Amz-Target"),
+        (b"GET /favicon.ico HTTP/1.1\r\nConnection: close\r\n\r\n", 404, "Send X-Amz-Target"),
+        (broken_chunk.as_bytes(), 400, "the body is broken"),
+        (broken_json.as_bytes(), 400, "line 1, column 1"),
+        (&not_utf8, 400, "Missing Authentication Token"),
     ] {
         let answer = exchange(host, request).await.unwrap();
         assert_eq!(answer.status, expected, "{}", String::from_utf8_lossy(request));
+        assert!(answer.body.contains(why), "{}", answer.body);
     }
     let answer = exchange(host, broken_json.as_bytes()).await.unwrap();
     assert_eq!(answer.code(), "SerializationException");
@@ -315,85 +332,6 @@ async fn a_body_beyond_the_bound_is_refused() {
     let answer = exchange(lab.address(), request.as_bytes()).await.unwrap();
     assert_eq!(answer.status, 413, "{}", answer.body);
     assert!(answer.body.contains("larger than 1 MiB"), "{}", answer.body);
-}
-
-#[tokio::test]
-async fn faults_of_status_and_html_answer_in_the_services_place() {
-    let lab = start().await;
-    let machine = Machine::register(&lab).await;
-    let throttled = Effect::Status { status: 400, code: Some("ThrottlingException".to_owned()) };
-    lab.with_service(|service| {
-        service.faults.add(Fault::always(throttled).times(1)).unwrap();
-        service.faults.add(Fault::always(Effect::Html { status: 502 }).times(1)).unwrap();
-    });
-    let answer = machine.token(&lab).await;
-    assert_eq!((answer.status, answer.code().as_str()), (400, "ThrottlingException"));
-    let answer = machine.token(&lab).await;
-    assert_eq!(answer.status, 502);
-    assert!(answer.head.contains("content-type: text/html"), "{}", answer.head);
-    assert_eq!(machine.token(&lab).await.status, 200);
-}
-
-#[tokio::test]
-async fn a_reset_reaches_the_connection() {
-    let lab = start().await;
-    let machine = Machine::register(&lab).await;
-    let reset = Fault::always(Effect::Reset).times(1);
-    lab.with_service(|service| service.faults.add(reset).unwrap());
-    let request = machine.token_request(&lab, SystemClock.now());
-    let error = raw_exchange(lab.address(), request.as_bytes()).await.unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
-    assert_eq!(machine.token(&lab).await.status, 200);
-}
-
-#[tokio::test]
-async fn a_torn_body_is_shorter_than_its_head_says() {
-    let lab = start().await;
-    let machine = Machine::register(&lab).await;
-    let torn = Fault::always(Effect::TornBody).times(1);
-    lab.with_service(|service| service.faults.add(torn).unwrap());
-    let answer = machine.token(&lab).await;
-    let length = answer
-        .head
-        .lines()
-        .find_map(|line| line.strip_prefix("content-length: "))
-        .and_then(|length| length.parse::<usize>().ok());
-    assert_eq!(answer.status, 200);
-    assert!(!answer.body.is_empty() && answer.body.len() < length.unwrap());
-}
-
-#[tokio::test]
-async fn a_short_latency_answers_and_a_long_one_keeps_waiting() {
-    let lab = start().await;
-    let machine = Machine::register(&lab).await;
-    let latency = |span| Fault::always(Effect::Latency(span)).times(1);
-    lab.with_service(|service| service.faults.add(latency(Duration::from_millis(1))).unwrap());
-    assert_eq!(machine.token(&lab).await.status, 200);
-    lab.with_service(|service| service.faults.add(latency(Duration::from_secs(86_400))).unwrap());
-    left_without_answer(lab, &machine).await;
-}
-
-#[tokio::test]
-async fn a_hang_never_answers() {
-    let lab = start().await;
-    let machine = Machine::register(&lab).await;
-    lab.with_service(|service| service.faults.add(Fault::always(Effect::Hang).times(1)).unwrap());
-    left_without_answer(lab, &machine).await;
-}
-
-/// A request is met by the one fault that stands; another is answered meanwhile; the lab stops; and
-/// the first has received nothing.
-async fn left_without_answer(lab: Lab, machine: &Machine) {
-    let request = machine.token_request(&lab, SystemClock.now());
-    let address = lab.address();
-    let waiting = tokio::spawn(async move { raw_exchange(address, request.as_bytes()).await });
-    while lab.with_service(|service| !service.faults.list(SystemClock.now()).is_empty()) {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(machine.token(&lab).await.status, 200);
-    lab.shutdown().await;
-    let received = waiting.await.unwrap().unwrap_or_default();
-    assert!(received.is_empty(), "{}", String::from_utf8_lossy(&received));
 }
 
 #[tokio::test]
@@ -416,14 +354,4 @@ async fn a_lab_that_is_away_refuses_and_comes_back_with_all_it_knew() {
         service.ledger.count(Operation::RequestManagedInstanceRoleToken, &Outcome::Done)
     });
     assert_eq!(done, 2);
-}
-
-#[tokio::test]
-async fn a_faults_status_reaches_the_sdk_as_its_error() {
-    let lab = start().await;
-    let effect = Effect::Status { status: 503, code: None };
-    lab.with_service(|service| service.faults.add(Fault::always(effect).times(1)).unwrap());
-    let error = ssm(&lab).describe_activations().send().await.unwrap_err();
-    assert_eq!(error.raw_response().map(|response| response.status().as_u16()), Some(503));
-    assert_eq!(error.code(), Some("ServiceUnavailableException"));
 }

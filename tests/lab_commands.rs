@@ -129,7 +129,54 @@ fn faults_are_added_listed_and_cleared() {
     assert_refused(&served.run(&["activation", "list"]), 69, "InternalServerError");
     assert!(served.run(&["activation", "list"]).status.success());
     served.json(&["fault", "add", "--hang", "--json"]);
+    served.json(&["fault", "add", "--reset", "--json"]);
+    assert_eq!(served.json(&["fault", "clear", "2", "--json"])["Cleared"], 1);
+    assert_refused(&served.run(&["fault", "clear", "2"]), 77, "No fault of that number stands");
     assert_eq!(served.json(&["fault", "clear", "--json"])["Cleared"], 1);
+    assert_eq!(served.json(&["fault", "list", "--json"])["Faults"], serde_json::json!([]));
+}
+
+/// The examples of `fault add --help` but the one that shuts this test out.
+#[test]
+fn every_example_of_a_fault_does_what_it_says() {
+    let served = Served::start();
+    let help = served.run(&["fault", "add", "--help"]);
+    let help = String::from_utf8(help.stdout).unwrap().replace("\\\n", " ");
+    let examples = help
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("rolekeeper-lab "))
+        .filter(|example| !example.contains("--refused-connection"))
+        .collect::<Vec<_>>();
+    assert_eq!(examples.len(), 15, "{help}");
+    for example in &examples {
+        let output = served.run(&example.split_whitespace().collect::<Vec<_>>());
+        assert!(output.status.success(), "{example}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let listed = served.run(&["fault", "list"]);
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    for row in [
+        "FAULT  HITS  LEFT  BEGINS  ENDS",
+        "1      0     3     -       -",
+        "RequestManagedInstanceRoleToken: status 500",
+        "every request, 20 % of them: status 400 ThrottlingException",
+        "every request of mi-0123456789abcdef0: no answer, ever",
+        "UpdateManagedInstancePublicKey: half of the answer",
+        "RequestManagedInstanceRoleToken: an answer without TokenExpirationDate",
+        "every request: a Date that is off by -2h",
+        "AssumeRole: an expiry that is off by +12h",
+    ] {
+        assert!(listed.contains(row), "no '{row}' in:\n{listed}");
+    }
+    assert_eq!(listed.lines().count(), 16, "{listed}");
+}
+
+#[test]
+fn a_lab_that_refuses_connections_comes_back_by_itself() {
+    let served = Served::start();
+    served.json(&["fault", "add", "--refused-connection", "--for", "1s", "--json"]);
+    while !served.run(&["fault", "list"]).status.success() {
+        std::thread::yield_now();
+    }
     assert_eq!(served.json(&["fault", "list", "--json"])["Faults"], serde_json::json!([]));
 }
 
@@ -148,6 +195,12 @@ fn wrong_command_lines_say_what_to_do() {
         (&[][..], 64, "a command is missing"),
         (&["fault", "add"], 64, "required"),
         (&["fault", "add", "--status", "200"], 64, "400 to 599"),
+        (&["fault", "add", "--hang", "--reset"], 64, "cannot be used with"),
+        (&["fault", "add", "--hang", "--code", "A"], 64, "cannot be used with"),
+        (&["fault", "add", "--html", "--code", "A"], 64, "cannot be used with"),
+        (&["fault", "add", "--refused-connection"], 64, "say for how long"),
+        (&["fault", "add", "--skewed-date", "2"], 64, "needs a unit"),
+        (&["fault", "add", "--wrong-json", "--operation", "AssumeRole"], 64, "can do nothing to"),
         (&["fault", "add", "--hang", "--operation", "Send"], 64, "no operation 'Send'"),
         (&["serve", "--token-lifetime", "5"], 64, "needs a unit"),
         (&["serve", "--listen", "0.0.0.0:0"], 64, "other machines"),
@@ -166,9 +219,58 @@ fn credentials_of_another_start_are_refused() {
     let url = format!("http://{}", new.address());
     let output = old.run(&["node", "list", "--endpoint-url", &url]);
     assert_refused(&output, 77, "UnrecognizedClientException");
-    let output =
-        new.run(&["node", "list", "--endpoint-url", "https://ssm.us-east-1.amazonaws.com"]);
-    assert_refused(&output, 64, "is no address of a lab");
+    for (url, message) in [
+        ("https://ssm.us-east-1.amazonaws.com", "AWS_CA_BUNDLE is not set"),
+        ("ssm.us-east-1.amazonaws.com", "is no address of a lab"),
+        ("ftp://127.0.0.1:4599", "is no address of a lab"),
+    ] {
+        assert_refused(&new.run(&["node", "list", "--endpoint-url", url]), 64, message);
+    }
+}
+
+#[test]
+fn only_loopback_is_listened_on_unasked() {
+    for address in [
+        "0.0.0.0:0",
+        "[::]:0",
+        "192.0.2.1:0",
+        "[2001:db8::1]:0",
+        "[::ffff:0.0.0.0]:0",
+        "[fe80::1]:0",
+    ] {
+        let output = bare().args(["serve", "--listen", address]).output().unwrap();
+        assert_refused(&output, 64, "can be reached from other machines");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("--i-know-this-is-a-lab"));
+    }
+    // A name could mean another address tomorrow.
+    for address in ["localhost:0", "lab.example.net:4599", "127.0.0.1"] {
+        let output = bare().args(["serve", "--listen", address]).output().unwrap();
+        assert_refused(&output, 64, "--listen");
+    }
+}
+
+#[test]
+fn other_addresses_are_listened_on_when_asked_and_it_is_said() {
+    for (address, shown, warned) in [
+        ("0.0.0.0:0", "127.0.0.1:", true),
+        ("127.0.0.2:0", "127.0.0.2:", false),
+        ("[::ffff:127.0.0.1]:0", "[::ffff:127.0.0.1]:", false),
+    ] {
+        let mut command = bare();
+        command.args(["serve", "--listen", address]);
+        if warned {
+            command.arg("--i-know-this-is-a-lab");
+        }
+        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let mut next = || lines.next().unwrap().unwrap();
+        let (first, second) = (next(), next());
+        process.kill().unwrap();
+        process.wait().unwrap();
+        let expected = format!("rolekeeper-lab listens on http://{shown}");
+        assert!(first.starts_with(&expected), "{first}");
+        assert_eq!(second == "Other machines can reach it.", warned, "{second}");
+    }
 }
 
 #[test]

@@ -67,6 +67,13 @@ const EXPOSURES: &[(&str, usize, &str)] = &[
     ("keys.rs", 1, "the private key's text is decoded from the vault's record"),
     ("pure/identity.rs", 2, "an activation code's shape is checked; the one request borrows it"),
     ("pure/ini/mod.rs", 9, "a credentials file's text is read and written; all of it is secret"),
+    (
+        "pure/metadata/container.rs",
+        3,
+        "a token's digest is taken; credentials go into the one reply",
+    ),
+    ("pure/metadata/instance.rs", 3, "credentials and a session's token go into the one reply"),
+    ("pure/metadata/session.rs", 1, "the endpoint's key keys the HMAC of its tokens"),
     ("pure/role_token.rs", 2, "the shape of both secrets is checked"),
     ("pure/signing.rs", 7, "the secret access key and what is derived from it key the HMAC chain"),
     ("ssm/carrier.rs", 1, "a request's body is copied for the SDK, which sends it"),

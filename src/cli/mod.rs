@@ -51,6 +51,9 @@ Examples:
 Exit status: 0 done, 64 usage, 65 bad data, 69 service unavailable, 70 our bug, 73 cannot create,
 75 try again later, 77 refused, 78 configuration.";
 
+/// The certificates to trust, as the AWS SDKs and the AWS CLI are told them.
+const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
+
 /// Where things are; accepted before and after every command.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options of every command")]
@@ -139,7 +142,8 @@ fn execute(Arguments { places, command }: Arguments) -> Result<(), Complaint> {
 
 impl Places {
     fn settings(&self) -> Result<Settings, ConfigError> {
-        Settings::load(self.config.as_deref())
+        let settings = Settings::load(self.config.as_deref())?;
+        Ok(settings.with_ca_bundle(CA_BUNDLE, environment::variable(CA_BUNDLE)))
     }
 
     /// systemd may give several directories, parted by colons; the first is ours.

@@ -46,7 +46,12 @@ pub struct Setting<T> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     Default,
-    File { path: PathBuf, line: usize },
+    /// A variable of this name.
+    Environment(&'static str),
+    File {
+        path: PathBuf,
+        line: usize,
+    },
 }
 
 /// What happens to credentials in the files once they are dead.
@@ -118,6 +123,16 @@ impl Settings {
         self
     }
 
+    /// Trusts these certificates, unless a file names others.
+    #[must_use]
+    pub fn with_ca_bundle(mut self, variable: &'static str, value: Option<String>) -> Self {
+        if self.ca_bundle.value.is_none() && value.is_some() {
+            let origin = Origin::Environment(variable);
+            self.ca_bundle = Setting { value: value.map(PathBuf::from), origin };
+        }
+        self
+    }
+
     fn read(&mut self, path: &Path) -> Result<(), ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
@@ -151,6 +166,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
+            Self::Environment(variable) => write!(f, "${variable}"),
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
         }
     }

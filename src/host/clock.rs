@@ -28,7 +28,14 @@ pub struct SystemClock;
 #[derive(Debug, Clone)]
 pub struct ServiceClock {
     clock: Arc<dyn Clock>,
-    anchor: Arc<Mutex<Option<Anchor>>>,
+    anchors: Arc<Mutex<Anchors>>,
+}
+
+#[derive(Debug, Default)]
+struct Anchors {
+    last: Option<Anchor>,
+    /// What was believed before.
+    before: Option<Anchor>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -55,12 +62,12 @@ impl Clock for SystemClock {
 
 impl ServiceClock {
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, anchor: Arc::default() }
+        Self { clock, anchors: Arc::default() }
     }
 
     /// The best guess of the service's time.
     pub fn now(&self) -> UtcDateTime {
-        match *self.lock() {
+        match self.lock().last {
             None => self.clock.now(),
             Some(anchor) => {
                 let elapsed = self.clock.since_boot().saturating_sub(anchor.since_boot);
@@ -73,7 +80,15 @@ impl ServiceClock {
     pub fn heard(&self, date: UtcDateTime) {
         let wall = self.clock.now();
         let service = if (date - wall).abs() < TOLERATED_SKEW { wall } else { date };
-        *self.lock() = Some(Anchor { service, since_boot: self.clock.since_boot() });
+        let last = Some(Anchor { service, since_boot: self.clock.since_boot() });
+        let mut anchors = self.lock();
+        *anchors = Anchors { last, before: anchors.last };
+    }
+
+    /// What was heard last is not believed: the answer that said it contradicted itself.
+    pub fn disbelieve(&self) {
+        let mut anchors = self.lock();
+        anchors.last = anchors.before;
     }
 
     /// How far the wall clock is behind the service's: positive when it is late.
@@ -81,8 +96,8 @@ impl ServiceClock {
         self.now() - self.clock.now()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Anchor>> {
-        self.anchor.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, Anchors> {
+        self.anchors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -127,6 +142,21 @@ mod tests {
         let service = ServiceClock::new(fake);
         service.heard(utc_datetime!(2026-11-22 12:00:00));
         assert_eq!(service.now(), noon);
+    }
+
+    #[test]
+    fn what_is_not_believed_leaves_what_was_heard_before() {
+        let noon = utc_datetime!(2026-11-22 12:00);
+        let fake = Arc::new(Fake(Mutex::new((noon, Duration::ZERO))));
+        let service = ServiceClock::new(fake);
+        service.heard(noon + time::Duration::HOUR * 2);
+        service.disbelieve();
+        assert_eq!(service.now(), noon, "the wall clock stands in again");
+
+        service.heard(noon + time::Duration::HOUR);
+        service.heard(noon - time::Duration::HOUR * 2);
+        service.disbelieve();
+        assert_eq!(service.now(), noon + time::Duration::HOUR);
     }
 
     #[test]

@@ -102,6 +102,10 @@ pub fn refusal(dialect: Dialect, refusal: &Refusal, request_id: &str) -> Reply {
             );
             Reply::new(status, "application/xml", body.into_bytes())
         }
+        Dialect::Metadata => {
+            let body = json!({ "Code": refusal.code, "Message": refusal.message });
+            Reply::new(refusal.status, "application/json", body.to_string().into_bytes())
+        }
     }
 }
 

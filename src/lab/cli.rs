@@ -11,6 +11,7 @@ mod rehearse;
 mod serve;
 
 use std::io::{ErrorKind, Write};
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use serde_json::Value;
@@ -110,7 +111,8 @@ impl Reach {
             access_key_id: needed("AWS_ACCESS_KEY_ID")?,
             secret_access_key: Secret::new(needed("AWS_SECRET_ACCESS_KEY")?),
         };
-        Ok(Client::new(&endpoint_url, credentials, region)?)
+        let ca_bundle = environment::variable("AWS_CA_BUNDLE").map(PathBuf::from);
+        Ok(Client::new(&endpoint_url, ca_bundle.as_deref(), credentials, region)?)
     }
 }
 
@@ -146,6 +148,16 @@ fn table(rows: &[Vec<String>]) -> String {
         text.push('\n');
     }
     text
+}
+
+/// Text as one word of a shell's; quoted where it needs to be.
+fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 /// A member of an answer as a cell: text as it is, nothing as `-`.
@@ -192,6 +204,18 @@ mod tests {
             }
         }
         check(&Arguments::command());
+    }
+
+    #[test]
+    fn a_path_is_one_word_to_a_shell() {
+        for (text, word) in [
+            ("/tmp/lab-tls/ca.pem", "/tmp/lab-tls/ca.pem"),
+            ("/home/me/my lab/ca.pem", "'/home/me/my lab/ca.pem'"),
+            ("/it's/$HOME", r"'/it'\''s/$HOME'"),
+            ("", "''"),
+        ] {
+            assert_eq!(shell_word(text), word);
+        }
     }
 
     #[test]

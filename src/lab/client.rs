@@ -1,8 +1,10 @@
 //! An administrator's calls to a lab that runs, here or in another process.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aws_smithy_http_client::Connector;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::http::HttpConnector;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
@@ -11,10 +13,12 @@ use serde_json::{Value, json};
 use time::UtcDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::authority;
 use super::clock::ClockSetting;
 use super::control;
 use super::message::{Request, parse_http_date};
 use super::operation::Operation;
+use super::tls::SPEAKS_TLS;
 use super::tokens::AdminCredentials;
 use crate::pure::advice::{Advice, Exit};
 use crate::pure::identity::Region;
@@ -34,8 +38,11 @@ const LARGEST_PAGE: u32 = 50;
 
 #[derive(Debug)]
 pub struct Client {
+    /// `http` or `https`
+    scheme: &'static str,
     /// `127.0.0.1:4599`
     authority: String,
+    ca_bundle: Option<PathBuf>,
     credentials: AdminCredentials,
     region: Region,
     connector: Connector,
@@ -47,6 +54,8 @@ pub enum FaultCall {
     Add,
     List,
     Clear,
+    /// One, by its number.
+    Remove(u64),
 }
 
 /// A call that did not do what it should.
@@ -54,36 +63,68 @@ pub enum FaultCall {
 pub enum CallError {
     #[error("'{0}' is no address of a lab")]
     Endpoint(String),
-    #[error("no lab answers at http://{0}: {1}")]
+    #[error("AWS_CA_BUNDLE is not set, and {0} cannot be trusted without")]
+    NoBundle(String),
+    #[error("cannot read {path}: {reason}", path = .0.display(), reason = .1)]
+    UnreadableBundle(PathBuf, String),
+    #[error("{path} is not the certificate of a lab", path = .0.display())]
+    ForeignBundle(PathBuf),
+    #[error("no lab answers at {0}: {1}")]
     Unreachable(String, String),
-    #[error("the lab at http://{0} did not answer within 10 s")]
+    #[error("the lab at {0} did not answer within 10 s")]
     TimedOut(String),
-    #[error("the lab at http://{0} answered with status {1} and no JSON")]
+    #[error("the lab at {0} speaks TLS")]
+    SpeaksTls(String),
+    #[error("the lab at {0} answered with status {1} and no JSON")]
     Unreadable(String, u16),
     #[error("the lab refused: {code}: {message}")]
     Refused { status: u16, code: String, message: String },
 }
 
 impl Client {
-    /// `endpoint_url` is `http://HOST:PORT`. Anything else is turned down, so that a command for
-    /// the lab never reaches AWS.
+    /// `endpoint_url` is `http://HOST:PORT`, or `https` with the `ca_bundle` of a lab. Anything else
+    /// is turned down, so that a command for the lab never reaches AWS.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
     pub fn new(
         endpoint_url: &str,
+        ca_bundle: Option<&Path>,
         credentials: AdminCredentials,
         region: Region,
     ) -> Result<Self, CallError> {
-        let authority = endpoint_url
-            .strip_prefix("http://")
-            .map(|rest| rest.trim_end_matches('/'))
-            .filter(|rest| rest.parse::<http::uri::Authority>().is_ok())
-            .ok_or_else(|| CallError::Endpoint(endpoint_url.chars().take(100).collect()))?
-            .to_owned();
-        Ok(Self { authority, credentials, region, connector: Connector::builder().build_http() })
+        let shown = || endpoint_url.chars().take(100).collect::<String>();
+        let (scheme, rest) = match endpoint_url.split_once("://") {
+            Some(("http", rest)) => ("http", rest),
+            Some(("https", rest)) => ("https", rest),
+            _ => return Err(CallError::Endpoint(shown())),
+        };
+        let authority = rest.trim_end_matches('/').to_owned();
+        if authority.parse::<http::uri::Authority>().is_err() {
+            return Err(CallError::Endpoint(shown()));
+        }
+        let connector = Connector::builder();
+        let (connector, ca_bundle) = match (scheme, ca_bundle) {
+            ("http", _) => (connector.build_http(), None),
+            (_, None) => return Err(CallError::NoBundle(shown())),
+            (_, Some(bundle)) => {
+                let tls = Provider::Rustls(CryptoMode::AwsLc);
+                let connector = connector.tls_provider(tls).tls_context(trusting(bundle)?).build();
+                (connector, Some(bundle.to_owned()))
+            }
+        };
+        Ok(Self { scheme, authority, ca_bundle, credentials, region, connector })
     }
 
     /// `http://127.0.0.1:4599`
     pub fn endpoint_url(&self) -> String {
-        format!("http://{}", self.authority)
+        format!("{}://{}", self.scheme, self.authority)
+    }
+
+    /// What it trusts; nothing where there is no TLS.
+    pub fn ca_bundle(&self) -> Option<&Path> {
+        self.ca_bundle.as_deref()
     }
 
     pub fn region(&self) -> &Region {
@@ -139,7 +180,7 @@ impl Client {
         }
     }
 
-    /// Adds a fault (`body` is a [`control::WireFault`]), lists them or clears them.
+    /// Adds a fault (`body` is a [`super::faults::WireFault`]), lists them, clears them all or one.
     ///
     /// # Errors
     ///
@@ -153,15 +194,14 @@ impl Client {
         let method = match call {
             FaultCall::Add => "POST",
             FaultCall::List => "GET",
-            FaultCall::Clear => "DELETE",
+            FaultCall::Clear | FaultCall::Remove(_) => "DELETE",
+        };
+        let path = match call {
+            FaultCall::Remove(id) => format!("{}/{id}", control::FAULTS),
+            _ => control::FAULTS.to_owned(),
         };
         let body = if call == FaultCall::Add { body.to_string().into_bytes() } else { Vec::new() };
-        let request = Request {
-            method: method.to_owned(),
-            path: control::FAULTS.to_owned(),
-            body,
-            ..Request::default()
-        };
+        let request = Request { method: method.to_owned(), path, body, ..Request::default() };
         self.send(request, control::SERVICE, now).await
     }
 
@@ -196,7 +236,7 @@ impl Client {
     pub async fn lab_time(&self, now: UtcDateTime) -> Result<UtcDateTime, CallError> {
         let shown = self.clock(None, now).await?;
         let at = shown["Now"].as_str().and_then(|text| UtcDateTime::parse(text, &Rfc3339).ok());
-        at.ok_or_else(|| CallError::Unreadable(self.authority.clone(), 200))
+        at.ok_or_else(|| CallError::Unreadable(self.endpoint_url(), 200))
     }
 
     /// Ends an activation before its time.
@@ -243,13 +283,15 @@ impl Client {
     ) -> Result<Value, CallError> {
         request.headers.push(("host".to_owned(), self.authority.clone()));
         sign(&mut request, &self.credentials, self.region.as_str(), service, now);
-        let mut outgoing = http::Request::builder()
-            .method(request.method.as_str())
-            .uri(format!("http://{}{}", self.authority, request.path));
+        let mut outgoing = http::Request::builder().method(request.method.as_str()).uri(format!(
+            "{}{}",
+            self.endpoint_url(),
+            request.path
+        ));
         for (name, value) in &request.headers {
             outgoing = outgoing.header(name, value);
         }
-        let unreachable = |why: String| CallError::Unreachable(self.authority.clone(), why);
+        let unreachable = |why: String| CallError::Unreachable(self.endpoint_url(), why);
         let outgoing = outgoing
             .body(SdkBody::from(request.body))
             .map_err(|error| unreachable(error.to_string()))
@@ -269,9 +311,12 @@ impl Client {
         };
         let (status, body) = tokio::time::timeout(TIMEOUT, exchange)
             .await
-            .map_err(|_| CallError::TimedOut(self.authority.clone()))??;
+            .map_err(|_| CallError::TimedOut(self.endpoint_url()))??;
+        if status == 400 && body.starts_with(SPEAKS_TLS.as_bytes()) {
+            return Err(CallError::SpeaksTls(self.endpoint_url()));
+        }
         let value = serde_json::from_slice::<Value>(&body)
-            .map_err(|_| CallError::Unreadable(self.authority.clone(), status))?;
+            .map_err(|_| CallError::Unreadable(self.endpoint_url(), status))?;
         if status == 200 {
             return Ok(value);
         }
@@ -322,6 +367,12 @@ impl Advice for CallError {
     fn remedy(&self) -> String {
         match self {
             CallError::Endpoint(_) => "--endpoint-url http://127.0.0.1:4599".to_owned(),
+            CallError::NoBundle(_)
+            | CallError::UnreadableBundle(..)
+            | CallError::ForeignBundle(_)
+            | CallError::SpeaksTls(_) => {
+                "source the env file of the lab that runs now, which names its ca.pem".to_owned()
+            }
             CallError::Unreachable(..) => {
                 "rolekeeper-lab serve --env-file lab.env, and source lab.env in this shell".to_owned()
             }
@@ -339,6 +390,7 @@ impl Advice for CallError {
                 }
                 "InvalidInstanceId" => "rolekeeper-lab node list".to_owned(),
                 "InvalidActivation" => "rolekeeper-lab activation list".to_owned(),
+                "ResourceNotFoundException" => "rolekeeper-lab fault list".to_owned(),
                 _ => "the same command with --help".to_owned(),
             },
         }
@@ -346,7 +398,9 @@ impl Advice for CallError {
 
     fn exit(&self) -> Exit {
         match self {
-            CallError::Endpoint(_) => Exit::Usage,
+            CallError::Endpoint(_) | CallError::NoBundle(_) => Exit::Usage,
+            CallError::UnreadableBundle(..) | CallError::ForeignBundle(_) => Exit::BadData,
+            CallError::SpeaksTls(_) => Exit::Usage,
             CallError::Unreachable(..) | CallError::TimedOut(_) | CallError::Unreadable(..) => {
                 Exit::Unavailable
             }
@@ -355,6 +409,19 @@ impl Advice for CallError {
             CallError::Refused { .. } => Exit::Refused,
         }
     }
+}
+
+/// Trust in the lab's certificate and in nothing else.
+fn trusting(bundle: &Path) -> Result<TlsContext, CallError> {
+    let unreadable = |why: String| CallError::UnreadableBundle(bundle.to_owned(), why);
+    let pem = std::fs::read(bundle).map_err(|error| unreadable(error.to_string()))?;
+    // Each is read before the SDK does, which panics over a damaged one.
+    if !authority::is_of_labs(&pem) {
+        return Err(CallError::ForeignBundle(bundle.to_owned()));
+    }
+    let trust = TrustStore::empty().with_pem_certificate(pem);
+    let context = TlsContext::builder().with_trust_store(trust).build();
+    context.map_err(|error| unreadable(error.to_string()))
 }
 
 /// The innermost cause: "Connection refused" says more than "dispatch failure".

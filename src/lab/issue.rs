@@ -1,11 +1,13 @@
 //! New ids and credentials, in the shapes that AWS gives them.
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::host::entropy::Entropy;
 use crate::pure::identity::InstanceId;
+use crate::pure::metadata::session::{Nonce, SessionKey};
 use crate::pure::secret::Secret;
 
 /// What the characters of an access key id are drawn from; 32 of them, so that a byte's lower five
@@ -43,6 +45,22 @@ pub fn secret_access_key(entropy: &dyn Entropy) -> Secret<String> {
 pub fn session_token(entropy: &dyn Entropy) -> Secret<String> {
     let random = Zeroizing::new(STANDARD.encode(Zeroizing::new(bytes::<255>(entropy))));
     Secret::new(format!("IQoJb3JpZ2luX2lab/{}", random.as_str()))
+}
+
+/// What a container must send; nothing that a shell or a header would mind.
+pub fn bearer_token(entropy: &dyn Entropy) -> Secret<String> {
+    let random = Zeroizing::new(URL_SAFE_NO_PAD.encode(Zeroizing::new(bytes::<32>(entropy))));
+    Secret::new(format!("lab-{}", random.as_str()))
+}
+
+/// What metadata sessions are signed with.
+pub fn session_key(entropy: &dyn Entropy) -> SessionKey {
+    SessionKey::new(Secret::new(bytes(entropy)))
+}
+
+/// What makes a metadata session's token differ from any other.
+pub fn nonce(entropy: &dyn Entropy) -> Nonce {
+    bytes(entropy)
 }
 
 fn bytes<const N: usize>(entropy: &dyn Entropy) -> [u8; N] {

@@ -57,8 +57,14 @@ impl Reply {
     /// With the two headers that every answer of AWS carries.
     pub fn stamped(mut self, request_id: String, now: UtcDateTime) -> Self {
         self.headers.push(("x-amzn-requestid", request_id));
+        self.dated(now)
+    }
+
+    /// With this `Date`, and no other.
+    pub fn dated(mut self, at: UtcDateTime) -> Self {
+        self.headers.retain(|(name, _)| *name != "date");
         // The format has no component that a UtcDateTime lacks, so formatting cannot fail.
-        self.headers.push(("date", now.format(HTTP_DATE).unwrap_or_default()));
+        self.headers.push(("date", at.format(HTTP_DATE).unwrap_or_default()));
         self
     }
 
@@ -90,5 +96,8 @@ mod tests {
         assert_eq!(reply.header("date"), Some("Sun, 22 Nov 2026 00:00:52 GMT"));
         assert_eq!(reply.header("date").and_then(parse_http_date), Some(at));
         assert_eq!(parse_http_date("yesterday"), None);
+        let reply = reply.dated(at - time::Duration::hours(2));
+        assert_eq!(reply.header("date"), Some("Sat, 21 Nov 2026 22:00:52 GMT"));
+        assert_eq!(reply.headers.len(), 3);
     }
 }

@@ -19,9 +19,11 @@
 //! worth anything anywhere else. It lives in SQLite, in memory or in a file. Roles and buckets are
 //! read at each start; faults and the ledger end with the process.
 
+mod absence;
 pub mod access;
 pub mod activations;
 pub mod answers;
+pub mod authority;
 pub mod buckets;
 pub mod cli;
 pub mod client;
@@ -29,9 +31,11 @@ pub mod clock;
 pub mod constraints;
 pub mod control;
 pub mod definitions;
+pub mod ec2_instance;
 pub mod explain;
 pub mod faults;
 pub mod form;
+pub mod hosts;
 pub mod instance_information;
 pub mod issue;
 pub mod ledger;
@@ -51,7 +55,9 @@ pub mod signed_text;
 pub mod store;
 pub mod sts;
 pub mod tags;
+pub mod tls;
 pub mod tokens;
+mod unreadable;
 
 pub use server::{Lab, LabSettings, StartError};
 

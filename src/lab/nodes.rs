@@ -63,9 +63,9 @@ pub struct Nodes(Table<Node>);
 pub struct Register {
     pub activation_id: Option<String>,
     pub activation_code: Option<Secret<String>>,
-    fingerprint: Option<String>,
-    public_key: Option<String>,
-    public_key_type: Option<String>,
+    pub fingerprint: Option<String>,
+    pub public_key: Option<String>,
+    pub public_key_type: Option<String>,
     #[serde(default)]
     tags: Vec<Tag>,
 }
@@ -156,7 +156,7 @@ impl Nodes {
             .fingerprint
             .filter(|text| !text.is_empty())
             .ok_or_else(|| Refusal::validation("Fingerprint is missing"))?;
-        let public_key = self.new_key(asked.public_key, asked.public_key_type)?;
+        let public_key = self.read_key(asked.public_key, asked.public_key_type)?;
         let mut constraints = Constraints::default();
         let own_tags = Tags::read("tags", asked.tags, &mut constraints);
         constraints.check()?;
@@ -185,7 +185,7 @@ impl Nodes {
 
     /// `UpdateManagedInstancePublicKey`, once the old key's signature has been checked.
     pub fn update_key(&mut self, id: &InstanceId, asked: UpdateKey) -> Result<Value, Refusal> {
-        let key = self.new_key(asked.new_public_key, asked.new_public_key_type)?;
+        let key = self.read_key(asked.new_public_key, asked.new_public_key_type)?;
         let change = |node: &mut Node| {
             node.public_key = key;
             node.key_changes += 1;
@@ -245,7 +245,12 @@ impl Nodes {
         Ok(json!({ "TagList": node.tags.list() }))
     }
 
-    fn new_key(&self, key: Option<String>, kind: Option<String>) -> Result<PublicKey, Refusal> {
+    /// A key that no other node has.
+    pub(super) fn read_key(
+        &self,
+        key: Option<String>,
+        kind: Option<String>,
+    ) -> Result<PublicKey, Refusal> {
         if kind.is_some_and(|kind| kind != "Rsa") {
             return Err(Refusal::validation("The public key's type must be Rsa"));
         }
@@ -304,7 +309,7 @@ impl Record for Node {
 }
 
 /// A public key in a record: base64 of its DER.
-mod encoded {
+pub(super) mod encoded {
     use serde::de::Error;
     use serde::{Deserialize, Deserializer, Serializer};
 

@@ -4,9 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::message::Request;
-use super::s3;
+use super::{ec2_instance, s3};
 
-/// An AWS operation, under its own name.
+/// An AWS operation, under its own name; what a process asks the machine that it runs on has none,
+/// and is called by what it asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operation {
     RegisterManagedInstance,
@@ -30,6 +31,8 @@ pub enum Operation {
     ListBuckets,
     HeadBucket,
     ListObjectsV2,
+    InstanceMetadata,
+    ContainerCredentials,
 }
 
 /// How a request is worded, and therefore its answer.
@@ -41,6 +44,8 @@ pub enum Dialect {
     Query,
     /// Method and path in, XML out: S3.
     Rest,
+    /// Method and path in, text or JSON out, no signature: what an instance or a container asks.
+    Metadata,
 }
 
 /// The name of no operation here.
@@ -49,7 +54,7 @@ pub enum Dialect {
 pub struct UnknownOperation(pub String);
 
 impl Operation {
-    pub const ALL: [Operation; 21] = [
+    pub const ALL: [Operation; 23] = [
         Operation::RegisterManagedInstance,
         Operation::RequestManagedInstanceRoleToken,
         Operation::UpdateManagedInstancePublicKey,
@@ -71,6 +76,8 @@ impl Operation {
         Operation::ListBuckets,
         Operation::HeadBucket,
         Operation::ListObjectsV2,
+        Operation::InstanceMetadata,
+        Operation::ContainerCredentials,
     ];
 
     pub fn name(self) -> &'static str {
@@ -96,6 +103,8 @@ impl Operation {
             Operation::ListBuckets => "ListBuckets",
             Operation::HeadBucket => "HeadBucket",
             Operation::ListObjectsV2 => "ListObjectsV2",
+            Operation::InstanceMetadata => "InstanceMetadata",
+            Operation::ContainerCredentials => "ContainerCredentials",
         }
     }
 
@@ -105,6 +114,7 @@ impl Operation {
             Dialect::Json => "ssm",
             Dialect::Query => "sts",
             Dialect::Rest => s3::SERVICE,
+            Dialect::Metadata => "imds",
         }
     }
 
@@ -114,6 +124,7 @@ impl Operation {
             Operation::ListBuckets | Operation::HeadBucket | Operation::ListObjectsV2 => {
                 Dialect::Rest
             }
+            Operation::InstanceMetadata | Operation::ContainerCredentials => Dialect::Metadata,
             _ => Dialect::Json,
         }
     }
@@ -140,11 +151,14 @@ impl fmt::Display for Operation {
     }
 }
 
-/// Which operation a request asks for, by its `X-Amz-Target`, its form's `Action` or, signed for S3, its
-/// path, and in which dialect.
+/// Which operation a request asks for, by its `X-Amz-Target`, its form's `Action` or, signed for S3 or
+/// below `/latest`, its path, and in which dialect.
 pub fn requested(request: &Request) -> (Dialect, Result<Operation, UnknownOperation>) {
     if s3::is_s3(request) {
         return (Dialect::Rest, s3::requested(request));
+    }
+    if let Some(operation) = ec2_instance::requested(request) {
+        return (Dialect::Metadata, Ok(operation));
     }
     if request.has_header("x-amz-target") {
         let target = request.header("x-amz-target").unwrap_or_default();

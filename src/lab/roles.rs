@@ -14,8 +14,14 @@ use crate::pure::duration::parse_duration;
 /// The role that is there without any definition: the one of AWS's tutorials.
 pub const DEFAULT_ROLE: &str = "SSMServiceRole";
 
-/// The service that hands out role tokens, as trust policies name it.
+/// The role that AWS makes for Default Host Management; its path is `/service-role/`.
+pub const HOST_ROLE: &str = "AWSSystemsManagerDefaultEC2InstanceManagementRole";
+
+/// The services that hand out roles, as trust policies name them: to managed instances, to EC2
+/// instances, to containers.
 pub const SYSTEMS_MANAGER: &str = "ssm.amazonaws.com";
+pub const EC2: &str = "ec2.amazonaws.com";
+pub const ECS_TASKS: &str = "ecs-tasks.amazonaws.com";
 
 /// A role's longest session unless it says otherwise, and the bounds of what it may say (IAM API
 /// reference, `MaxSessionDuration`).
@@ -67,29 +73,39 @@ pub enum MalformedRole {
 }
 
 impl Roles {
-    /// The default role alone: Systems Manager may hand it out, and it may use S3 and other roles.
+    /// The two that are there without any definition: the default role, which every service may hand
+    /// out and which may use S3 and other roles; and the one that AWS makes for Default Host
+    /// Management, which may tell Systems Manager that the instance is there.
     pub fn new(entropy: &dyn Entropy) -> Self {
-        let definition = RoleDefinition {
-            name: DEFAULT_ROLE.to_owned(),
-            path: None,
-            trust_policy: json!({
-                "Version": "2012-10-17",
-                "Statement": {
-                    "Effect": "Allow",
-                    "Principal": { "Service": SYSTEMS_MANAGER },
-                    "Action": "sts:AssumeRole",
-                },
-            }),
-            policy: Some(json!({
-                "Version": "2012-10-17",
-                "Statement": {
-                    "Effect": "Allow", "Action": ["sts:AssumeRole", "s3:*"], "Resource": "*",
-                },
-            })),
-            longest_session: None,
-        };
         let mut roles = Self(BTreeMap::new());
-        roles.insert(definition.role(entropy).expect("the default role is well-formed"));
+        for (name, path, services, actions) in [
+            (DEFAULT_ROLE, "/", &[SYSTEMS_MANAGER, EC2, ECS_TASKS][..], ["sts:AssumeRole", "s3:*"]),
+            (
+                HOST_ROLE,
+                "/service-role/",
+                &[SYSTEMS_MANAGER],
+                ["ssm:UpdateInstanceInformation", "ssmmessages:*"],
+            ),
+        ] {
+            let definition = RoleDefinition {
+                name: name.to_owned(),
+                path: Some(path.to_owned()),
+                trust_policy: json!({
+                    "Version": "2012-10-17",
+                    "Statement": {
+                        "Effect": "Allow",
+                        "Principal": { "Service": services },
+                        "Action": "sts:AssumeRole",
+                    },
+                }),
+                policy: Some(json!({
+                    "Version": "2012-10-17",
+                    "Statement": { "Effect": "Allow", "Action": actions, "Resource": "*" },
+                })),
+                longest_session: None,
+            };
+            roles.insert(definition.role(entropy).expect("the lab's own roles are well-formed"));
+        }
         roles
     }
 

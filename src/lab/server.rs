@@ -3,10 +3,11 @@
 //! The accept loop is ours and not axum's because two things must reach the connection itself: a
 //! fault that resets it, and a stop that closes all of them at once.
 
+use std::convert::Infallible;
 use std::future::pending;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -20,14 +21,17 @@ use hyper::body::Body as _;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::absence;
 use super::client::{CallError, Client};
 use super::message::{Reply, Request};
 use super::service::{Conduct, Service};
 use super::store::{Store, StoreError};
+use super::tls::{Greeted, Greeting, OverTcp};
 use super::tokens::AdminCredentials;
+use super::unreadable::Withholding;
 use crate::host::clock::{Clock, SystemClock};
 use crate::host::entropy::SystemEntropy;
 use crate::pure::advice::{Advice, Exit};
@@ -62,6 +66,8 @@ pub struct LabSettings {
     pub region: Region,
     /// What the lab knows is in this file; without one it is gone at the end.
     pub data: Option<PathBuf>,
+    /// With or without TLS.
+    pub greeting: Greeting,
 }
 
 /// A lab that cannot start.
@@ -76,11 +82,18 @@ pub enum StartError {
 /// A lab that runs on the current tokio runtime. Dropping it stops it.
 #[derive(Debug)]
 pub struct Lab {
-    address: SocketAddr,
+    door: Door,
     admin: AdminCredentials,
     region: Region,
-    service: Arc<Mutex<Service>>,
     presence: Presence,
+}
+
+/// Where clients come in, how they are greeted, and who answers them.
+#[derive(Debug, Clone)]
+struct Door {
+    address: SocketAddr,
+    greeting: Greeting,
+    service: Arc<Mutex<Service>>,
 }
 
 /// What holds the port.
@@ -117,17 +130,23 @@ impl Lab {
         let address = listener.local_addr().map_err(refused)?;
         let admin = service.admin().clone();
         let service = Arc::new(Mutex::new(service));
-        let presence = Presence::Listening(tokio::spawn(accept(listener, service.clone())));
-        Ok(Self { address, admin, region: settings.region, service, presence })
+        let door = Door { address, service, greeting: settings.greeting };
+        let presence = Presence::Listening(tokio::spawn(accept(listener, door.clone())));
+        Ok(Self { door, admin, region: settings.region, presence })
     }
 
-    /// `http://127.0.0.1:4599`
+    /// `http://127.0.0.1:4599`, or `https` with TLS.
     pub fn endpoint_url(&self) -> String {
-        format!("http://{}", self.address)
+        self.door.greeting.url(self.door.address)
+    }
+
+    /// The file of certificates that clients must trust; none without TLS.
+    pub fn ca_bundle(&self) -> Option<&Path> {
+        self.door.greeting.ca_bundle()
     }
 
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.door.address
     }
 
     pub fn admin(&self) -> &AdminCredentials {
@@ -142,15 +161,16 @@ impl Lab {
     ///
     /// # Errors
     ///
-    /// Never for an address that a lab listens on.
+    /// Somebody took the file of certificates away.
     pub fn client(&self) -> Result<Client, CallError> {
-        Client::new(&self.endpoint_url(), self.admin.clone(), self.region.clone())
+        let (admin, region) = (self.admin.clone(), self.region.clone());
+        Client::new(&self.endpoint_url(), self.ca_bundle(), admin, region)
     }
 
     /// Looks into the service, or changes it: nodes, faults, ledger, token lifetime, clock.
     /// Requests wait meanwhile.
     pub fn with_service<T>(&self, look: impl FnOnce(&mut Service) -> T) -> T {
-        look(&mut lock(&self.service))
+        look(&mut lock(&self.door.service))
     }
 
     /// Drops every connection and refuses new ones, as a service does that is down. What it knows
@@ -163,7 +183,7 @@ impl Lab {
         if let Presence::Listening(accepting) = &mut self.presence {
             stop(accepting).await;
             self.presence = Presence::Gone;
-            self.presence = Presence::Away(bind(self.address)?);
+            self.presence = Presence::Away(bind(self.door.address)?);
         }
         Ok(())
     }
@@ -176,14 +196,14 @@ impl Lab {
     pub fn resume_listening(&mut self) -> io::Result<()> {
         let socket = match std::mem::replace(&mut self.presence, Presence::Gone) {
             Presence::Away(socket) => socket,
-            Presence::Gone => bind(self.address)?,
+            Presence::Gone => bind(self.door.address)?,
             listening @ Presence::Listening(_) => {
                 self.presence = listening;
                 return Ok(());
             }
         };
         let listener = socket.listen(BACKLOG)?;
-        self.presence = Presence::Listening(tokio::spawn(accept(listener, self.service.clone())));
+        self.presence = Presence::Listening(tokio::spawn(accept(listener, self.door.clone())));
         Ok(())
     }
 
@@ -212,6 +232,7 @@ impl Default for LabSettings {
             token_lifetime: Duration::from_secs(3600),
             region: "us-east-1".parse().expect("a region's name"),
             data: None,
+            greeting: Greeting::Plain,
         }
     }
 }
@@ -246,9 +267,29 @@ async fn stop(accepting: &mut JoinHandle<()>) {
     let _ = accepting.await;
 }
 
-/// Accepts until it is aborted. The set owns the connections, so they end with it.
-async fn accept(listener: TcpListener, service: Arc<Mutex<Service>>) {
+/// Accepts until it is aborted, but for the times when a fault refuses connections. The set owns the
+/// connections, so they end with it.
+async fn accept(mut listener: TcpListener, door: Door) {
     let mut connections = JoinSet::new();
+    loop {
+        let (present, leaving) = watch::channel(());
+        tokio::select! {
+            never = accept_all(&listener, &door, &leaving, &mut connections) => match never {},
+            () = absence::begins(&door.service) => {}
+        }
+        // Connections end once they have been answered.
+        drop(present);
+        drop(listener);
+        listener = away(&door).await;
+    }
+}
+
+async fn accept_all(
+    listener: &TcpListener,
+    door: &Door,
+    leaving: &watch::Receiver<()>,
+    connections: &mut JoinSet<()>,
+) -> Infallible {
     loop {
         while connections.try_join_next().is_some() {}
         if connections.len() >= MOST_CONNECTIONS {
@@ -256,33 +297,71 @@ async fn accept(listener: TcpListener, service: Arc<Mutex<Service>>) {
         }
         match listener.accept().await {
             Ok((stream, _)) => {
-                connections.spawn(serve(stream, service.clone()));
+                connections.spawn(serve(stream, door.clone(), leaving.clone()));
             }
             Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
         }
     }
 }
 
-/// One connection, to its end or to its reset.
-async fn serve(stream: TcpStream, service: Arc<Mutex<Service>>) {
+/// Holds the port without listening until the absence is over, and listens again.
+async fn away(door: &Door) -> TcpListener {
+    let mut socket = bind(door.address);
+    absence::ends(&door.service).await;
+    loop {
+        if let Ok(listener) = socket.and_then(|socket| socket.listen(BACKLOG)) {
+            return listener;
+        }
+        // Another process took the port in the same instant.
+        tokio::time::sleep(ACCEPT_PAUSE).await;
+        socket = bind(door.address);
+    }
+}
+
+/// One connection, from its handshake on.
+async fn serve(stream: TcpStream, door: Door, leaving: watch::Receiver<()>) {
     // Small answers go out at once; without it they would only be later.
     let _ = stream.set_nodelay(true);
+    match door.greeting.greet(stream).await {
+        Some(Greeted::Plain(stream)) => converse(stream, door.service, leaving, HEAD_TIMEOUT).await,
+        Some(Greeted::Tls(stream)) => converse(*stream, door.service, leaving, HEAD_TIMEOUT).await,
+        None => {}
+    }
+}
+
+/// HTTP on one connection, to its end or to its reset.
+async fn converse(
+    stream: impl OverTcp,
+    service: Arc<Mutex<Service>>,
+    mut leaving: watch::Receiver<()>,
+    head_timeout: Duration,
+) {
     let reset = ResetSwitch::default();
     let router = Router::new().fallback(handle).layer(Extension(reset.clone())).with_state(service);
     let mut connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    let reset_asked = {
-        let reset_asked = pin!(reset.0.notified());
-        tokio::select! {
-            _ = &mut connection => false,
-            () = reset_asked => true,
+        .header_read_timeout(head_timeout)
+        .serve_connection(TokioIo::new(Withholding::new(stream)), TowerToHyperService::new(router));
+    let ended = {
+        let mut reset_asked = pin!(reset.0.notified());
+        let mut left = false;
+        loop {
+            tokio::select! {
+                ended = &mut connection => break Some(ended),
+                () = &mut reset_asked => break None,
+                // Nothing is ever sent; the other end is dropped.
+                _ = leaving.changed(), if !left => {
+                    left = true;
+                    std::pin::Pin::new(&mut connection).graceful_shutdown();
+                }
+            }
         }
     };
-    if reset_asked {
+    let connection = connection.into_parts().io.into_inner();
+    match ended {
+        Some(ended) => connection.finish(ended).await,
         // Closing with a linger of zero sends a reset instead of an orderly end.
-        let _ = connection.into_parts().io.into_inner().set_zero_linger();
+        None => drop(connection.stream().tcp().set_zero_linger()),
     }
 }
 
@@ -291,7 +370,7 @@ async fn handle(
     Extension(reset): Extension<ResetSwitch>,
     request: axum::extract::Request,
 ) -> Response {
-    let request = match receive(request).await {
+    let request = match receive(request, BODY_TIMEOUT).await {
         Ok(request) => request,
         Err(reply) => return whole(reply),
     };
@@ -314,12 +393,15 @@ async fn handle(
 }
 
 /// Reads a request whole, within bounds of size and time.
-async fn receive(request: axum::extract::Request) -> Result<Request, Reply> {
+async fn receive(
+    request: axum::extract::Request,
+    body_timeout: Duration,
+) -> Result<Request, Reply> {
     let (head, body) = request.into_parts();
     if body.size_hint().lower() > LARGEST_BODY as u64 {
         return Err(plain(413, "the body is larger than 1 MiB\n"));
     }
-    let body = match tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, LARGEST_BODY)).await {
+    let body = match tokio::time::timeout(body_timeout, to_bytes(body, LARGEST_BODY)).await {
         Ok(Ok(body)) => body,
         Ok(Err(_)) => return Err(plain(400, "the body is broken, or larger than 1 MiB\n")),
         Err(_) => return Err(plain(408, "the body did not arrive within 10 s\n")),
@@ -377,6 +459,57 @@ fn respond(reply: &Reply, body: Body, length: usize) -> Response {
 }
 
 /// A panic under the lock would be a mistake of ours; what the service knows is whole all the same.
-fn lock(service: &Mutex<Service>) -> std::sync::MutexGuard<'_, Service> {
+pub(super) fn lock(service: &Mutex<Service>) -> std::sync::MutexGuard<'_, Service> {
     service.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    /// What a client gets that sends this and then nothing, when the lab waits for next to no time.
+    async fn answer_to(begun: &[u8]) -> String {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap().listen(1).unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        client.write_all(begun).await.unwrap();
+        let region = "us-east-1".parse().unwrap();
+        let service = Service::new(region, Duration::from_secs(3600), &SystemEntropy);
+        let service = Arc::new(Mutex::new(service));
+        let (_present, leaving) = watch::channel(());
+        let (stream, _) = listener.accept().await.unwrap();
+        tokio::spawn(converse(stream, service, leaving, Duration::from_millis(1)));
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn a_head_that_does_not_end_is_not_waited_for() {
+        let answer = answer_to(b"POST / HTTP/1.1\r\nHost: a\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{answer}");
+        assert!(answer.ends_with("its head did not arrive in time\n"), "{answer}");
+        assert_eq!(answer_to(b"").await, "", "an idle connection ends without a word");
+    }
+
+    #[tokio::test]
+    async fn a_body_that_does_not_end_is_not_waited_for() {
+        let body = Body::from_stream(stream::pending::<Result<Bytes, io::Error>>());
+        let request = axum::extract::Request::new(body);
+        let reply = receive(request, Duration::from_millis(1)).await.unwrap_err();
+        assert_eq!((reply.status, reply.header("connection")), (408, Some("close")));
+        assert_eq!(reply.body, b"the body did not arrive within 10 s\n");
+    }
+
+    #[tokio::test]
+    async fn a_body_without_a_length_is_read_to_the_bound() {
+        for (length, taken) in [(LARGEST_BODY, true), (LARGEST_BODY + 1, false)] {
+            let chunks = vec![Ok::<_, io::Error>(Bytes::from(vec![b'x'; length]))];
+            let request = axum::extract::Request::new(Body::from_stream(stream::iter(chunks)));
+            let outcome = receive(request, BODY_TIMEOUT).await;
+            assert_eq!(outcome.is_ok(), taken);
+            assert!(outcome.map_or_else(|reply| reply.status == 400, |_| true));
+        }
+    }
 }

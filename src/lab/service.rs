@@ -1,5 +1,7 @@
 //! The service itself: requests in, answers out. No sockets, no clock, no chance of its own.
 
+mod ec2;
+
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -11,7 +13,9 @@ use super::activations::Activations;
 use super::answers::{self, Refusal};
 use super::buckets::Buckets;
 use super::clock::{ClockSetting, LabClock};
-use super::faults::{Effect, Faults};
+use super::ec2_instance::{Ec2Instance, IDENTITY_ROLE, INSTANCE_ID};
+use super::faults::{Effect, Faults, altered};
+use super::hosts::Hosts;
 use super::ledger::{Entry, Ledger, Outcome};
 use super::message::{Reply, Request};
 use super::nodes::{Deregister, Information, Nodes, Register};
@@ -34,10 +38,12 @@ const CLOCK: &str = "clock";
 pub struct Service {
     pub activations: Activations,
     pub nodes: Nodes,
+    pub hosts: Hosts,
     pub tokens: Tokens,
     pub roles: Roles,
     pub buckets: Buckets,
     pub settings: Settings,
+    pub instance: Ec2Instance,
     pub faults: Faults,
     pub ledger: Ledger,
     /// How long new role credentials live.
@@ -92,10 +98,12 @@ impl Service {
         Ok(Self {
             activations: Activations::new(&store),
             nodes: Nodes::new(&store),
+            hosts: Hosts::new(&store),
             tokens: Tokens::new(&store),
             roles: Roles::new(entropy),
             buckets: Buckets::default(),
             settings: Settings::new(&store),
+            instance: Ec2Instance::new(&store, region.clone(), entropy)?,
             faults: Faults::default(),
             ledger: Ledger::default(),
             token_lifetime,
@@ -150,24 +158,38 @@ impl Service {
         };
         if !effect.lets_through() {
             let outcome = Outcome::Disturbed(effect.name());
-            self.ledger.record(Entry { at, operation, node, outcome });
+            self.ledger.record(Entry { at, operation, node: node.clone(), outcome });
         }
-        match effect {
+        let answer = |service: &mut Self| service.answer(request, entropy, now);
+        Conduct::Answer(match effect {
             Effect::Status { status, code } => {
                 let code = code.unwrap_or_else(|| usual_code(status).to_owned());
                 let refusal = Refusal::with_status(status, code, "A fault of the lab answers");
-                let request_id = issue::uuid(entropy).to_string();
-                let reply = answers::refusal(dialect, &refusal, &request_id);
                 // A fault's status counts as given, also where STS would have another for the code.
-                let reply = Reply { status, ..reply };
-                Conduct::Answer(reply.stamped(request_id, at))
+                Reply { status, ..refuse(dialect, &refusal, entropy, at) }
             }
-            Effect::Html { status } => Conduct::Answer(answers::html(status)),
-            Effect::Latency(delay) => Conduct::AnswerAfter(delay),
-            Effect::Hang => Conduct::Hang,
-            Effect::Reset => Conduct::Reset,
-            Effect::TornBody => Conduct::Tear(self.answer(request, entropy, now)),
-        }
+            Effect::SignatureRefusal => refuse(dialect, &signatures::refuse(request), entropy, at),
+            Effect::Html { status } => answers::html(status),
+            Effect::Latency(delay) => return Conduct::AnswerAfter(delay),
+            Effect::Hang => return Conduct::Hang,
+            // Who is connected already when connections are refused is reset.
+            Effect::Reset | Effect::RefusedConnection => return Conduct::Reset,
+            Effect::TornBody => return Conduct::Tear(answer(self)),
+            Effect::WrongJson => altered::unparsable(answer(self)),
+            Effect::WrongShape => altered::misshapen(answer(self)),
+            Effect::MissingMember(member) => altered::without(answer(self), &member),
+            Effect::SkewedDate(by) => answer(self).dated(at.saturating_add(by)),
+            Effect::SkewedExpiry(by) => altered::expiring(answer(self), by),
+            Effect::UpdateKeyPair => {
+                // What cannot be done to the node, the answer says.
+                let _ = node.map(|node| self.nodes.ask_for_new_key(&node));
+                answer(self)
+            }
+            Effect::Deregistration => {
+                let _ = node.map(|node| self.nodes.deregister(&node));
+                answer(self)
+            }
+        })
     }
 
     /// Answers a request as the real service would. `now` is this machine's time.
@@ -184,6 +206,9 @@ impl Service {
             .stamped(request_id, at);
         }
         let (dialect, operation) = requested(request);
+        if let (Dialect::Metadata, Ok(operation)) = (dialect, &operation) {
+            return self.metadata(*operation, request, entropy, at);
+        }
         let node = claimed_node(request, &self.tokens);
         let result = match &operation {
             Ok(operation) => self.perform(*operation, request, &request_id, entropy, at),
@@ -222,7 +247,9 @@ impl Service {
             return self.register(request, entropy, now).map(|value| answers::json_result(&value));
         }
         let region = self.region.as_str();
-        let caller = authenticate(request, self.keyring(), region, operation.service(), now)?;
+        let proven = self.without_proof(request)?;
+        let signed = proven.as_ref().unwrap_or(request);
+        let caller = authenticate(signed, self.keyring(), region, operation.service(), now)?;
         match (operation, &caller) {
             (Operation::GetCallerIdentity | Operation::AssumeRole, Caller::Node(_)) => {
                 return Err(denied(operation));
@@ -235,6 +262,12 @@ impl Service {
             (Operation::AssumeRole, _) => {
                 let (roles, tokens) = (&self.roles, &mut self.tokens);
                 return sts::assume_role(request, &caller, roles, tokens, request_id, entropy, now);
+            }
+            (Operation::RequestManagedInstanceRoleToken, Caller::Session(session))
+                if session.role_name == IDENTITY_ROLE =>
+            {
+                let token = self.host_token(request, proven.is_some(), entropy, now);
+                return token.map(|value| answers::json_result(&value));
             }
             _ => {}
         }
@@ -260,12 +293,17 @@ impl Service {
             }
             (Operation::UpdateInstanceInformation, Caller::Role { node, .. }) => {
                 let said = body::<Information>(request)?;
-                require_own(operation, node, said.instance_id.as_deref())?;
+                require_own(operation, node.as_str(), said.instance_id.as_deref())?;
                 self.nodes.ping(node, said, now)
+            }
+            (Operation::UpdateInstanceInformation, Caller::Session(session))
+                if session.name == INSTANCE_ID =>
+            {
+                self.host_ping(caller, body(request)?, now)
             }
             (Operation::DeregisterManagedInstance, Caller::Role { node, .. }) => {
                 let asked = body::<Deregister>(request)?;
-                require_own(operation, node, asked.instance_id.as_deref())?;
+                require_own(operation, node.as_str(), asked.instance_id.as_deref())?;
                 self.nodes.deregister(node)
             }
             (_, Caller::Admin) => self.administered(operation, request, entropy, now),
@@ -317,6 +355,9 @@ impl Service {
         now: UtcDateTime,
     ) -> Result<Value, Refusal> {
         let asked = body::<Register>(request)?;
+        if asked.activation_id.is_none() && request.has_header("authorization") {
+            return self.register_host(request, asked, now);
+        }
         let id = asked.activation_id.clone().unwrap_or_default();
         let no_code = Secret::new(String::new());
         let code = asked.activation_code.as_ref().unwrap_or(&no_code);
@@ -414,13 +455,9 @@ fn not_an_operation(request: &Request, unknown: &UnknownOperation) -> Refusal {
     Refusal::with_status(status, "UnknownOperationException".into(), message)
 }
 
-fn require_own(
-    operation: Operation,
-    node: &InstanceId,
-    named: Option<&str>,
-) -> Result<(), Refusal> {
+fn require_own(operation: Operation, own: &str, named: Option<&str>) -> Result<(), Refusal> {
     match named {
-        Some(named) if named == node.as_str() => Ok(()),
+        Some(named) if named == own => Ok(()),
         Some(_) => Err(denied(operation)),
         None => Err(Refusal::validation("InstanceId is missing")),
     }
@@ -431,6 +468,12 @@ fn denied(operation: Operation) -> Refusal {
         "AccessDeniedException",
         format!("The caller is not authorized to perform: {}:{operation}", operation.service()),
     )
+}
+
+/// A fault's answer in the service's place.
+fn refuse(dialect: Dialect, refusal: &Refusal, entropy: &dyn Entropy, now: UtcDateTime) -> Reply {
+    let request_id = issue::uuid(entropy).to_string();
+    answers::refusal(dialect, refusal, &request_id).stamped(request_id, now)
 }
 
 /// What AWS usually says with a status.

@@ -20,6 +20,11 @@ pub const TOLERANCE: Duration = Duration::minutes(5);
 /// What S3 takes for a body's hash when the signature does not cover the body.
 pub const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
 
+/// AWS's words for a signature that does not fit.
+const MISMATCH: &str = "The request signature we calculated does not match the signature you \
+    provided. Check your AWS Secret Access Key and signing method. Consult the service documentation \
+    for details.";
+
 /// Who has proven to be calling.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Caller {
@@ -81,6 +86,21 @@ pub fn claimed_node(request: &Request, tokens: &Tokens) -> Option<InstanceId> {
     let id = authorization.credential_id;
     // Without an answer of the store the request itself will fail, and say why.
     id.parse().ok().or_else(|| tokens.get(&id).ok()??.node().cloned())
+}
+
+/// What a request hears whose signature is wrong, said of one that may be right.
+pub fn refuse(request: &Request) -> Refusal {
+    let authorization =
+        request.header("authorization").and_then(|text| Authorization::parse(text).ok());
+    let Some(authorization) = authorization.filter(|sent| require_signed(request, sent).is_ok())
+    else {
+        return invalid(MISMATCH);
+    };
+    let date = request.header("x-amz-date").unwrap_or_default();
+    match signed_text(request, &authorization, date) {
+        Ok(text) => mismatch(request, &authorization, &text),
+        Err(refusal) => refusal,
+    }
 }
 
 /// `host` and `x-amz-date` must be covered, or a signature could be moved to another place or time,
@@ -231,9 +251,7 @@ fn mismatch(request: &Request, authorization: &Authorization, text: &SignedText)
     let canonical_request =
         shown_canonical_request(request, authorization, &sha256_hex(&request.body));
     invalid(format!(
-        "The request signature we calculated does not match the signature you provided. Check your \
-         AWS Secret Access Key and signing method. Consult the service documentation for details.\n\n\
-         The Canonical String for this request should have been\n'{canonical_request}'\n\n\
+        "{MISMATCH}\n\nThe Canonical String for this request should have been\n'{canonical_request}'\n\n\
          The String-to-Sign should have been\n'{}'\n",
         text.string_to_sign,
     ))

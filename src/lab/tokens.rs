@@ -102,6 +102,19 @@ impl IssuedToken {
     }
 }
 
+impl Session {
+    /// With the role's rights and no more to say.
+    pub fn plain(role_name: &str, name: &str) -> Self {
+        Self {
+            role_name: role_name.to_owned(),
+            name: name.to_owned(),
+            policy: None,
+            tags: Vec::new(),
+            source_identity: None,
+        }
+    }
+}
+
 impl Tokens {
     pub fn new(store: &Store) -> Self {
         Self(store.table())

@@ -1,4 +1,5 @@
-//! Durations as people write them in settings and on command lines: `30s`, `250ms`, `1h30m`.
+//! Durations as people write them in settings and on command lines: `30s`, `250ms`, `1h30m`, and
+//! offsets, which have a sign: `-2h`.
 
 use std::time::Duration;
 
@@ -66,6 +67,26 @@ pub fn display_duration(duration: Duration) -> String {
     if text.is_empty() { "0s".to_owned() } else { text }
 }
 
+/// Reads a duration that may have a sign: `-2h`, `+30s`, `30s`.
+pub fn parse_offset(text: &str) -> Result<time::Duration, MalformedDuration> {
+    let (sign, rest) = match text.split_at_checked(1) {
+        Some(("-", rest)) => (-1, rest),
+        Some(("+", rest)) => (1, rest),
+        _ => (1, text),
+    };
+    let length = parse_duration(rest)?;
+    // Ten years fit.
+    time::Duration::try_from(length)
+        .map(|length| length * sign)
+        .map_err(|_| MalformedDuration::TooLong)
+}
+
+/// The same form back, with its sign: `-2h`, `+30s`.
+pub fn display_offset(offset: time::Duration) -> String {
+    let sign = if offset.is_negative() { "-" } else { "+" };
+    format!("{sign}{}", display_duration(offset.unsigned_abs()))
+}
+
 fn split_at_first(text: &str, ends: impl Fn(u8) -> bool) -> (&str, &str) {
     // Everything before the first end is ASCII, so the cut is a character boundary.
     text.split_at(text.bytes().position(ends).unwrap_or(text.len()))
@@ -115,16 +136,30 @@ mod tests {
         }
     }
 
+    #[test]
+    fn an_offset_has_a_sign() {
+        for (text, seconds) in [("-2h", -7200), ("+30s", 30), ("1m", 60), ("-0s", 0)] {
+            assert_eq!(parse_offset(text), Ok(time::Duration::seconds(seconds)), "{text}");
+        }
+        assert_eq!(display_offset(time::Duration::hours(-2)), "-2h");
+        assert_eq!(display_offset(time::Duration::seconds(30)), "+30s");
+        for text in ["", "-", "--2h", "- 2h", "−2h", "2h-"] {
+            assert!(parse_offset(text).is_err(), "{text}");
+        }
+    }
+
     proptest! {
         #[test]
         fn what_is_displayed_reads_back(millis in 0..315_360_000_000_u64) {
             let duration = Duration::from_millis(millis);
             prop_assert_eq!(parse_duration(&display_duration(duration)), Ok(duration));
+            let offset = -time::Duration::try_from(duration).unwrap();
+            prop_assert_eq!(parse_offset(&display_offset(offset)), Ok(offset));
         }
 
         #[test]
         fn no_text_panics(text in ".*") {
-            let _ = parse_duration(&text);
+            let _ = (parse_duration(&text), parse_offset(&text));
         }
     }
 }

@@ -152,7 +152,8 @@ impl FailureClass {
                 "again later: the service asked for a slower pace, and the daemon keeps to it"
             }
             (Self::Unreachable, _) => {
-                "check network, DNS, proxy and CA bundle; the daemon tries again by itself"
+                "check network, DNS, proxy and certificates (ca_bundle in [service], or \
+                 AWS_CA_BUNDLE); the daemon tries again by itself"
             }
         }
     }

@@ -10,6 +10,7 @@ pub mod identity;
 pub mod ini;
 pub mod jitter;
 pub mod key_rotation;
+pub mod metadata;
 pub mod refresher;
 pub mod role_token;
 pub mod secret;

@@ -3,10 +3,11 @@
 #
 #   tests/clients/run.sh [DIRECTORY]     of rolekeeper and rolekeeper-lab; default: target/debug
 #
-# Python 3 with venv is needed, and openssl. awscli and boto3 come from PyPI once, into
+# Python 3 with venv is needed, openssl and curl. awscli and boto3 come from PyPI once, into
 # $XDG_CACHE_HOME/rolekeeper-clients (default ~/.cache); delete that directory to have newer ones.
-# Each script gets a lab of its own: a fresh one, on a free loopback port. A machine that it starts is
-# the real daemon. Prints one line per check and exits non-zero if one failed.
+# Each script gets a lab of its own: a fresh one, on a free loopback port, with the options of `serve`
+# that the script asks for in a line that begins with "# lab options:". A machine that it starts is the
+# real daemon. Prints one line per check and exits non-zero if one failed.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -18,6 +19,9 @@ readonly VENV=$CACHE/venv
 readonly SCRIPTS=(
     control_plane.sh
     control_plane.py
+    instance.sh
+    instance.py
+    tls.sh
 )
 
 scratch=$(mktemp -d)
@@ -31,7 +35,7 @@ main() {
     local script failed=0
     for script in "${SCRIPTS[@]}"; do
         echo "-- $script"
-        start_lab
+        start_lab "$script"
         "tests/clients/$script" || { echo "-- $script: FAILED" >&2; failed=1; }
         stop_lab
     done
@@ -71,10 +75,15 @@ forget_the_callers_account() {
 }
 
 start_lab() {
+    local options
+    read -ra options < <(sed -n 's/^# lab options: //p' "tests/clients/$1") || true
     export SCRATCH=$scratch/lab
     rm -rf "$SCRATCH"
     mkdir "$SCRATCH"
-    rolekeeper-lab serve --listen 127.0.0.1:0 --env-file "$SCRATCH/lab.env" >"$SCRATCH/lab.log" 2>&1 &
+    # What it keeps by default goes there, too.
+    unset AWS_CA_BUNDLE
+    (cd "$SCRATCH" && exec rolekeeper-lab serve --listen 127.0.0.1:0 --env-file lab.env "${options[@]}") \
+        >"$SCRATCH/lab.log" 2>&1 &
     lab=$!
     local tries
     for ((tries = 0; tries < 100; tries++)); do

@@ -7,7 +7,7 @@ use rolekeeper::lab::roles::RoleDefinition;
 
 use super::*;
 
-const NODE_ROLE: &str = "arn:aws:iam::000000000000:role/service-role/Rehearsal";
+pub const NODE_ROLE: &str = "arn:aws:iam::000000000000:role/service-role/Rehearsal";
 const BACKUP: &str = "arn:aws:iam::000000000000:role/Backup";
 
 /// A lab with the role of [`Machine`], which may become `Backup` and no other.

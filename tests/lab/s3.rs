@@ -49,7 +49,7 @@ fn signed(
     text + &format!("authorization: {authorization}\r\n\r\n")
 }
 
-async fn ask(lab: &Lab, caller: &Credentials, sent: &str) -> Answer {
+pub async fn ask(lab: &Lab, caller: &Credentials, sent: &str) -> Answer {
     let empty = sha256_hex(b"");
     let request = signed(lab, caller, sent, None, Some(&empty));
     exchange(lab.address(), request.as_bytes()).await.unwrap()

@@ -4,6 +4,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
+use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -16,8 +17,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 use rolekeeper::host::clock::{Clock, SystemClock};
 use rolekeeper::host::entropy::SystemEntropy;
+use rolekeeper::lab::authority::Authority;
 use rolekeeper::lab::faults::Fault;
 use rolekeeper::lab::operation::Operation;
+use rolekeeper::lab::tls::Greeting;
 use rolekeeper::lab::{Lab, LabSettings};
 use rolekeeper::pure::advice::Exit;
 use rolekeeper::pure::identity::InstanceId;
@@ -62,14 +65,31 @@ pub struct Activation {
 impl Stage {
     /// The lab listens, the directories are there, and nothing else.
     pub fn set() -> Self {
+        Self::set_with(|_| Greeting::Plain)
+    }
+
+    /// The same, with TLS.
+    pub fn set_over_tls() -> Self {
+        Self::set_with(|directory| {
+            let (address, now) = (Ipv4Addr::LOCALHOST.into(), SystemClock.now());
+            let authority = Authority::open(&directory.join("tls"), address, now).unwrap();
+            Greeting::tls(&authority, address, now).unwrap()
+        })
+    }
+
+    fn set_with(greeting: impl FnOnce(&Path) -> Greeting) -> Self {
+        let directory = tempfile::tempdir().unwrap();
         let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let settings = LabSettings { region: REGION.parse().unwrap(), ..LabSettings::default() };
+        let settings = LabSettings {
+            region: REGION.parse().unwrap(),
+            greeting: greeting(directory.path()),
+            ..LabSettings::default()
+        };
         let lab = runtime.block_on(Lab::start(settings)).unwrap();
         let lab_runtime = runtime.handle().clone();
         let (curtain, falls) = oneshot::channel::<()>();
         // Ends when the other half is dropped.
         thread::spawn(move || runtime.block_on(falls));
-        let directory = tempfile::tempdir().unwrap();
         // Another user may come as far as the runtime directory.
         fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
         let stage = Self { lab, lab_runtime, directory, _curtain: curtain };

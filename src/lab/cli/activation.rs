@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{LabError, Reach, cell, moment, now, print, print_json, table};
+use super::{LabError, Reach, cell, moment, now, print, print_json, shell_word, table};
 use crate::lab::client::Client;
 use crate::lab::operation::Operation;
 use crate::pure::duration::{display_duration, parse_duration};
@@ -98,10 +98,14 @@ impl Create {
     }
 
     fn in_words(&self, client: &Client, answer: &Value) -> String {
+        let trust = client
+            .ca_bundle()
+            .map(|bundle| format!("AWS_CA_BUNDLE={} ", shell_word(&bundle.to_string_lossy())))
+            .unwrap_or_default();
         format!(
             "Activation {id}: role {role}, {limit} machine{s}, for {life}.\n\
              Register a machine with it:\n\n\
-             echo {code} | rolekeeper register --region {region} --activation-id {id} \
+             echo {code} | {trust}rolekeeper register --region {region} --activation-id {id} \
              --activation-code-file - --endpoint-url {url}\n",
             id = cell(&answer["ActivationId"]),
             code = cell(&answer["ActivationCode"]),

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 
 use crate::lab::StartError;
 use crate::lab::answers::Refusal;
+use crate::lab::authority::AuthorityError;
 use crate::lab::client::CallError;
-use crate::lab::control::MalformedFault;
 use crate::lab::definitions::MalformedDefinitions;
 use crate::lab::explain::MalformedCapture;
+use crate::lab::faults::MalformedFault;
 use crate::lab::rehearse::{StageError, Verdict};
 use crate::pure::advice::{Advice, Exit};
 
@@ -29,6 +30,8 @@ pub enum LabError {
     Exposed(SocketAddr),
     #[error(transparent)]
     Lab(#[from] StartError),
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
     #[error("the lab's clock cannot be set: {}", .0.message)]
     Clock(Refusal),
     #[error("cannot write {path}: {error}", path = .0.display(), error = .1)]
@@ -37,6 +40,8 @@ pub enum LabError {
     RolesFile(PathBuf, io::Error),
     #[error("{path}: {error}", path = .0.display(), error = .1)]
     Roles(PathBuf, MalformedDefinitions),
+    #[error("the instance cannot have the role {0}: there is none of that name")]
+    InstanceRole(String),
     #[error("cannot write to standard output: {0}")]
     Output(io::Error),
     #[error("cannot start: {0}")]
@@ -75,8 +80,12 @@ impl Advice for LabError {
                     .to_owned()
             }
             LabError::Lab(error) => error.remedy(),
+            LabError::Authority(error) => error.remedy(),
             LabError::Clock(_) => "--data, with a file on a disk that has room".to_owned(),
-            LabError::EnvFile(..) => "an --env-file in a directory that you may write".to_owned(),
+            LabError::EnvFile(..) => "a file in a directory that you may write".to_owned(),
+            LabError::InstanceRole(_) => {
+                "a role that --roles defines, or --no-instance-role".to_owned()
+            }
             LabError::RolesFile(..) => "a --roles file that you may read".to_owned(),
             LabError::Roles(..) => {
                 "mend the file; `rolekeeper-lab serve --help` shows one".to_owned()
@@ -108,11 +117,11 @@ impl Advice for LabError {
     fn exit(&self) -> Exit {
         match self {
             LabError::Usage(_) | LabError::Missing(_) | LabError::Fault(_) => Exit::Usage,
-            LabError::Region(_) | LabError::Exposed(_) => Exit::Usage,
+            LabError::Region(_) | LabError::Exposed(_) | LabError::InstanceRole(_) => Exit::Usage,
             LabError::Call(error) => error.exit(),
             LabError::Lab(error) => error.exit(),
-            LabError::Clock(_) => Exit::Unavailable,
-            LabError::Start(_) => Exit::Unavailable,
+            LabError::Authority(error) => error.exit(),
+            LabError::Clock(_) | LabError::Start(_) => Exit::Unavailable,
             LabError::EnvFile(..) | LabError::Output(_) => Exit::CannotCreate,
             LabError::RolesFile(..) | LabError::Roles(..) => Exit::BadData,
             LabError::Stage(error) => error.exit(),

@@ -1,6 +1,7 @@
 //! The service without sockets, called by clients that sign with real keys.
 
 mod control_plane;
+mod faults;
 
 use std::sync::LazyLock;
 
