@@ -8,6 +8,7 @@ mod explain;
 mod fault;
 mod node;
 mod rehearse;
+mod scenario;
 mod serve;
 
 use std::io::{ErrorKind, Write};
@@ -39,6 +40,7 @@ pub struct Arguments {
 const EXAMPLES: &str = "\
 Examples:
   rolekeeper-lab rehearse
+  rolekeeper-lab rehearse outage-of-an-hour --report outage.html
   rolekeeper-lab serve --env-file lab.env &
   . ./lab.env
   rolekeeper-lab activation create
@@ -52,6 +54,9 @@ Exit status: 0 done, 64 usage, 65 a request does not verify, 69 no lab answers, 
 #[derive(Debug, Subcommand)]
 enum Command {
     Rehearse(rehearse::Rehearse),
+    /// List and show the stories that can be rehearsed.
+    #[command(subcommand)]
+    Scenario(scenario::Scenarios),
     Serve(serve::Serve),
     /// Create, list and expire activations, by which machines register.
     #[command(subcommand)]
@@ -85,6 +90,7 @@ struct Reach {
 pub async fn run(arguments: Arguments) -> Result<(), LabError> {
     match arguments.command {
         Command::Rehearse(rehearse) => rehearse.run().await,
+        Command::Scenario(scenario) => scenario.run().await,
         Command::Serve(serve) => serve.run().await,
         Command::Activation(activation) => activation.run().await,
         Command::Node(node) => node.run().await,

@@ -9,7 +9,8 @@
 //!                                          ├─ faults       what goes wrong?
 //!                                          ├─ access       may they? roles, by their policies
 //!                                          ├─ sts, s3      what is not Systems Manager
-//!                                          ├─ activations, nodes, tokens, settings, buckets:
+//!                                          ├─ ec2_instance what an instance, a container asks
+//!                                          ├─ activations, nodes, hosts, tokens, settings, buckets:
 //!                                          │               what it knows, most of it in a store
 //!                                          ├─ clock        what time it is for all of them
 //!                                          └─ ledger       what it was asked
@@ -35,6 +36,7 @@ pub mod ec2_instance;
 pub mod explain;
 pub mod faults;
 pub mod form;
+pub mod hops;
 pub mod hosts;
 pub mod instance_information;
 pub mod issue;
@@ -47,6 +49,7 @@ pub mod policy;
 pub mod rehearse;
 pub mod roles;
 pub mod s3;
+pub mod scenario;
 pub mod server;
 pub mod service;
 pub mod settings;

@@ -197,10 +197,14 @@ fn variables(lab: &Lab) -> Secret<String> {
         .ca_bundle()
         .map(|bundle| format!("export AWS_CA_BUNDLE={}\n", shell_word(&bundle.to_string_lossy())))
         .unwrap_or_default();
+    let caveat = match lab.ca_bundle() {
+        None => "",
+        Some(_) => "# The AWS CLI and boto3 take both only from a lab without --tls.\n",
+    };
     Secret::new(format!(
         "export AWS_ENDPOINT_URL={endpoint}\nexport AWS_ACCESS_KEY_ID={}\n\
          export AWS_SECRET_ACCESS_KEY={}\nexport AWS_REGION={region}\n\
-         export AWS_DEFAULT_REGION={region}\n{trust}\n\
+         export AWS_DEFAULT_REGION={region}\n{trust}\n{caveat}\
          # As a process of the EC2 instance {INSTANCE_ID}, instead of the administrator:\n\
          # unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY\n\
          # export AWS_EC2_METADATA_SERVICE_ENDPOINT={endpoint}/\n\n\

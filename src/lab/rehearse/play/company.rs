@@ -1,0 +1,142 @@
+//! Who is on the stage: the machines with their daemons, and the activations that have names.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::task::AbortHandle;
+
+use crate::daemon::Seams;
+use crate::hardware::Probe;
+use crate::host::clock::{Clock, SystemClock};
+use crate::lab::rehearse::fixture;
+use crate::lab::rehearse::passage::MachineClock;
+use crate::lab::rehearse::running::Running;
+use crate::lab::rehearse::stage::{Machine, Stage};
+use crate::lab::rehearse::Unmet;
+use crate::lab::scenario::{Hardware, MACHINE, Scenario};
+use crate::pure::fingerprint::Observation;
+use crate::pure::identity::Activation;
+
+/// Everybody, and the stage.
+pub struct Company<'a> {
+    pub stage: &'a mut Stage,
+    pub members: BTreeMap<String, Member>,
+    pub activations: BTreeMap<String, Activation>,
+    /// The faults that stand, with their names in the chronicle.
+    pub faults: BTreeMap<u64, String>,
+}
+
+/// A machine of the play.
+pub struct Member {
+    pub machine: Machine,
+    pub clock: Arc<MachineClock>,
+    pub daemon: Option<Running>,
+    chassis: Arc<Chassis>,
+    hardware: Hardware,
+    /// Where the files are that the machine is made of; each change makes new ones.
+    root: PathBuf,
+    changes: u32,
+}
+
+/// A probe whose machine may become another.
+#[derive(Debug)]
+struct Chassis(Mutex<Arc<dyn Probe>>);
+
+impl<'a> Company<'a> {
+    /// The scenario's first machine; nothing has happened yet.
+    pub fn gather(stage: &'a mut Stage, scenario: &Scenario) -> Result<Self, Unmet> {
+        let mut company = Self {
+            stage,
+            members: BTreeMap::new(),
+            activations: BTreeMap::new(),
+            faults: BTreeMap::new(),
+        };
+        company.add(MACHINE, scenario.hardware.clone(), scenario.clock_behind)?;
+        Ok(company)
+    }
+
+    /// One machine more.
+    pub fn add(&mut self, name: &str, hardware: Hardware, behind: Duration) -> Result<(), Unmet> {
+        let root = self.stage.directory().join(name).join("hardware");
+        let probe = fixture::probe(&hardware, &root.join("0"))?;
+        let chassis = Arc::new(Chassis(Mutex::new(probe)));
+        let clock = self.stage.passage.clock(behind);
+        let seams = Seams { clock: clock.clone(), probe: chassis.clone(), ..Seams::system() };
+        let mut machine = self.stage.machine(name, seams);
+        machine.clock = Some(clock.clone());
+        let member = Member { machine, clock, daemon: None, chassis, hardware, root, changes: 0 };
+        self.members.insert(name.to_owned(), member);
+        Ok(())
+    }
+
+    /// The machine of that name.
+    pub fn member(&mut self, name: &str) -> Result<&mut Member, Unmet> {
+        let member = self.members.get_mut(name);
+        member.ok_or_else(|| Unmet(format!("there is no machine '{name}'")))
+    }
+
+    /// Lets time pass for the lab and for all machines.
+    pub async fn let_pass(&mut self, span: Duration) {
+        let daemons = self.members.values().filter_map(|member| member.daemon.as_ref());
+        let daemons = daemons.map(Running::handle).collect::<Vec<_>>();
+        let awake = || daemons.iter().filter(|daemon| !AbortHandle::is_finished(daemon)).count();
+        let Stage { passage, lab, .. } = &*self.stage;
+        let leap = |by: Duration| {
+            lab.with_service(|service| {
+                // It fails beyond the year 2200 alone, where the lab's time stands still.
+                let _ = service.clock.forward(by, SystemClock.now());
+                service.faults.changed().notify_one();
+            });
+        };
+        passage.pass(span, awake, leap).await;
+    }
+
+    /// Writes down which faults have ended by themselves.
+    pub fn close_faults(&mut self) {
+        let now = self.stage.now();
+        let standing = self.stage.lab.with_service(|service| {
+            service.faults.list(now).iter().map(|standing| standing.id).collect::<Vec<_>>()
+        });
+        self.faults.retain(|id, name| {
+            let stands = standing.contains(id);
+            if !stands {
+                self.stage.chronicle.right(|what| what == name);
+            }
+            stands
+        });
+    }
+
+    /// Stops every daemon.
+    pub async fn dismiss(self) {
+        for member in self.members.into_values() {
+            if let Some(daemon) = member.daemon {
+                daemon.stop().await;
+            }
+        }
+    }
+}
+
+impl Member {
+    pub fn hardware(&self) -> &Hardware {
+        &self.hardware
+    }
+
+    /// From now on its hardware is another, in what `change` says.
+    pub fn change(&mut self, change: &Hardware) -> Result<(), Unmet> {
+        self.hardware = change.over(&self.hardware);
+        self.changes += 1;
+        let root = self.root.join(self.changes.to_string());
+        let probe = fixture::probe(&self.hardware, &root)?;
+        *self.chassis.0.lock().unwrap_or_else(PoisonError::into_inner) = probe;
+        Ok(())
+    }
+}
+
+impl Probe for Chassis {
+    fn observe(&self) -> Observation {
+        let probe = Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        probe.observe()
+    }
+}
