@@ -62,7 +62,8 @@ fn every_expectation_of_the_tour_holds() {
     let place = tempfile::tempdir().unwrap();
     let desk = tempfile::tempdir().unwrap();
     let report = desk.path().join("tour.html");
-    let output = rehearse(place.path()).arg("--json").arg("--report").arg(&report).output().unwrap();
+    let output =
+        rehearse(place.path()).arg("--json").arg("--report").arg(&report).output().unwrap();
     let lines = lines(&output);
     for line in &lines {
         assert_eq!(line["ok"], true, "{line}");
@@ -79,7 +80,8 @@ fn every_expectation_of_the_tour_holds() {
 
     let page = fs::read_to_string(report).unwrap();
     assert!(page.contains("13 of 13 expectations held"));
-    for part in ["<h1>The whole tour</h1>", "connections refused", ">clone</text>", "mark refused"] {
+    for part in ["<h1>The whole tour</h1>", "connections refused", ">clone</text>", "mark refused"]
+    {
         assert!(page.contains(part), "{part}");
     }
 }

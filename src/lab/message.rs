@@ -2,6 +2,8 @@
 
 use time::{UtcDateTime, format_description::BorrowedFormatItem, macros::format_description};
 
+use super::signatures::Finding;
+
 /// `Date`: `Sun, 22 Nov 2026 00:00:52 GMT` (RFC 9110, section 5.6.7).
 const HTTP_DATE: &[BorrowedFormatItem<'_>] = format_description!(
     "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
@@ -23,6 +25,8 @@ pub struct Request {
     /// In the order they came; names in any case.
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
+    /// What its signature was found to be worth before the service was locked, if it was looked at.
+    pub finding: Option<Finding>,
 }
 
 /// What the client gets.

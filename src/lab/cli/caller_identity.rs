@@ -22,7 +22,9 @@ pub struct CallerIdentity {
 
 impl CallerIdentity {
     pub async fn run(self) -> Result<(), LabError> {
-        let caller = caller_identity(time::Duration::seconds(self.clock_offset)).await.map_err(LabError::Caller)?;
+        let caller = caller_identity(time::Duration::seconds(self.clock_offset))
+            .await
+            .map_err(LabError::Caller)?;
         print_json(&serde_json::json!(caller))
     }
 }

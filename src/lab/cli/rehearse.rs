@@ -133,7 +133,8 @@ fn read(path: &Path) -> std::io::Result<String> {
 /// Everybody may read a report: there is no secret in it.
 fn write(path: &Path, page: &str) -> Result<(), LabError> {
     let failed = |error| LabError::Page(path.to_owned(), error);
-    let name = path.file_name().ok_or_else(|| failed(std::io::ErrorKind::InvalidFilename.into()))?;
+    let name =
+        path.file_name().ok_or_else(|| failed(std::io::ErrorKind::InvalidFilename.into()))?;
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

@@ -81,8 +81,8 @@ impl List {
     fn run(self) -> Result<(), LabError> {
         let mut rows = vec![["SCENARIO", "WHAT HAPPENS"].map(str::to_owned).to_vec()];
         for (name, text) in shipped::SHIPPED {
-            let scenario = Scenario::parse(text)
-                .map_err(|error| LabError::Scenario(name.into(), error))?;
+            let scenario =
+                Scenario::parse(text).map_err(|error| LabError::Scenario(name.into(), error))?;
             if self.json {
                 print_json(&json!({
                     "Name": scenario.name,

@@ -44,7 +44,10 @@ pub struct Lane {
 pub enum Standing {
     /// There is no daemon.
     Stopped,
-    Running { state: &'static str, failure: Option<String> },
+    Running {
+        state: &'static str,
+        failure: Option<String>,
+    },
 }
 
 /// Credentials that a daemon published.

@@ -38,9 +38,9 @@ use std::time::Duration;
 
 use tokio::task::LocalSet;
 
-pub use report::{Form, Line, Report, Verdict};
 pub use chronicle::{Chronicle, Record};
 pub use play::play;
+pub use report::{Form, Line, Report, Verdict};
 pub use stage::{SHORT_LIFE, Stage, StageError};
 pub use step::{Seen, Step, Unmet};
 

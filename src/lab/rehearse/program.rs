@@ -6,9 +6,9 @@ use std::process::Stdio;
 use std::time::SystemTime;
 
 use aws_config::BehaviorVersion;
-use aws_smithy_async::time::TimeSource;
 use aws_credential_types::provider::ProvideCredentials;
 use aws_sdk_sts::error::ProvideErrorMetadata;
+use aws_smithy_async::time::TimeSource;
 use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 use tokio::time::timeout;

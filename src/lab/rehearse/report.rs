@@ -105,7 +105,17 @@ impl Report {
 
     fn new(form: Form, plan: Vec<Planned>, table: bool, out: Box<dyn Write>) -> Self {
         let began = SystemClock.since_boot();
-        Self { form, plan, table, out, told: Vec::new(), chronicle: None, began, mid_line: false, broken: None }
+        Self {
+            form,
+            plan,
+            table,
+            out,
+            told: Vec::new(),
+            chronicle: None,
+            began,
+            mid_line: false,
+            broken: None,
+        }
     }
 
     /// Before the first step: what it is about.
@@ -196,7 +206,8 @@ impl Report {
     }
 
     fn verdict(&self) -> Verdict {
-        let failed = self.told.iter().filter(|line| !line.ok).map(|line| line.step.clone()).collect();
+        let failed =
+            self.told.iter().filter(|line| !line.ok).map(|line| line.step.clone()).collect();
         Verdict { steps: self.told.len(), failed }
     }
 

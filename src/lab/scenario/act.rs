@@ -135,7 +135,9 @@ impl fmt::Display for Act {
             Act::SetClockBehind(span) => {
                 write!(f, "set the machine's clock {} back", display_duration(*span))
             }
-            Act::NewMachine(NewMachine { name, copy_of: None, .. }) => write!(f, "new machine {name}"),
+            Act::NewMachine(NewMachine { name, copy_of: None, .. }) => {
+                write!(f, "new machine {name}")
+            }
             Act::NewMachine(NewMachine { name, copy_of: Some(other), .. }) => {
                 write!(f, "new machine {name} with the disk of {other}")
             }

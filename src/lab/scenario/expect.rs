@@ -218,7 +218,9 @@ impl TryFrom<String> for Call {
             "accepted" => Ok(Self::Accepted),
             "no-credentials" => Ok(Self::NoCredentials),
             code if is_code(code) => Ok(Self::Refused(word)),
-            _ => Err("expected accepted, no-credentials, or a code such as ExpiredToken".to_owned()),
+            _ => {
+                Err("expected accepted, no-credentials, or a code such as ExpiredToken".to_owned())
+            }
         }
     }
 }

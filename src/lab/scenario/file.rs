@@ -286,11 +286,7 @@ fn check_expect(expect: &Expect, acts: &[Act]) -> Result<(), String> {
     Ok(())
 }
 
-fn check_range<T: PartialOrd>(
-    least: Option<T>,
-    most: Option<T>,
-    name: &str,
-) -> Result<(), String> {
+fn check_range<T: PartialOrd>(least: Option<T>, most: Option<T>, name: &str) -> Result<(), String> {
     match (least, most) {
         (None, None) => Err(format!("{name} needs at_least or at_most")),
         (Some(least), Some(most)) if least > most => {

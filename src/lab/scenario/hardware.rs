@@ -73,7 +73,13 @@ impl Hardware {
             disks: Some(vec![format!("disk-{}", &hex[32..40])]),
             cards: Some(vec![Card {
                 name: "eth0".to_owned(),
-                mac: format!("02:00:{}:{}:{}:{}", &hex[40..42], &hex[42..44], &hex[44..46], &hex[46..48]),
+                mac: format!(
+                    "02:00:{}:{}:{}:{}",
+                    &hex[40..42],
+                    &hex[42..44],
+                    &hex[44..46],
+                    &hex[46..48]
+                ),
                 // A network that is reserved for documentation (RFC 5737).
                 address: Ipv4Addr::new(192, 0, 2, digest[24].clamp(2, 250)),
             }]),

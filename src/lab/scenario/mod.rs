@@ -43,7 +43,9 @@ pub mod shipped;
 use std::time::Duration;
 
 pub use act::{Act, NewActivation, NewMachine, Threshold, fault_words};
-pub use expect::{Call, Expect, FailureWord, Held, Key, Requests, Spans, Verdict, changed_words, nodes_words};
+pub use expect::{
+    Call, Expect, FailureWord, Held, Key, Requests, Spans, Verdict, changed_words, nodes_words,
+};
 pub use file::{LARGEST, MalformedScenario};
 pub use hardware::{Card, Hardware, Software};
 

@@ -2,7 +2,10 @@
 
 /// Each by its name, as it stands in `src/lab/scenarios/`.
 pub const SHIPPED: [(&str, &str); 10] = [
-    ("activation-leaked-and-revoked", include_str!("../scenarios/activation-leaked-and-revoked.toml")),
+    (
+        "activation-leaked-and-revoked",
+        include_str!("../scenarios/activation-leaked-and-revoked.toml"),
+    ),
     ("clock-without-rtc", include_str!("../scenarios/clock-without-rtc.toml")),
     ("clone", include_str!("../scenarios/clone.toml")),
     ("deregistered-by-mistake", include_str!("../scenarios/deregistered-by-mistake.toml")),

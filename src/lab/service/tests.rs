@@ -95,6 +95,7 @@ fn plain(operation: Operation, body: &Value) -> Request {
             header("X-Amz-Target", &format!("AmazonSSM.{operation}")),
         ],
         body: body.to_string().into_bytes(),
+        finding: None,
     }
 }
 
@@ -687,6 +688,7 @@ fn a_request_of_the_reference_agent_is_understood() {
             header("X-Amz-Target", "AmazonSSM.RequestManagedInstanceRoleToken"),
         ],
         body: br#"{"Fingerprint":"f6699b39-9f9a-4a34-8cea-d81c17d5fa4d"}"#.to_vec(),
+        finding: None,
     };
     let (status, _, answer) = seen(&service.answer(&request, &SystemEntropy, NOW));
     assert_eq!(status, 200, "{answer}");
@@ -717,6 +719,7 @@ proptest::proptest! {
                 header("authorization", &authorization),
             ],
             body: body.into_bytes(),
+            finding: None,
         };
         let region = "us-east-1".parse().unwrap();
         let mut service = Service::new(region, HOUR, &SystemEntropy);

@@ -72,10 +72,9 @@ pub fn mark(class: &str, x: f64, y: f64) -> String {
             x - 3.5,
             y - 3.5
         ),
-        "disturbed" => format!(
-            "<path class=\"mark disturbed\" d=\"M{x:.1} {:.1}l4 7.4h-8z\"/>",
-            y - 4.2
-        ),
+        "disturbed" => {
+            format!("<path class=\"mark disturbed\" d=\"M{x:.1} {:.1}l4 7.4h-8z\"/>", y - 4.2)
+        }
         _ => format!("<circle class=\"mark done\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.3\"/>"),
     }
 }
@@ -137,7 +136,8 @@ impl Drawing {
                 None => (*state).to_owned(),
             };
             self.bar(state, from, until, self.y, BAR, &words, &self.during(*at, Some(end)));
-            let words = [words.as_str(), state].into_iter().find(|it| width(it) + 8.0 <= until - from);
+            let words =
+                [words.as_str(), state].into_iter().find(|it| width(it) + 8.0 <= until - from);
             if let Some(words) = words {
                 self.text(words, from + 5.0, self.y + 12.0);
             }
@@ -172,7 +172,8 @@ impl Drawing {
                 );
             }
             let life = (token.expires_at - token.issued_at).as_seconds_f64().round().max(0.0);
-            let long = format!("{name}, for {}", display_duration(Duration::from_secs(life as u64)));
+            let long =
+                format!("{name}, for {}", display_duration(Duration::from_secs(life as u64)));
             let words = [long, name].into_iter().find(|it| width(it) + 8.0 <= until - from);
             if let Some(words) = words {
                 self.text(&words, from + 5.0, y + 10.5);
@@ -197,10 +198,7 @@ impl Drawing {
         for operation in operations {
             let y = self.y + THIN_BAR / 2.0;
             self.name(operation.name(), "part", y + 4.0);
-            let _ = writeln!(
-                self.svg,
-                "<path class=\"thread\" d=\"M{LEFT} {y:.1}H{RIGHT}\"/>"
-            );
+            let _ = writeln!(self.svg, "<path class=\"thread\" d=\"M{LEFT} {y:.1}H{RIGHT}\"/>");
             for request in requests.iter().filter(|mark| mark.operation == Some(operation)) {
                 let (class, word) = match &request.outcome {
                     Outcome::Done => ("done", "done"),
@@ -209,7 +207,8 @@ impl Drawing {
                 };
                 let shape = mark(class, self.scale.x(request.at), y);
                 let (at, word) = (Moment(request.at), escape(word));
-                let node = request.node.as_ref().map_or_else(String::new, |node| format!(", {node}"));
+                let node =
+                    request.node.as_ref().map_or_else(String::new, |node| format!(", {node}"));
                 let _ = writeln!(
                     self.svg,
                     "<g><title>{at} {operation}: {word}{node}</title>{shape}</g>"
@@ -225,7 +224,8 @@ impl Drawing {
         for column in self.scale.columns() {
             let class = if column.is_stretched { "axis stretched" } else { "axis" };
             let (left, right) = (column.left, column.right);
-            let _ = writeln!(svg, "<path class=\"{class}\" d=\"M{left:.1} {bottom:.1}H{right:.1}\"/>");
+            let _ =
+                writeln!(svg, "<path class=\"{class}\" d=\"M{left:.1} {bottom:.1}H{right:.1}\"/>");
         }
         for (x, label) in self.scale.ticks() {
             let _ = writeln!(
@@ -287,7 +287,16 @@ impl Drawing {
     }
 
     #[expect(clippy::too_many_arguments, reason = "a rectangle has as many")]
-    fn bar(&mut self, class: &str, from: f64, until: f64, y: f64, height: f64, what: &str, when: &str) {
+    fn bar(
+        &mut self,
+        class: &str,
+        from: f64,
+        until: f64,
+        y: f64,
+        height: f64,
+        what: &str,
+        when: &str,
+    ) {
         let _ = writeln!(
             self.svg,
             "<rect class=\"{class}\" x=\"{from:.1}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{height}\" \
@@ -312,7 +321,8 @@ impl Drawing {
 
     fn text(&mut self, words: &str, x: f64, y: f64) {
         let words = escape(words);
-        let _ = writeln!(self.svg, "<text class=\"label\" x=\"{x:.1}\" y=\"{y:.1}\">{words}</text>");
+        let _ =
+            writeln!(self.svg, "<text class=\"label\" x=\"{x:.1}\" y=\"{y:.1}\">{words}</text>");
     }
 
     /// To the left of the plot.

@@ -31,11 +31,8 @@ fn record(name: &str) -> Record {
         expires_at: at(60),
         next_refresh_at: at(30),
     };
-    let fresh = Status {
-        state: State::Fresh,
-        credentials: Some(credentials),
-        ..Status::unregistered()
-    };
+    let fresh =
+        Status { state: State::Fresh, credentials: Some(credentials), ..Status::unregistered() };
     chronicle.status(name, &fresh);
     chronicle.wrong(name);
     let failure = Failure {

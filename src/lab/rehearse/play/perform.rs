@@ -9,13 +9,15 @@ use super::Outcome;
 use super::company::Company;
 use crate::control::{self, Command, ControlError};
 use crate::daemon::RegistrationError;
+use crate::lab::faults::WireFault;
 use crate::lab::operation::Operation;
 use crate::lab::rehearse::Unmet;
 use crate::lab::rehearse::running::Running;
 use crate::lab::rehearse::scenes::activation::{apply, new_activation};
 use crate::lab::rehearse::scenes::outage::NOBODY_LISTENS;
-use crate::lab::faults::WireFault;
-use crate::lab::scenario::{Act, Hardware, NewActivation, NewMachine, Step, Threshold, fault_words};
+use crate::lab::scenario::{
+    Act, Hardware, NewActivation, NewMachine, Step, Threshold, fault_words,
+};
 use crate::pure::advice::Advice;
 use crate::pure::identity::Activation;
 use crate::vault::Vault;
@@ -67,7 +69,9 @@ impl Company<'_> {
             }
             Act::ExpireActivation(name) => {
                 let (id, now) = (self.activation(name)?.id.clone(), self.stage.now());
-                self.stage.lab.with_service(|service| service.activations.expire(id.as_str(), now))?;
+                self.stage
+                    .lab
+                    .with_service(|service| service.activations.expire(id.as_str(), now))?;
                 Ok(())
             }
             Act::DeleteActivation(name) => {

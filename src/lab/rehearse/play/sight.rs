@@ -11,9 +11,7 @@ use crate::lab::ledger::{Entry, Outcome as Ended};
 use crate::lab::rehearse::Unmet;
 use crate::lab::rehearse::program::{Use, try_credentials};
 use crate::lab::rehearse::stage::Machine;
-use crate::lab::scenario::{
-    Call, Expect, Held, Key, Requests, Step, changed_words, nodes_words,
-};
+use crate::lab::scenario::{Call, Expect, Held, Key, Requests, Step, changed_words, nodes_words};
 use crate::pure::duration::display_duration;
 use crate::shelf::{Moment, Status};
 use crate::targets::published;
@@ -236,7 +234,10 @@ fn see_status(expect: &Expect, status: Option<&Status>, now: UtcDateTime, sight:
             Some(Moment(at)) => {
                 let span = Duration::try_from(at - now).unwrap_or(Duration::ZERO);
                 let whole = Duration::from_secs(span.as_secs());
-                sight.add(wanted.contain(span), format!("asks again in {}", display_duration(whole)));
+                sight.add(
+                    wanted.contain(span),
+                    format!("asks again in {}", display_duration(whole)),
+                );
             }
         }
     }

@@ -76,7 +76,11 @@ fn what_cannot_be_meant_is_refused_with_its_place() {
         (step("do = { register-with = \"x\" }"), "6:6", "there is no activation 'x' by then"),
         (step("do = [\"start\", { delete-activation = \"x\" }]"), "6:16", "no activation 'x'"),
         (step("do = { new-machine = { name = \"../x\" } }"), "6:6", "is no name"),
-        (step("do = { new-machine = { name = \"machine\" } }"), "6:6", "a machine 'machine' already"),
+        (
+            step("do = { new-machine = { name = \"machine\" } }"),
+            "6:6",
+            "a machine 'machine' already",
+        ),
         (step("do = { new-machine = { name = \"b\", copy_of = \"c\" } }"), "6:6", "no machine 'c'"),
         (step("do = { time-passes = \"soon\" }"), "6:22", "expected a number and a unit"),
         (step("do = { time-passes = \"1000d\" }"), "6:6", "expected 1ms to 31d"),
@@ -94,9 +98,17 @@ fn what_cannot_be_meant_is_refused_with_its_place() {
             "6:10",
             "at_least is more than at_most",
         ),
-        (format!("[lab]\ntoken_lifetime = \"0s\"\n{}", step("do = \"start\"")), "5:18", "1s to 12h"),
+        (
+            format!("[lab]\ntoken_lifetime = \"0s\"\n{}", step("do = \"start\"")),
+            "5:18",
+            "1s to 12h",
+        ),
         (step("do = \"start\"").replace("\"t\"", "\"a\\u001bb\""), "5:9", "no control characters"),
-        (step("do = \"start\"").replace("\"t\"", "\"\""), "5:9", "title must be 1 to 120 characters"),
+        (
+            step("do = \"start\"").replace("\"t\"", "\"\""),
+            "5:9",
+            "title must be 1 to 120 characters",
+        ),
     ] {
         let error = error(&rest);
         assert!(error.starts_with(&format!("{place}: ")), "{rest}: {error}");
