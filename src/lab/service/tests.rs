@@ -9,7 +9,8 @@ use serde_json::json;
 use time::macros::utc_datetime;
 
 use super::super::client::sign;
-use super::super::faults::Fault;
+use super::super::conduct::Conduct;
+use super::super::faults::{Effect, Fault};
 use super::super::roles::RoleDefinition;
 use super::*;
 use crate::host::entropy::SystemEntropy;
