@@ -90,7 +90,8 @@ impl Fault {
         Self { count: Some(count), ..self }
     }
 
-    fn meets(
+    /// Whether a request such as this can meet it. Counts and chance are not asked.
+    pub fn meets(
         &self,
         operation: Option<Operation>,
         node: Option<&InstanceId>,
