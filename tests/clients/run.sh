@@ -25,6 +25,7 @@ readonly SCRIPTS=(
     control_plane.py
     instance.sh
     instance.py
+    instance.mjs
     default_host.py
     faults.sh
     javascript.mjs
