@@ -36,7 +36,8 @@ fn dashboard() -> Dashboard {
     let region = "us-east-1".parse().unwrap();
     let service = Service::new(region, Duration::from_secs(3600), &SystemEntropy);
     let service = Arc::new(Mutex::new(service));
-    Dashboard::new(service, "http://127.0.0.1:4599".into(), None, &SystemEntropy)
+    let address = "127.0.0.1:4599".parse().unwrap();
+    Dashboard::new(service, &Greeting::Plain, address, &SystemEntropy)
 }
 
 /// With the token and a name of this machine's.
