@@ -252,6 +252,7 @@ mod tests {
             (Effect::Deregistration, Some(Operation::UpdateInstanceInformation), Some(&node)),
             (Effect::SkewedExpiry(time::Duration::HOUR), Some(Operation::AssumeRole), None),
             (Effect::WrongJson, Some(Operation::CreateActivation), None),
+            (Effect::WrongShape, Some(Operation::ContainerCredentials), None),
         ] {
             let mut faults = faults(Fault::always(effect.clone()).times(1));
             let mut verdict = |operation, node| faults.verdict(operation, node, Jitter::NONE, NOW);

@@ -330,7 +330,7 @@ impl Service {
             Operation::DescribeActivations => self.activations.describe(&body(request)?, now),
             Operation::DeleteActivation => self.activations.delete(body(request)?),
             Operation::DescribeInstanceInformation => {
-                instance_information::describe(&self.nodes, &body(request)?, now)
+                instance_information::describe(&self.nodes, &self.hosts, &body(request)?, now)
             }
             Operation::UpdateManagedInstanceRole => self.nodes.update_role(body(request)?),
             Operation::DeregisterManagedInstance => {
@@ -396,7 +396,8 @@ impl Service {
     }
 
     fn keyring(&self) -> Keyring<'_> {
-        Keyring { admin: &self.admin, tokens: &self.tokens, nodes: &self.nodes }
+        let tolerance = signatures::TOLERANCE * self.clock.rate();
+        Keyring { admin: &self.admin, tokens: &self.tokens, nodes: &self.nodes, tolerance }
     }
 
     /// The lab's own operations: signed by the administrator for the service `lab`.
@@ -413,6 +414,7 @@ impl Service {
                 self.set_clock(&body(request)?, now)?;
                 Ok(self.clock.describe(now))
             }
+            ("POST", control::EXPIRY) => self.activations.expire_asked(body(request)?, at),
             _ => control::perform(&mut self.faults, request, at),
         }
     }

@@ -65,7 +65,8 @@ export class Browser {
     const ended = new Promise((resolve) => this.process.on("exit", resolve));
     this.process.kill("SIGKILL");
     await ended;
-    rmSync(this.directory, { recursive: true, force: true });
+    // Its children write for a moment more.
+    rmSync(this.directory, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
   }
 
   #receive(message) {
