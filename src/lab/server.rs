@@ -110,8 +110,7 @@ impl Lab {
         let admin = service.admin().clone();
         let service = Arc::new(Mutex::new(service));
         let greeting = settings.greeting;
-        let url = greeting.url(address);
-        let dashboard = Dashboard::new(service.clone(), url, greeting.ca_bundle(), &SystemEntropy);
+        let dashboard = Dashboard::new(service.clone(), &greeting, address, &SystemEntropy);
         let door = Door { address, greeting, service, dashboard };
         let presence = Presence::Listening(tokio::spawn(accept(listener, door.clone())));
         Ok(Self { door, admin, region: settings.region, presence })

@@ -251,7 +251,7 @@ impl Service {
     }
 
     /// The control plane: what an administrator does, from anywhere.
-    fn administered(
+    pub(super) fn administered(
         &mut self,
         operation: Operation,
         request: &Request,
@@ -280,26 +280,6 @@ impl Service {
             Operation::ResetServiceSetting => self.settings.reset(body(request)?, region),
             _ => Err(denied(operation)),
         }
-    }
-
-    /// What the dashboard asks for in the administrator's name, recorded like everybody's requests.
-    /// `now` is this machine's time.
-    pub fn administer(
-        &mut self,
-        operation: Operation,
-        asked: &Value,
-        entropy: &dyn Entropy,
-        now: UtcDateTime,
-    ) -> Result<Value, Refusal> {
-        let request = Request { body: asked.to_string().into(), ..Request::default() };
-        let at = self.clock.now(now);
-        let result = self.administered(operation, &request, entropy, at);
-        let outcome = match &result {
-            Ok(_) => Outcome::Done,
-            Err(refusal) => Outcome::Refused(refusal.code.to_string()),
-        };
-        self.ledger.record(Entry { at, operation: Some(operation), node: None, outcome });
-        result
     }
 
     fn register(

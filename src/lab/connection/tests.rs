@@ -15,7 +15,7 @@ async fn answer_to(begun: &[u8]) -> String {
     let service = Arc::new(Mutex::new(service));
     let (_present, leaving) = watch::channel(());
     let (stream, peer) = listener.accept().await.unwrap();
-    let dashboard = Dashboard::new(service.clone(), "http://a".into(), None, &SystemEntropy);
+    let dashboard = Dashboard::new(service.clone(), &Greeting::Plain, peer, &SystemEntropy);
     let visit = Visit { peer: peer.ip(), service, dashboard };
     tokio::spawn(converse(stream, visit, leaving, Duration::from_millis(1)));
     let mut answer = String::new();
