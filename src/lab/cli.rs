@@ -156,16 +156,6 @@ fn table(rows: &[Vec<String>]) -> String {
     text
 }
 
-/// Text as one word of a shell's; quoted where it needs to be.
-fn shell_word(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
-}
-
 /// A member of an answer as a cell: text as it is, nothing as `-`.
 fn cell(value: &Value) -> String {
     match value {
@@ -210,18 +200,6 @@ mod tests {
             }
         }
         check(&Arguments::command());
-    }
-
-    #[test]
-    fn a_path_is_one_word_to_a_shell() {
-        for (text, word) in [
-            ("/tmp/lab-tls/ca.pem", "/tmp/lab-tls/ca.pem"),
-            ("/home/me/my lab/ca.pem", "'/home/me/my lab/ca.pem'"),
-            ("/it's/$HOME", r"'/it'\''s/$HOME'"),
-            ("", "''"),
-        ] {
-            assert_eq!(shell_word(text), word);
-        }
     }
 
     #[test]

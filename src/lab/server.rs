@@ -6,7 +6,7 @@
 use std::convert::Infallible;
 use std::future::pending;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,6 +26,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::absence;
 use super::client::{CallError, Client};
+use super::dashboard::Dashboard;
 use super::hops::HopLimit;
 use super::message::{Reply, Request};
 use super::service::{Conduct, Service};
@@ -96,6 +97,15 @@ struct Door {
     address: SocketAddr,
     greeting: Greeting,
     service: Arc<Mutex<Service>>,
+    dashboard: Dashboard,
+}
+
+/// Who came in, and who answers them.
+#[derive(Debug, Clone)]
+struct Visit {
+    peer: IpAddr,
+    service: Arc<Mutex<Service>>,
+    dashboard: Dashboard,
 }
 
 /// What holds the port.
@@ -132,7 +142,10 @@ impl Lab {
         let address = listener.local_addr().map_err(refused)?;
         let admin = service.admin().clone();
         let service = Arc::new(Mutex::new(service));
-        let door = Door { address, service, greeting: settings.greeting };
+        let greeting = settings.greeting;
+        let url = greeting.url(address);
+        let dashboard = Dashboard::new(service.clone(), url, greeting.ca_bundle(), &SystemEntropy);
+        let door = Door { address, greeting, service, dashboard };
         let presence = Presence::Listening(tokio::spawn(accept(listener, door.clone())));
         Ok(Self { door, admin, region: settings.region, presence })
     }
@@ -149,6 +162,11 @@ impl Lab {
 
     pub fn address(&self) -> SocketAddr {
         self.door.address
+    }
+
+    /// `http://127.0.0.1:4599/?token=…`: who has it may do there what the administrator may.
+    pub fn dashboard_url(&self) -> String {
+        self.door.dashboard.url()
     }
 
     pub fn admin(&self) -> &AdminCredentials {
@@ -172,7 +190,9 @@ impl Lab {
     /// Looks into the service, or changes it: nodes, faults, ledger, token lifetime, clock.
     /// Requests wait meanwhile.
     pub fn with_service<T>(&self, look: impl FnOnce(&mut Service) -> T) -> T {
-        look(&mut lock(&self.door.service))
+        let seen = look(&mut lock(&self.door.service));
+        self.door.dashboard.changed();
+        seen
     }
 
     /// Drops every connection and refuses new ones, as a service does that is down. What it knows
@@ -298,8 +318,8 @@ async fn accept_all(
             connections.join_next().await;
         }
         match listener.accept().await {
-            Ok((stream, _)) => {
-                connections.spawn(serve(stream, door.clone(), leaving.clone()));
+            Ok((stream, peer)) => {
+                connections.spawn(serve(stream, peer, door.clone(), leaving.clone()));
             }
             Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
         }
@@ -321,12 +341,13 @@ async fn away(door: &Door) -> TcpListener {
 }
 
 /// One connection, from its handshake on.
-async fn serve(stream: TcpStream, door: Door, leaving: watch::Receiver<()>) {
+async fn serve(stream: TcpStream, peer: SocketAddr, door: Door, leaving: watch::Receiver<()>) {
     // Small answers go out at once; without it they would only be later.
     let _ = stream.set_nodelay(true);
+    let visit = Visit { peer: peer.ip(), service: door.service, dashboard: door.dashboard };
     match door.greeting.greet(stream).await {
-        Some(Greeted::Plain(stream)) => converse(stream, door.service, leaving, HEAD_TIMEOUT).await,
-        Some(Greeted::Tls(stream)) => converse(*stream, door.service, leaving, HEAD_TIMEOUT).await,
+        Some(Greeted::Plain(stream)) => converse(stream, visit, leaving, HEAD_TIMEOUT).await,
+        Some(Greeted::Tls(stream)) => converse(*stream, visit, leaving, HEAD_TIMEOUT).await,
         None => {}
     }
 }
@@ -334,7 +355,7 @@ async fn serve(stream: TcpStream, door: Door, leaving: watch::Receiver<()>) {
 /// HTTP on one connection, to its end or to its reset.
 async fn converse(
     stream: impl OverTcp,
-    service: Arc<Mutex<Service>>,
+    visit: Visit,
     mut leaving: watch::Receiver<()>,
     head_timeout: Duration,
 ) {
@@ -343,7 +364,7 @@ async fn converse(
         .fallback(handle)
         .layer(Extension(reset.clone()))
         .layer(Extension(HopLimit::of(stream.tcp())))
-        .with_state(service);
+        .with_state(visit);
     let mut connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(head_timeout)
@@ -372,7 +393,7 @@ async fn converse(
 }
 
 async fn handle(
-    State(service): State<Arc<Mutex<Service>>>,
+    State(Visit { peer, service, dashboard }): State<Visit>,
     Extension(reset): Extension<ResetSwitch>,
     Extension(hops): Extension<HopLimit>,
     request: axum::extract::Request,
@@ -386,12 +407,17 @@ async fn handle(
     let key = claimed_key(&request, &lock(&service).nodes);
     request.finding = key.and_then(|key| Finding::of(&request, key));
     let now = || SystemClock.now();
+    if let Some(response) = dashboard.answer(&request, peer, &SystemEntropy, now()) {
+        return response;
+    }
     let conduct = lock(&service).receive(&request, &SystemEntropy, now());
+    dashboard.changed();
     match conduct {
         Conduct::Answer(reply) => whole(reply),
         Conduct::AnswerAfter(delay) => {
             tokio::time::sleep(delay).await;
             let reply = lock(&service).answer(&request, &SystemEntropy, now());
+            dashboard.changed();
             whole(reply)
         }
         Conduct::Tear(reply) => torn(reply),
@@ -441,7 +467,8 @@ fn plain(status: u16, text: &str) -> Reply {
     reply
 }
 
-fn whole(reply: Reply) -> Response {
+/// An answer with its length.
+pub(super) fn whole(reply: Reply) -> Response {
     respond(&reply, Body::from(reply.body.clone()), reply.body.len())
 }
 
@@ -471,7 +498,7 @@ fn respond(reply: &Reply, body: Body, length: usize) -> Response {
 }
 
 /// A panic under the lock would be a mistake of ours; what the service knows is whole all the same.
-pub(super) fn lock(service: &Mutex<Service>) -> std::sync::MutexGuard<'_, Service> {
+pub(super) fn lock<T>(service: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     service.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -62,6 +62,11 @@ def main():
 
     issued = Credentials(token["AccessKeyId"], token["SecretAccessKey"], token["SessionToken"])
     equal("its role may report", call(issued, "UpdateInstanceInformation", ping), {})
+    hosts = boto3.client("ssm").describe_instance_information(
+        Filters=[{"Key": "ResourceType", "Values": ["EC2Instance"]}]
+    )["InstanceInformationList"]
+    shown = [(one["InstanceId"], one["PingStatus"], one["SourceType"]) for one in hosts]
+    equal("and is seen online", shown, [(INSTANCE, "Online", "AWS::EC2::Instance")])
     sts = boto3.client(
         "sts",
         aws_access_key_id=issued.access_key,
@@ -69,7 +74,7 @@ def main():
         aws_session_token=issued.token,
     )
     arn = f"arn:aws:sts::000000000000:assumed-role/{ROLE}/{INSTANCE}"
-    equal("and is the account's role", sts.get_caller_identity()["Arn"], arn)
+    equal("it is the account's role", sts.get_caller_identity()["Arn"], arn)
     sys.exit(1 if failures else 0)
 
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use time::UtcDateTime;
 
 use super::passage::Passage;
+use crate::lab::faults::Fault;
 use crate::lab::ledger::{Entry, Outcome};
 use crate::lab::operation::Operation;
 use crate::pure::identity::InstanceId;
@@ -63,7 +64,7 @@ pub struct Token {
 pub struct Band {
     pub what: String,
     pub from: UtcDateTime,
-    /// `None` until it is over.
+    /// When it was over, or is to be; `None` while nobody knows.
     pub until: Option<UtcDateTime>,
 }
 
@@ -130,14 +131,25 @@ impl Chronicle {
         record.faults.push(Band { what: what.into(), from, until: None });
     }
 
+    /// A fault stands from now on, within its own window.
+    pub fn fault(&self, what: String, fault: &Fault) {
+        let mut record = self.record();
+        let from = fault.from.unwrap_or(record.passage.now());
+        record.faults.push(Band { what, from, until: fault.until });
+    }
+
     /// What was wrong is right again: those that `which` picks by what they are called.
     pub fn right(&self, which: impl Fn(&str) -> bool) {
-        let mut record = self.record();
-        let now = record.passage.now();
-        for band in record.faults.iter_mut().filter(|band| band.until.is_none()) {
-            if which(&band.what) {
-                band.until = Some(now);
-            }
+        let now = self.record().passage.now();
+        self.right_since(now, which);
+    }
+
+    /// The same, since that moment.
+    pub fn right_since(&self, moment: UtcDateTime, which: impl Fn(&str) -> bool) {
+        for band in self.record().faults.iter_mut().filter(|band| which(&band.what)) {
+            // One that ended before has ended.
+            let until = band.until.map_or(moment, |until| until.min(moment));
+            band.until = Some(until.max(band.from));
         }
     }
 
@@ -151,7 +163,10 @@ impl Chronicle {
     /// It is over; these were the requests.
     pub fn close<'a>(&self, entries: impl Iterator<Item = &'a Entry>) -> Record {
         let mut record = self.record();
-        record.ended = record.passage.now();
+        let ended = record.passage.now();
+        record.ended = ended;
+        // What was still to come never came.
+        record.faults.retain(|band| band.from < ended);
         let requests = entries.map(|entry| Mark {
             at: entry.at,
             operation: entry.operation,

@@ -241,10 +241,10 @@ impl Known {
                     return Err(format!("there is an activation '{}' already", activation.name));
                 }
             }
-            Act::RegisterWith(name) | Act::ExpireActivation(name) | Act::DeleteActivation(name) => {
-                if !self.activations.contains(name) {
-                    return Err(format!("there is no activation '{}' by then", excerpt(name)));
-                }
+            Act::RegisterWith(name) | Act::ExpireActivation(name) | Act::DeleteActivation(name)
+                if !self.activations.contains(name) =>
+            {
+                return Err(format!("there is no activation '{}' by then", excerpt(name)));
             }
             Act::ChangeHardware(hardware) => hardware.check()?,
             Act::TimePasses(span) if !(PASSAGES[0]..=PASSAGES[1]).contains(span) => {

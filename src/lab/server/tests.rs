@@ -13,8 +13,10 @@ async fn answer_to(begun: &[u8]) -> String {
     let service = Service::new(region, Duration::from_secs(3600), &SystemEntropy);
     let service = Arc::new(Mutex::new(service));
     let (_present, leaving) = watch::channel(());
-    let (stream, _) = listener.accept().await.unwrap();
-    tokio::spawn(converse(stream, service, leaving, Duration::from_millis(1)));
+    let (stream, peer) = listener.accept().await.unwrap();
+    let dashboard = Dashboard::new(service.clone(), "http://a".into(), None, &SystemEntropy);
+    let visit = Visit { peer: peer.ip(), service, dashboard };
+    tokio::spawn(converse(stream, visit, leaving, Duration::from_millis(1)));
     let mut answer = String::new();
     client.read_to_string(&mut answer).await.unwrap();
     answer

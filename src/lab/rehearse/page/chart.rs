@@ -107,16 +107,15 @@ impl Drawing {
         self.name("Faults", "heading", self.y + 12.0);
         let spans = faults.iter().map(|band| {
             let (from, until) = self.span(band.from, band.until.unwrap_or(ended));
-            let outside = until + 6.0 + width(&band.what);
-            let fits = width(&band.what) + 8.0 <= until - from;
-            (from, if fits { until } else { outside })
+            let label = beside(&band.what, from, until);
+            (from.min(label), until.max(label + width(&band.what)))
         });
         let rows = rows(&spans.collect::<Vec<_>>());
         for (band, row) in faults.iter().zip(&rows) {
             let (from, until) = self.span(band.from, band.until.unwrap_or(ended));
             let y = self.y + *row as f64 * ROW;
             self.bar("fault", from, until, y, BAR, &band.what, &self.during(band.from, band.until));
-            self.label(&band.what, from, until, y + 12.0);
+            self.text(&band.what, beside(&band.what, from, until), y + 12.0);
         }
         self.y += height(&rows, ROW) + GAP;
     }
@@ -199,12 +198,14 @@ impl Drawing {
             let y = self.y + THIN_BAR / 2.0;
             self.name(operation.name(), "part", y + 4.0);
             let _ = writeln!(self.svg, "<path class=\"thread\" d=\"M{LEFT} {y:.1}H{RIGHT}\"/>");
-            for request in requests.iter().filter(|mark| mark.operation == Some(operation)) {
-                let (class, word) = match &request.outcome {
-                    Outcome::Done => ("done", "done"),
-                    Outcome::Refused(code) => ("refused", code.as_str()),
-                    Outcome::Disturbed(effect) => ("disturbed", *effect),
-                };
+            let mut own = requests
+                .iter()
+                .filter(|request| request.operation == Some(operation))
+                .map(|request| (outcome(&request.outcome), request))
+                .collect::<Vec<_>>();
+            // What went wrong is drawn over what went well.
+            own.sort_by_key(|((class, _), _)| *class != "done");
+            for ((class, word), request) in own {
                 let shape = mark(class, self.scale.x(request.at), y);
                 let (at, word) = (Moment(request.at), escape(word));
                 let node =
@@ -273,7 +274,7 @@ impl Drawing {
         svg
     }
 
-    /// The columns of a span, wide enough to be seen.
+    /// The columns of a span.
     fn span(&self, from: UtcDateTime, until: UtcDateTime) -> (f64, f64) {
         let (from, until) = (self.scale.x(from), self.scale.x(until));
         (from, until.max(from))
@@ -306,19 +307,6 @@ impl Drawing {
         );
     }
 
-    /// In the bar where it fits, else behind it, else before it.
-    fn label(&mut self, words: &str, from: f64, until: f64, y: f64) {
-        let wide = width(words);
-        let x = if wide + 8.0 <= until - from {
-            from + 5.0
-        } else if until + 6.0 + wide <= RIGHT {
-            until + 6.0
-        } else {
-            from - 6.0 - wide
-        };
-        self.text(words, x, y);
-    }
-
     fn text(&mut self, words: &str, x: f64, y: f64) {
         let words = escape(words);
         let _ =
@@ -333,6 +321,27 @@ impl Drawing {
             LEFT - 12.0,
             escape(words),
         );
+    }
+}
+
+/// How a request's mark looks, and what it says.
+fn outcome(outcome: &Outcome) -> (&'static str, &str) {
+    match outcome {
+        Outcome::Done => ("done", "done"),
+        Outcome::Refused(code) => ("refused", code),
+        Outcome::Disturbed(effect) => ("disturbed", effect),
+    }
+}
+
+/// Where a bar's label begins: in the bar where it fits, else behind it, else before it.
+fn beside(words: &str, from: f64, until: f64) -> f64 {
+    let wide = width(words);
+    if wide + 8.0 <= until - from {
+        from + 5.0
+    } else if until + 6.0 + wide <= RIGHT {
+        until + 6.0
+    } else {
+        from - 6.0 - wide
     }
 }
 

@@ -81,7 +81,7 @@ fn the_page_is_well_formed_and_says_what_was_expected_and_seen() {
         "<h3>another</h3>",
         "did not hold",
         "<span>state fresh</span><span>state stale</span>",
-        "set-threshold 80",
+        "on copy: new machine copy with the disk of machine, start the daemon",
         "1.2 s",
         &escape("[[step]]\ntitle = \"The original registers"),
     ] {

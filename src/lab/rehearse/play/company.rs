@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use time::UtcDateTime;
 use tokio::task::AbortHandle;
 
 use crate::daemon::Seams;
 use crate::hardware::Probe;
 use crate::host::clock::{Clock, SystemClock};
+use crate::lab::ledger::Outcome;
 use crate::lab::rehearse::Unmet;
 use crate::lab::rehearse::fixture;
 use crate::lab::rehearse::passage::MachineClock;
@@ -24,8 +26,16 @@ pub struct Company<'a> {
     pub stage: &'a mut Stage,
     pub members: BTreeMap<String, Member>,
     pub activations: BTreeMap<String, Activation>,
-    /// The faults that stand, with their names in the chronicle.
-    pub faults: BTreeMap<u64, String>,
+    /// The faults that stand.
+    pub faults: BTreeMap<u64, Standing>,
+}
+
+/// A fault, as the chronicle has it.
+pub struct Standing {
+    pub name: String,
+    /// As the ledger has it.
+    pub effect: &'static str,
+    pub added_at: UtcDateTime,
 }
 
 /// A machine of the play.
@@ -93,19 +103,28 @@ impl<'a> Company<'a> {
         passage.pass(span, awake, leap).await;
     }
 
-    /// Writes down which faults have ended by themselves.
+    /// Writes down which faults are over: cleared, or with the last request that they met.
     pub fn close_faults(&mut self) {
-        let now = self.stage.now();
-        let standing = self.stage.lab.with_service(|service| {
-            service.faults.list(now).iter().map(|standing| standing.id).collect::<Vec<_>>()
+        let (now, faults) = (self.stage.now(), std::mem::take(&mut self.faults));
+        let (over, standing) = self.stage.lab.with_service(|service| {
+            let ids = service.faults.list(now).iter().map(|fault| fault.id).collect::<Vec<_>>();
+            let last_met = |fault: &Standing| {
+                let entries = service.ledger.entries().rev();
+                let mut since = entries.take_while(|entry| entry.at >= fault.added_at);
+                since.find(|entry| entry.outcome == Outcome::Disturbed(fault.effect))
+            };
+            let (standing, over) =
+                faults.into_iter().partition::<BTreeMap<_, _>, _>(|(id, _)| ids.contains(id));
+            let over = over.into_values().map(|fault| {
+                let since = last_met(&fault).map_or(now, |entry| entry.at);
+                (fault.name, since)
+            });
+            (over.collect::<Vec<_>>(), standing)
         });
-        self.faults.retain(|id, name| {
-            let stands = standing.contains(id);
-            if !stands {
-                self.stage.chronicle.right(|what| what == name);
-            }
-            stands
-        });
+        for (name, since) in over {
+            self.stage.chronicle.right_since(since, |what| what == name);
+        }
+        self.faults = standing;
     }
 
     /// Stops every daemon.

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::Outcome;
-use super::company::Company;
+use super::company::{Company, Standing};
 use crate::control::{self, Command, ControlError};
 use crate::daemon::RegistrationError;
 use crate::lab::faults::WireFault;
@@ -91,7 +91,9 @@ impl Company<'_> {
             Act::AddFault(fault) => self.add_fault(fault),
             Act::ClearFaults => {
                 self.stage.lab.with_service(|service| service.faults.clear());
-                self.close_faults();
+                for fault in std::mem::take(&mut self.faults).into_values() {
+                    self.stage.chronicle.right(|what| what == fault.name);
+                }
                 Ok(())
             }
             Act::StopService => {
@@ -211,11 +213,12 @@ impl Company<'_> {
     }
 
     fn add_fault(&mut self, wish: &WireFault) -> Result<(), Unmet> {
-        let fault = wish.clone().decode(self.stage.now())?;
+        let added_at = self.stage.now();
+        let fault = wish.clone().decode(added_at)?;
+        let (name, effect) = (fault_words(wish), fault.effect.name());
+        self.stage.chronicle.fault(name.clone(), &fault);
         let id = self.stage.lab.with_service(|service| service.faults.add(fault))?;
-        let name = fault_words(wish);
-        self.stage.chronicle.wrong(name.clone());
-        self.faults.insert(id, name);
+        self.faults.insert(id, Standing { name, effect, added_at });
         Ok(())
     }
 
