@@ -8,7 +8,8 @@ mod protocol;
 mod server;
 
 pub use client::{ControlError, ask};
-pub use protocol::{Command, Complaint, Reply};
+pub use crate::pure::advice::Complaint;
+pub use protocol::{Command, Reply};
 pub use server::{Bound, bind};
 
 use std::path::{Path, PathBuf};

@@ -11,3 +11,4 @@ pub mod process;
 pub mod replace;
 pub mod service_manager;
 pub mod signals;
+pub mod socket;
