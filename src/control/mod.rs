@@ -7,8 +7,8 @@ mod client;
 mod protocol;
 mod server;
 
-pub use client::{ControlError, ask};
 pub use crate::pure::advice::Complaint;
+pub use client::{ControlError, ask};
 pub use protocol::{Command, Reply};
 pub use server::{Bound, bind};
 

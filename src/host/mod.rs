@@ -7,6 +7,7 @@ pub mod clock;
 pub mod directory;
 pub mod entropy;
 pub mod environment;
+pub mod peer;
 pub mod process;
 pub mod replace;
 pub mod service_manager;
