@@ -105,11 +105,24 @@ fn converse(mut stream: UnixStream, target: Option<&str>) -> io::Result<Zeroizin
     let mut line = serde_json::to_vec(&Request::Credentials { target: target.map(str::to_owned) })?;
     line.push(b'\n');
     stream.write_all(&line)?;
+    read_line(&mut stream)
+}
+
+/// Up to the line's end: a daemon that hangs up on the rest of a request has still answered.
+fn read_line(stream: &mut UnixStream) -> io::Result<Zeroizing<Vec<u8>>> {
     // Room for all of it at once: a buffer that grew would leave its old halves in memory.
-    let room = usize::try_from(LONGEST_ANSWER).unwrap_or_default();
-    let mut answer = Zeroizing::new(Vec::with_capacity(room + 1));
-    stream.take(LONGEST_ANSWER).read_to_end(&mut answer)?;
-    Ok(answer)
+    let mut room = Zeroizing::new(vec![0; LONGEST_ANSWER]);
+    let mut filled = 0;
+    while filled < room.len() && !room[..filled].ends_with(b"\n") {
+        match stream.read(&mut room[filled..]) {
+            Ok(0) => break,
+            Ok(length) => filled += length,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    room.truncate(filled);
+    Ok(room)
 }
 
 impl Advice for VendingError {

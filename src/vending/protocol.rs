@@ -13,7 +13,7 @@ pub(super) const LONGEST_REQUEST: u64 = 256;
 
 /// The longest line of the daemon. AWS reserves the right to session tokens of any length; 4 KiB is
 /// what IAM's guide advises to have room for.
-pub(super) const LONGEST_ANSWER: u64 = 64 * 1024;
+pub(super) const LONGEST_ANSWER: usize = 64 * 1024;
 
 /// A line from a program.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -81,6 +81,8 @@ impl Bound {
                 Ok((caller, stream)) => {
                     let place = Place::take(&queues, caller.peer.uid);
                     connections.spawn(clerk.clone().converse(stream, caller, place));
+                    // Whoever has sent its line already is done before the next one counts.
+                    tokio::task::yield_now().await;
                 }
                 // Out of descriptors: the next accept would fail at once, too.
                 Err(error) => {
