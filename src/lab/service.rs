@@ -330,7 +330,7 @@ impl Service {
             Operation::DescribeActivations => self.activations.describe(&body(request)?, now),
             Operation::DeleteActivation => self.activations.delete(body(request)?),
             Operation::DescribeInstanceInformation => {
-                instance_information::describe(&self.nodes, &body(request)?, now)
+                instance_information::describe(&self.nodes, &self.hosts, &body(request)?, now)
             }
             Operation::UpdateManagedInstanceRole => self.nodes.update_role(body(request)?),
             Operation::DeregisterManagedInstance => {
@@ -346,6 +346,26 @@ impl Service {
             Operation::ResetServiceSetting => self.settings.reset(body(request)?, region),
             _ => Err(denied(operation)),
         }
+    }
+
+    /// What the dashboard asks for in the administrator's name, recorded like everybody's requests.
+    /// `now` is this machine's time.
+    pub fn administer(
+        &mut self,
+        operation: Operation,
+        asked: &Value,
+        entropy: &dyn Entropy,
+        now: UtcDateTime,
+    ) -> Result<Value, Refusal> {
+        let request = Request { body: asked.to_string().into(), ..Request::default() };
+        let at = self.clock.now(now);
+        let result = self.administered(operation, &request, entropy, at);
+        let outcome = match &result {
+            Ok(_) => Outcome::Done,
+            Err(refusal) => Outcome::Refused(refusal.code.to_string()),
+        };
+        self.ledger.record(Entry { at, operation: Some(operation), node: None, outcome });
+        result
     }
 
     fn register(

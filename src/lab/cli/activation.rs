@@ -5,10 +5,12 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{LabError, Reach, cell, moment, now, print, print_json, shell_word, table};
+use super::{LabError, Reach, cell, moment, now, print, print_json, table};
 use crate::lab::client::Client;
+use crate::lab::invitation::Invitation;
 use crate::lab::operation::Operation;
 use crate::pure::duration::{display_duration, parse_duration};
+use crate::pure::secret::Secret;
 
 #[derive(Debug, Subcommand)]
 pub enum Activation {
@@ -78,23 +80,22 @@ impl Create {
     }
 
     fn in_words(&self, client: &Client, answer: &Value) -> String {
-        let trust = client
-            .ca_bundle()
-            .map(|bundle| format!("AWS_CA_BUNDLE={} ", shell_word(&bundle.to_string_lossy())))
-            .unwrap_or_default();
+        let id = cell(&answer["ActivationId"]);
+        let invitation = Invitation {
+            activation_id: &id,
+            activation_code: &Secret::new(cell(&answer["ActivationCode"])),
+            region: client.region().as_str(),
+            endpoint_url: &client.endpoint_url(),
+            ca_bundle: client.ca_bundle(),
+        };
         format!(
             "Activation {id}: role {role}, {limit} machine{s}, for {life}.\n\
-             Register a machine with it:\n\n\
-             echo {code} | {trust}rolekeeper register --region {region} --activation-id {id} \
-             --activation-code-file - --endpoint-url {url}\n",
-            id = cell(&answer["ActivationId"]),
-            code = cell(&answer["ActivationCode"]),
+             Register a machine with it:\n\n{line}\n",
             role = self.role,
             limit = self.limit,
             s = if self.limit == 1 { "" } else { "s" },
             life = display_duration(self.expires_in),
-            region = client.region(),
-            url = client.endpoint_url(),
+            line = invitation.line().expose(),
         )
     }
 }
