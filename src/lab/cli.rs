@@ -2,6 +2,7 @@
 
 mod activation;
 mod caller_identity;
+mod clock;
 mod error;
 mod explain;
 mod fault;
@@ -28,7 +29,7 @@ pub use error::LabError;
 /// A stand-in for AWS Systems Manager, STS and S3 on this machine, to rehearse with.
 ///
 /// Everything in it is made up: the account is 000000000000, and no credential from here is worth
-/// anything anywhere else. It forgets everything when it stops.
+/// anything anywhere else. It forgets everything when it stops, unless `serve --data` keeps it.
 #[derive(Debug, Parser)]
 #[command(name = "rolekeeper-lab", version, after_help = EXAMPLES)]
 pub struct Arguments {
@@ -57,7 +58,7 @@ enum Command {
     #[command(subcommand)]
     Scenario(scenario::Scenarios),
     Serve(serve::Serve),
-    /// Create and list activations, by which machines register.
+    /// Create, list and expire activations, by which machines register.
     #[command(subcommand)]
     Activation(activation::Activation),
     /// List and deregister machines.
@@ -66,6 +67,9 @@ enum Command {
     /// Make the service misbehave.
     #[command(subcommand)]
     Fault(fault::Fault),
+    /// See and set the time that the lab goes by.
+    #[command(subcommand)]
+    Clock(clock::Clock),
     Explain(explain::Explain),
     CallerIdentity(caller_identity::CallerIdentity),
 }
@@ -91,6 +95,7 @@ pub async fn run(arguments: Arguments) -> Result<(), LabError> {
         Command::Activation(activation) => activation.run().await,
         Command::Node(node) => node.run().await,
         Command::Fault(fault) => fault.run().await,
+        Command::Clock(clock) => clock.run().await,
         Command::Explain(explain) => explain.run().await,
         Command::CallerIdentity(program) => program.run().await,
     }

@@ -30,6 +30,7 @@ use super::dashboard::Dashboard;
 use super::hops::HopLimit;
 use super::message::{Reply, Request};
 use super::service::{Conduct, Service};
+use super::signatures::{Finding, claimed_key};
 use super::store::{Store, StoreError};
 use super::tls::{Greeted, Greeting, OverTcp};
 use super::tokens::AdminCredentials;
@@ -397,11 +398,14 @@ async fn handle(
     Extension(hops): Extension<HopLimit>,
     request: axum::extract::Request,
 ) -> Response {
-    let request = match receive(request, BODY_TIMEOUT).await {
+    let mut request = match receive(request, BODY_TIMEOUT).await {
         Ok(request) => request,
         Err(reply) => return whole(reply),
     };
     hops.prepare(&request);
+    // While the signature is verified, which is most of the work, others have the service.
+    let key = claimed_key(&request, &lock(&service).nodes);
+    request.finding = key.and_then(|key| Finding::of(&request, key));
     let now = || SystemClock.now();
     if let Some(response) = dashboard.answer(&request, peer, &SystemEntropy, now()) {
         return response;
@@ -452,6 +456,7 @@ async fn receive(
         query: head.uri.query().unwrap_or_default().to_owned(),
         headers,
         body: body.into(),
+        finding: None,
     })
 }
 

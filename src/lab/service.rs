@@ -416,7 +416,8 @@ impl Service {
     }
 
     fn keyring(&self) -> Keyring<'_> {
-        Keyring { admin: &self.admin, tokens: &self.tokens, nodes: &self.nodes }
+        let tolerance = signatures::TOLERANCE * self.clock.rate();
+        Keyring { admin: &self.admin, tokens: &self.tokens, nodes: &self.nodes, tolerance }
     }
 
     /// The lab's own operations: signed by the administrator for the service `lab`.
@@ -433,6 +434,7 @@ impl Service {
                 self.set_clock(&body(request)?, now)?;
                 Ok(self.clock.describe(now))
             }
+            ("POST", control::EXPIRY) => self.activations.expire_asked(body(request)?, at),
             _ => control::perform(&mut self.faults, request, at),
         }
     }

@@ -10,12 +10,14 @@ use crate::lab::client::Client;
 use crate::lab::invitation::Invitation;
 use crate::lab::operation::Operation;
 use crate::pure::duration::{display_duration, parse_duration};
+use crate::pure::identity::ActivationId;
 use crate::pure::secret::Secret;
 
 #[derive(Debug, Subcommand)]
 pub enum Activation {
     Create(Create),
     List(List),
+    Expire(Expire),
 }
 
 /// Create an activation, and show the command that registers a machine with it.
@@ -56,11 +58,28 @@ pub struct List {
     reach: Reach,
 }
 
+/// End an activation now, as if its time were over. Machines that it admitted stay.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  rolekeeper-lab activation expire 01234567-89ab-cdef-0123-456789abcdef")]
+pub struct Expire {
+    /// The activation's id
+    #[arg(value_name = "ID")]
+    id: ActivationId,
+    /// Print the lab's answer
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    reach: Reach,
+}
+
 impl Activation {
     pub async fn run(self) -> Result<(), LabError> {
         match self {
             Activation::Create(create) => create.run().await,
             Activation::List(list) => list.run().await,
+            Activation::Expire(expire) => expire.run().await,
         }
     }
 }
@@ -69,7 +88,8 @@ impl Create {
     async fn run(self) -> Result<(), LabError> {
         let client = self.reach.client()?;
         let now = now();
-        let expires_at = (now + self.expires_in).unix_timestamp_nanos() / 1_000_000;
+        let expires_at =
+            (client.lab_time(now).await? + self.expires_in).unix_timestamp_nanos() / 1_000_000;
         let asked = json!({
             "IamRole": self.role,
             "RegistrationLimit": self.limit,
@@ -97,6 +117,13 @@ impl Create {
             life = display_duration(self.expires_in),
             line = invitation.line().expose(),
         )
+    }
+}
+
+impl Expire {
+    async fn run(self) -> Result<(), LabError> {
+        let answer = self.reach.client()?.expire_activation(self.id.as_str(), now()).await?;
+        if self.json { print_json(&answer) } else { print(&format!("{} has expired.\n", self.id)) }
     }
 }
 

@@ -47,6 +47,7 @@ fn request(dashboard: &Dashboard, method: &str, path: &str, body: &str) -> Reque
         query: format!("token={}", dashboard.0.gate.token()),
         headers: vec![("Host".into(), "127.0.0.1:4599".into())],
         body: body.into(),
+        ..Request::default()
     }
 }
 
