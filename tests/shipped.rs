@@ -130,6 +130,7 @@ fn the_example_settings_leave_none_out() {
     }
     assert!(!switched_on.lines().any(|line| line.starts_with('#')), "{switched_on}");
     assert_eq!(all_switched_on().targets.len(), 2);
+    assert_eq!(all_switched_on().consumers.len(), 1);
 }
 
 /// The example with every setting in force: prose has a blank behind its mark, settings have none.

@@ -5,13 +5,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::report::{self, LastFailure, TargetOutcome};
 use super::rotation::{self, RotationOutcome};
-use super::{Daemon, DaemonError, Seams, targets};
+use super::{Daemon, DaemonError, Seams, access, targets};
 use crate::control::{Complaint, Order, Wish};
 use crate::host::service_manager;
+use crate::pure::access::Access;
 use crate::pure::advice::{Advice, Exit};
 use crate::pure::fingerprint::{Similarity, SimilarityThreshold, Verdict, compare};
 use crate::pure::identity::Fingerprint;
@@ -33,6 +34,7 @@ const BOOT: Duration = Duration::from_secs(5 * 60);
 pub(super) struct Driver {
     daemon: Daemon,
     shelf: Shelf,
+    rules: watch::Sender<Arc<Access>>,
     vault: Vault,
     ssm: Ssm,
     registration: Registration,
@@ -50,11 +52,14 @@ impl Driver {
     pub(super) fn new(
         daemon: Daemon,
         shelf: Shelf,
+        rules: watch::Sender<Arc<Access>>,
         vault: Vault,
         registration: Registration,
         ssm: Ssm,
     ) -> Result<Self, DaemonError> {
         let targets = targets(&daemon.settings, &daemon.directories.runtime)?;
+        // The settings may have been read again since the sockets were bound.
+        rules.send_replace(Arc::new(access(&daemon.settings, &daemon.directories.runtime)?));
         let outcomes = targets.iter().map(|_| TargetOutcome::default()).collect();
         // What an earlier run left stays while it is valid. A file that cannot be read is reported
         // when it is written.
@@ -66,6 +71,7 @@ impl Driver {
             record: vault.fingerprint_record()?,
             daemon,
             shelf,
+            rules,
             vault,
             ssm,
             refresher,
@@ -378,10 +384,14 @@ impl Driver {
         Ok("the RSA key was replaced".to_owned())
     }
 
-    /// New settings: targets and pace at once, the connection at the next start.
+    /// New settings: targets, rules and pace at once, the connection at the next start.
     async fn reload(&mut self) {
-        match targets(&self.daemon.settings, &self.daemon.directories.runtime) {
-            Ok(targets) => {
+        let (settings, directory) = (&self.daemon.settings, &self.daemon.directories.runtime);
+        let read = access(settings, directory)
+            .and_then(|access| Ok((access, targets(settings, directory)?)));
+        match read {
+            Ok((access, targets)) => {
+                self.rules.send_replace(Arc::new(access));
                 self.retarget(targets);
                 self.refresher.set_policy(policy(&self.daemon));
                 tracing::info!("settings reloaded");

@@ -23,6 +23,7 @@ readonly PACKAGES=(client-ssm client-sts client-s3 credential-providers)
 readonly SCRIPTS=(
     control_plane.sh
     control_plane.py
+    credential_process.sh
     instance.sh
     instance.py
     instance.mjs
