@@ -445,11 +445,15 @@ fn hand_over(stage: &Stage, script: &str) -> Handed {
 }
 
 fn get(handed: &Handed, path: &str, headers: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(&handed.address).unwrap();
     let address = &handed.address;
-    let head =
-        format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n");
-    stream.write_all(head.as_bytes()).unwrap();
+    let head = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
+    send(handed, &format!("{head}{headers}\r\n"))
+}
+
+/// The status and the body of the answer to these bytes, after which nothing more comes.
+fn send(handed: &Handed, bytes: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(&handed.address).unwrap();
+    stream.write_all(bytes.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
@@ -478,6 +482,15 @@ fn a_container_endpoint_lives_as_long_as_its_command() {
     assert_eq!(get(&handed, &handed.path, "Authorization: wrong\r\n").0, 403);
     assert_eq!(get(&handed, "/other", &token).0, 404);
     assert_eq!(get(&handed, &handed.path, &format!("{token}Origin: http://evil\r\n")).0, 403);
+    assert_eq!(get(&handed, &handed.path, &format!("{token}X-Forwarded-For: ::1\r\n")).0, 403);
+    assert_eq!(get(&handed, &handed.path, &format!("{token}Host: evil.example\r\n")).0, 400);
+    let address = &handed.address;
+    let head = format!("HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{token}\r\n");
+    let posted = format!("POST {} {head}", handed.path);
+    assert_eq!(send(&handed, &posted).0, 405);
+    assert_eq!(send(&handed, "no HTTP at all\r\n\r\n").0, 400);
+    let many = format!("{token}{}", "X: y\r\n".repeat(40));
+    assert_eq!(get(&handed, &handed.path, &many).0, 431);
     let large = format!("{token}X-Large: {}\r\n", "x".repeat(20_000));
     assert_eq!(get(&handed, &handed.path, &large).0, 431);
 
