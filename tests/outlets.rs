@@ -240,6 +240,10 @@ fn a_consumer_whom_this_machine_does_not_know_keeps_the_old_rules() {
     stage.succeed(&["credential-process"]);
     let (message, _) = stage.refused(&["run"], Exit::Configuration);
     assert!(message.contains("rolekeeper.toml:6: consumer 'a'"), "{message}");
+    stage.settings("[[consumer]]\nname = \"a\"\ntarget = \"x\"\nusers = [\"0\"]\n");
+    let (message, remedy) = stage.refused(&["run"], Exit::Configuration);
+    assert!(message.ends_with("consumer 'a': there is no target 'x'"), "{message}");
+    assert!(remedy.starts_with("name a [[target]]"), "{remedy}");
 }
 
 /// What the daemon says to these bytes, after which nothing more comes.

@@ -14,6 +14,8 @@ use crate::vault::VaultError;
 pub enum DaemonError {
     #[error("{origin}: {kind} '{name}': {source}")]
     Account { origin: Origin, kind: &'static str, name: String, source: UnknownAccount },
+    #[error("{origin}: consumer '{consumer}': there is no target '{target}'")]
+    NoTarget { origin: Origin, consumer: String, target: String },
     #[error("{}: another daemon answers here", path.display())]
     Occupied { path: PathBuf },
     #[error(transparent)]
@@ -30,6 +32,7 @@ impl Advice for DaemonError {
             Self::Account { source, .. } => {
                 format!("create the {0}, or name another in the settings", source.kind)
             }
+            Self::NoTarget { .. } => "name a [[target]] of the settings, or none".to_owned(),
             Self::Connection(_) => {
                 "check [service] in the settings: rolekeeper config show".to_owned()
             }
@@ -48,7 +51,7 @@ impl Advice for DaemonError {
 
     fn exit(&self) -> Exit {
         match self {
-            Self::Account { .. } => Exit::Configuration,
+            Self::Account { .. } | Self::NoTarget { .. } => Exit::Configuration,
             Self::Connection(error) => error.exit(),
             Self::Occupied { .. } => Exit::TryAgain,
             Self::Socket { .. } => Exit::CannotCreate,
