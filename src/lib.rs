@@ -10,9 +10,9 @@
 //! the only module that knows every adapter. Between them, adapters talk to the world and never to
 //! one another: [`ssm`] talks to Systems Manager, [`vault`] remembers, [`hardware`] observes the
 //! machine, [`targets`] delivers to credentials files, [`control`] answers the operator, [`config`]
-//! reads the settings. [`host`], [`keys`] and [`shelf`] are leaves that everybody may use. [`lab`]
-//! stands in for the service; the production program has nothing of it. `tests/layers.rs` keeps the
-//! arrows as they are.
+//! reads the settings. [`connection`], [`host`], [`keys`] and [`shelf`] are leaves that everybody
+//! may use. [`lab`] stands in for the service; the production program has nothing of it.
+//! `tests/layers.rs` keeps the arrows as they are.
 //!
 //! # A role token's journey
 //!
@@ -45,6 +45,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod connection;
 pub mod control;
 pub mod daemon;
 pub mod hardware;

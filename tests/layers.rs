@@ -15,6 +15,7 @@ use proc_macro2::{TokenStream, TokenTree};
 const MAY_NAME: &[(&str, &[&[&str]])] = &[
     ("pure", &[]),
     // Leaves: one seam or one primitive each.
+    ("connection", &[&["pure"]]),
     ("host", &[&["pure"]]),
     ("keys", &[&["pure"]]),
     ("shelf", &[&["pure"]]),
@@ -38,7 +39,7 @@ const MAY_NAME: &[(&str, &[&[&str]])] = &[
     ("bin/rolekeeper-lab", &[&["pure", "lab"]]),
 ];
 
-const LEAVES: &[&str] = &["host", "keys", "shelf"];
+const LEAVES: &[&str] = &["connection", "host", "keys", "shelf"];
 
 const ADAPTERS: &[&str] =
     &["config", "control", "endpoints", "hardware", "ssm", "sts", "targets", "vault"];

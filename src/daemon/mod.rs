@@ -27,6 +27,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::config::Settings;
+use crate::connection::Connection;
 use crate::control::{self, Complaint, Order};
 use crate::hardware::{Probe, SystemProbe};
 use crate::host::clock::{Clock, ServiceClock, SystemClock};
@@ -35,7 +36,7 @@ use crate::host::service_manager;
 use crate::pure::advice::Exit;
 use crate::pure::identity::Region;
 use crate::shelf::{Shelf, ShelfReader};
-use crate::ssm::{Connection, Ssm};
+use crate::ssm::Ssm;
 use crate::vault::{Notice, Vault, VaultError};
 
 use driver::Driver;
