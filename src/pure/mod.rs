@@ -3,6 +3,7 @@
 //! Whoever calls does what the answer says.
 
 pub mod advice;
+pub mod assumption;
 pub mod duration;
 pub mod failure;
 pub mod fingerprint;
