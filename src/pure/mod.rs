@@ -3,6 +3,7 @@
 //! Whoever calls does what the answer says.
 
 pub mod advice;
+pub mod assumer;
 pub mod assumption;
 pub mod duration;
 pub mod failure;
