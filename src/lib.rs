@@ -55,5 +55,6 @@ pub mod lab;
 pub mod pure;
 pub mod shelf;
 pub mod ssm;
+pub mod sts;
 pub mod targets;
 pub mod vault;
