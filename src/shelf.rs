@@ -1,5 +1,7 @@
-//! What the driver last knew, for everyone who only reads: a watch pair with one writer.
+//! What is known now, for everyone who only reads: a watch pair. The driver writes it, and for each
+//! target with a role of its own the task that assumes it writes that target's entry.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,18 +15,43 @@ use crate::pure::role_token::RoleToken;
 
 /// The driver's half.
 #[derive(Debug)]
-pub struct Shelf(watch::Sender<Snapshot>);
+pub struct Shelf(watch::Sender<Held>);
+
+/// The half of whoever assumes a target's role: the target's own place. Empty when it is dropped.
+#[derive(Debug)]
+pub struct Place {
+    name: String,
+    sender: watch::Sender<Held>,
+}
 
 /// Everybody else's half. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct ShelfReader(watch::Receiver<Snapshot>);
+pub struct ShelfReader(watch::Receiver<Held>);
 
 /// One consistent view.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
+    /// The targets of the registered role come first, then the others by name.
     pub status: Status,
-    /// What outlets may hand out now; `None` while there is nothing usable.
+    /// The registered role's, which outlets may hand out now; `None` while there is nothing usable.
     pub token: Option<Arc<RoleToken>>,
+    assumed: BTreeMap<String, Assumed>,
+}
+
+/// What stands in a place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assumed {
+    pub status: TargetStatus,
+    /// What the target's outlets may hand out now.
+    pub token: Option<Arc<RoleToken>>,
+}
+
+/// What was put there, by whom.
+#[derive(Debug)]
+struct Held {
+    status: Status,
+    token: Option<Arc<RoleToken>>,
+    assumed: BTreeMap<String, Assumed>,
 }
 
 /// What `status` shows, and its JSON form. Holds no secret.
@@ -82,6 +109,12 @@ pub struct TargetStatus {
     pub error: Option<String>,
     /// What to do about the error.
     pub remedy: Option<String>,
+    /// The ARN of its own role; `None` is the registered role.
+    pub role_arn: Option<String>,
+    /// What it is to hold: its own role's credentials, or the registered role's.
+    pub credentials: Option<Credentials>,
+    /// Why its own role was not assumed.
+    pub failure: Option<Failure>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,32 +134,76 @@ pub struct Moment(pub UtcDateTime);
 impl Shelf {
     /// An empty shelf and its reader.
     pub fn new() -> (Self, ShelfReader) {
-        let (sender, receiver) =
-            watch::channel(Snapshot { status: Status::unregistered(), token: None });
+        let (status, token, assumed) = (Status::unregistered(), None, BTreeMap::new());
+        let (sender, receiver) = watch::channel(Held { status, token, assumed });
         (Self(sender), ShelfReader(receiver))
     }
 
-    /// Replaces what readers see, and wakes those who wait.
-    pub fn put(&self, snapshot: Snapshot) {
-        self.0.send_replace(snapshot);
+    /// Replaces what readers see, but for the places of others, and wakes those who wait.
+    pub fn put(&self, status: Status, token: Option<Arc<RoleToken>>) {
+        self.0.send_modify(|held| {
+            held.status = status;
+            held.token = token;
+        });
     }
 
-    /// Changes a part of what readers see.
-    pub fn change(&self, change: impl FnOnce(&mut Snapshot)) {
-        self.0.send_modify(change);
+    /// A target's own place. There is one for each name.
+    pub fn place(&self, name: &str) -> Place {
+        Place { name: name.to_owned(), sender: self.0.clone() }
+    }
+
+    /// Somebody who only reads.
+    pub fn reader(&self) -> ShelfReader {
+        ShelfReader(self.0.subscribe())
+    }
+}
+
+impl Place {
+    /// Replaces what stands here, and wakes those who wait if that is something else.
+    pub fn put(&self, assumed: Assumed) {
+        self.sender.send_if_modified(|held| {
+            let before = held.assumed.insert(self.name.clone(), assumed);
+            before.as_ref() != held.assumed.get(&self.name)
+        });
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.sender.send_if_modified(|held| held.assumed.remove(&self.name).is_some());
     }
 }
 
 impl ShelfReader {
     /// The newest view.
     pub fn look(&self) -> Snapshot {
-        self.0.borrow().clone()
+        self.0.borrow().snapshot()
     }
 
     /// Waits for a view other than the last one waited for; `None` when the driver is gone.
     pub async fn changed(&mut self) -> Option<Snapshot> {
         self.0.changed().await.ok()?;
-        Some(self.0.borrow_and_update().clone())
+        Some(self.0.borrow_and_update().snapshot())
+    }
+}
+
+impl Held {
+    fn snapshot(&self) -> Snapshot {
+        let mut status = self.status.clone();
+        status.targets.extend(self.assumed.values().map(|assumed| assumed.status.clone()));
+        Snapshot { status, token: self.token.clone(), assumed: self.assumed.clone() }
+    }
+}
+
+impl Snapshot {
+    /// What a target's outlets may hand out now. Never the registered role's credentials for a target
+    /// that has a role of its own, whether or not that was assumed.
+    pub fn credentials_for(&self, target: &str) -> Option<Arc<RoleToken>> {
+        let status = self.status.targets.iter().find(|status| status.name == target)?;
+        match &status.role_arn {
+            None => self.token.clone(),
+            Some(_) => self.assumed.get(target)?.token.clone(),
+        }
     }
 }
 
@@ -185,6 +262,7 @@ mod tests {
     use time::macros::utc_datetime;
 
     use super::*;
+    use crate::pure::secret::Secret;
 
     #[test]
     fn status_has_the_members_and_words_that_scripts_rely_on() {
@@ -205,5 +283,52 @@ mod tests {
         // Times have whole seconds in text.
         read.credentials.as_mut().unwrap().issued_at = Moment(utc_datetime!(2026-11-22 00:00:00.7));
         assert_eq!(read, status);
+    }
+
+    fn token(id: &str) -> Option<Arc<RoleToken>> {
+        let (secret, at) = (|| Some(Secret::new("x".to_owned())), utc_datetime!(2026-11-22 01:00));
+        let token = RoleToken::new(Some(id.to_owned()), secret(), secret(), at, Some(at), false);
+        Some(Arc::new(token.unwrap()))
+    }
+
+    fn target(name: &str, role_arn: Option<&str>) -> TargetStatus {
+        TargetStatus {
+            name: name.to_owned(),
+            path: "/c".into(),
+            profile: "default".to_owned(),
+            written_at: None,
+            error: None,
+            remedy: None,
+            role_arn: role_arn.map(str::to_owned),
+            credentials: None,
+            failure: None,
+        }
+    }
+
+    #[test]
+    fn a_target_with_a_role_of_its_own_never_has_the_registered_roles_credentials() {
+        let (shelf, reader) = Shelf::new();
+        let place = shelf.place("backup");
+        let registered = token("ASIAREGISTERED00");
+        let mut status = Status::unregistered();
+        status.targets.push(target("default", None));
+        shelf.put(status.clone(), registered.clone());
+        assert_eq!(reader.look().credentials_for("default"), registered);
+        assert_eq!(reader.look().credentials_for("backup"), None);
+
+        let own = target("backup", Some("arn:aws:iam::111122223333:role/backup"));
+        place.put(Assumed { status: own.clone(), token: None });
+        assert_eq!(reader.look().credentials_for("backup"), None);
+        let assumed = token("ASIABACKUP000000");
+        place.put(Assumed { status: own, token: assumed.clone() });
+        // The driver's news leave the place as it is.
+        shelf.put(status, registered);
+        let view = reader.look();
+        assert_eq!(view.credentials_for("backup"), assumed);
+        let names = view.status.targets.iter().map(|target| target.name.as_str());
+        assert_eq!(names.collect::<Vec<_>>(), ["default", "backup"]);
+        drop(place);
+        assert_eq!(reader.look().credentials_for("backup"), None);
+        assert_eq!(reader.look().status.targets.len(), 1);
     }
 }

@@ -69,7 +69,7 @@ impl Export {
         })?;
         let ended = credentials.expires_at.filter(|end| *end <= SystemClock.now());
         if let Some(end) = ended
-            && !daemon_believes_in(places, Moment(end)).await
+            && !daemon_believes_in(places, &target.name, Moment(end)).await
         {
             return Err(Complaint::new(
                 Exit::TryAgain,
@@ -83,11 +83,12 @@ impl Export {
 
 /// The daemon knows the service's clock, where this machine's may be wrong: what it shows as usable
 /// is.
-async fn daemon_believes_in(places: &Places, end: Moment) -> bool {
+async fn daemon_believes_in(places: &Places, target: &str, end: Moment) -> bool {
     let answer = control::ask(&places.directories().runtime, &Command::Status).await;
     let Ok(Reply::Status(status)) = answer else { return false };
-    status
-        .credentials
+    let shown = status.targets.into_iter().find(|shown| shown.name == target);
+    shown
+        .and_then(|target| target.credentials)
         .is_some_and(|credentials| credentials.expires_at.to_string() == end.to_string())
 }
 

@@ -7,6 +7,7 @@ use crate::config::Origin;
 use crate::host::accounts::UnknownAccount;
 use crate::pure::advice::{Advice, Exit};
 use crate::ssm::SsmError;
+use crate::sts::StsError;
 use crate::vault::VaultError;
 
 /// Why a daemon cannot start.
@@ -21,6 +22,8 @@ pub enum DaemonError {
     #[error("{}: {source}", path.display())]
     Socket { path: PathBuf, source: io::Error },
     #[error(transparent)]
+    Sts(#[from] StsError),
+    #[error(transparent)]
     Vault(#[from] VaultError),
 }
 
@@ -30,7 +33,7 @@ impl Advice for DaemonError {
             Self::Account { source, .. } => {
                 format!("create the {0}, or name another in the settings", source.kind)
             }
-            Self::Connection(_) => {
+            Self::Connection(_) | Self::Sts(_) => {
                 "check [service] in the settings: rolekeeper config show".to_owned()
             }
             Self::Occupied { .. } => {
@@ -52,6 +55,7 @@ impl Advice for DaemonError {
             Self::Connection(error) => error.exit(),
             Self::Occupied { .. } => Exit::TryAgain,
             Self::Socket { .. } => Exit::CannotCreate,
+            Self::Sts(error) => error.exit(),
             Self::Vault(error) => error.exit(),
         }
     }

@@ -2,13 +2,16 @@
 //!
 //! [`Daemon::run`] waits until this machine is registered, then hands the vault to the driver, which
 //! performs what `pure::refresher` decides. Beside the driver run two small tasks that only read
-//! the shelf: the control socket and the health ping.
+//! the shelf, the control socket and the health ping, and one for each target with a role of its own,
+//! which performs what `pure::assumer` decides.
 
+mod assumption;
 mod driver;
 mod error;
 mod health;
 mod registration;
 mod report;
+mod roles;
 mod rotation;
 mod targets;
 
@@ -193,7 +196,7 @@ impl Daemon {
     }
 }
 
-/// How to reach the service, by the settings; `region` is the registration's.
+/// How to reach Systems Manager, by the settings; `region` is the registration's.
 pub fn connection(settings: &Settings, region: Region) -> Connection {
     Connection {
         region: settings.region.value.clone().unwrap_or(region),
@@ -204,6 +207,19 @@ pub fn connection(settings: &Settings, region: Region) -> Connection {
         proxy: settings.proxy.value.clone(),
         attempt_timeout: settings.timeout.value,
     }
+}
+
+/// The same for STS. An address that names Systems Manager, as that of a VPC endpoint does, is not
+/// STS's.
+fn sts_connection(settings: &Settings, region: Region) -> Connection {
+    let connection = connection(settings, region);
+    let shared = connection.endpoint_url.clone().filter(|url| !names_systems_manager(url));
+    Connection { endpoint_url: settings.sts_endpoint_url.value.clone().or(shared), ..connection }
+}
+
+fn names_systems_manager(url: &str) -> bool {
+    let host = url.parse::<http::Uri>().ok().and_then(|uri| uri.host().map(str::to_owned));
+    host.is_some_and(|host| host.split('.').any(|label| ["ssm", "ssm-fips"].contains(&label)))
 }
 
 fn unregistered() -> Complaint {
@@ -226,5 +242,35 @@ fn log(notice: &Notice) {
         Notice::JournalUnusable(error) => {
             tracing::warn!(%error, "a registration's journal is unusable")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Origin, Setting};
+
+    #[test]
+    fn sts_is_where_the_settings_say_and_never_where_systems_manager_is_alone() {
+        let sts_at = |endpoint_url: Option<&str>, sts_endpoint_url: Option<&str>| {
+            let setting = |url: Option<&str>| Setting {
+                value: url.map(str::to_owned),
+                origin: Origin::Default,
+            };
+            let settings = Settings {
+                endpoint_url: setting(endpoint_url),
+                sts_endpoint_url: setting(sts_endpoint_url),
+                ..Settings::default()
+            };
+            sts_connection(&settings, "eu-central-1".parse().unwrap()).endpoint_url
+        };
+        let lab = Some("http://127.0.0.1:4599");
+        let vpc = Some("https://vpce-0.ssm.eu-central-1.vpce.amazonaws.com");
+        let sts = Some("https://vpce-0.sts.eu-central-1.vpce.amazonaws.com");
+        assert_eq!(sts_at(None, None), None);
+        assert_eq!(sts_at(lab, None).as_deref(), lab);
+        assert_eq!(sts_at(lab, sts).as_deref(), sts);
+        assert_eq!(sts_at(vpc, None), None);
+        assert_eq!(sts_at(vpc, sts).as_deref(), sts);
     }
 }

@@ -136,9 +136,9 @@ impl Assumer {
         self.next_request.due
     }
 
-    /// Whether a request is under way, or would be if it were not too early.
-    pub fn has_base(&self) -> bool {
-        matches!(self.base, Some(Base::Usable(_)))
+    /// Whether it is known that there is nothing to assume a role from.
+    pub fn lacks_base(&self) -> bool {
+        matches!(self.base, Some(Base::Gone | Base::Mismatch))
     }
 
     /// Whether the answer of a request is waited for.
@@ -334,7 +334,7 @@ mod tests {
         let mut assumer = Assumer::new(Policy::default(), None, START);
         let ended = Event::Base(Base::Usable(token(START, 60)));
         assert_eq!(feed(&mut assumer, &[ended], at(60)), []);
-        assert!(!assumer.has_base());
+        assert!(assumer.lacks_base());
         assert_eq!(assumer.next_deadline(), UtcDateTime::MAX);
     }
 
