@@ -71,7 +71,8 @@ impl Connection {
     /// When the URL, the proxy or the CA bundle cannot be used.
     pub fn http_client(&self, endpoint: &str) -> Result<SharedHttpClient, UnusableConnection> {
         let uri = endpoint.parse::<http::Uri>().ok().filter(|uri| uri.host().is_some());
-        let uri = uri.ok_or_else(|| unusable("endpoint", endpoint, "this is not a URL"))?;
+        let uri =
+            uri.ok_or_else(|| UnusableConnection::new("endpoint", endpoint, "this is not a URL"))?;
         let proxy = self.proxy(&uri)?;
         // Without TLS there is no reason to read the system's certificates.
         let tls = match uri.scheme_str() {
@@ -111,8 +112,9 @@ impl Connection {
             _ if local => Ok(ProxyConfig::disabled()),
             None => Ok(ProxyConfig::from_env()),
             // The URL may hold a password, so the error does not repeat it.
-            Some(url) => ProxyConfig::all(url.as_str())
-                .map_err(|_| unusable("proxy", "[service] proxy", "this is not a proxy's URL")),
+            Some(url) => ProxyConfig::all(url.as_str()).map_err(|_| {
+                UnusableConnection::new("proxy", "[service] proxy", "this is not a proxy's URL")
+            }),
         }
     }
 
@@ -122,13 +124,19 @@ impl Connection {
             Some(path) => {
                 let pem = read_bundle(path).map_err(|reason| {
                     let reason = format!("the CA bundle {}: {reason}", path.display());
-                    unusable("connection", endpoint, reason)
+                    UnusableConnection::new("connection", endpoint, reason)
                 })?;
                 TrustStore::empty().with_pem_certificate(pem)
             }
         };
         let context = TlsContext::builder().with_trust_store(trust_store).build();
-        context.map_err(|error| unusable("connection", endpoint, error.to_string()))
+        context.map_err(|error| UnusableConnection::new("connection", endpoint, error.to_string()))
+    }
+}
+
+impl UnusableConnection {
+    pub fn new(part: &'static str, place: &str, reason: impl Into<String>) -> Self {
+        Self { part, place: place.to_owned(), reason: reason.into() }
     }
 }
 
@@ -160,10 +168,6 @@ pub fn refusal_text(status: u16, code: Option<&str>, message: Option<&str>) -> S
         (None, _) => format!("HTTP status {status} without an error of the service"),
     };
     text.chars().filter(|c| !c.is_control()).take(LONGEST_MESSAGE).collect()
-}
-
-fn unusable(part: &'static str, place: &str, reason: impl Into<String>) -> UnusableConnection {
-    UnusableConnection { part, place: place.to_owned(), reason: reason.into() }
 }
 
 /// The SDK panics over a certificate that it cannot read, so each is read here first.

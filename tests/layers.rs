@@ -81,6 +81,7 @@ const EXPOSURES: &[(&str, usize, &str)] = &[
     ("ssm/mod.rs", 2, "an answer is parsed"),
     ("ssm/signer.rs", 1, "the session token goes into its header, as SigV4 wants it"),
     ("ssm/wire.rs", 1, "the activation code goes into the one body that carries it"),
+    ("sts/mod.rs", 2, "secret and session token go to the SDK's signer"),
     ("targets/existing.rs", 2, "the file that stands is compared, and its size is checked"),
     ("vault/records.rs", 1, "the private key goes into its record, a file of mode 0600"),
 ];

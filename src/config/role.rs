@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn mistakes_have_their_place() {
         let with_role = |keys: &str| format!("role_arn = \"{ROLE}\"\n{keys}");
-        let many = format!("[{}]", vec!["\"arn:aws:iam::aws:policy/x\""; 11].join(", "));
+        let many = format!("[{}]", ["\"arn:aws:iam::aws:policy/x\""; 11].join(", "));
         for (keys, expected) in [
             ("role_arn = \"backup\"".to_owned(), "x.toml:4:12: role 'backup': expected an ARN"),
             ("role_chain = []".to_owned(), "x.toml:4:14: expected at least one role"),

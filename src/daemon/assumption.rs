@@ -73,7 +73,7 @@ impl Assumption {
     /// Runs until the driver lets it go.
     pub(super) async fn run(mut self, mut shelf: ShelfReader, mut words: mpsc::Receiver<Word>) {
         let mut answer = None::<Answer>;
-        let mut next = self.look(&shelf.look()).unwrap_or(Event::Deadline);
+        let mut next = self.look(&shelf.look());
         loop {
             if let Some(base) = self.handle(next) {
                 answer = Some(self.ask(base));
@@ -96,22 +96,23 @@ impl Assumption {
                         return;
                     }
                     Some(Word::Nudge(reply)) => {
-                        // The base that it comes with may not have been seen yet.
-                        self.look(&shelf.look());
                         self.asked.push(reply);
-                        Event::Nudged
+                        // The base that it comes with may not have been seen yet.
+                        let mut events = self.look(&shelf.look());
+                        events.push(Event::Nudged);
+                        events
                     }
                     Some(Word::Policy(policy)) => {
                         self.assumer.set_policy(policy);
-                        Event::Deadline
+                        Vec::new()
                     }
                 },
                 view = shelf.changed() => match view {
                     None => return,
-                    Some(view) => self.look(&view).unwrap_or(Event::Deadline),
+                    Some(view) => self.look(&view),
                 },
-                answer = under_way => self.answered(answer),
-                () = tokio::time::sleep(self.pause()) => Event::Deadline,
+                answer = under_way => vec![self.answered(answer)],
+                () = tokio::time::sleep(self.pause()) => Vec::new(),
             };
         }
     }
@@ -123,26 +124,28 @@ impl Assumption {
     }
 
     /// What has become of the registered role's credentials, if that is news.
-    fn look(&mut self, view: &Snapshot) -> Option<Event> {
+    fn look(&mut self, view: &Snapshot) -> Vec<Event> {
         let base = match (view.status.state, &view.token) {
             (State::Mismatch, _) => Base::Mismatch,
             (_, Some(token)) => Base::Usable(Arc::clone(token)),
             (_, None) if view.status.failure.is_some() => Base::Gone,
             // Nobody has been asked for them yet.
-            (_, None) => return None,
+            (_, None) => return Vec::new(),
         };
         if self.base.as_ref() == Some(&base) {
-            return None;
+            return Vec::new();
         }
         self.base = Some(base.clone());
-        Some(Event::Base(base))
+        vec![Event::Base(base)]
     }
 
-    /// One event and all that follows from it; the base, if the role is to be assumed now.
-    fn handle(&mut self, event: Event) -> Option<Arc<RoleToken>> {
+    /// What happened, that time has passed, and all that follows; the base, if the role is to be
+    /// assumed now.
+    fn handle(&mut self, events: Vec<Event>) -> Option<Arc<RoleToken>> {
         let mut wanted = None;
-        // Whatever happened may have moved the clock.
-        let mut events = VecDeque::from([event, Event::Deadline]);
+        let mut events = VecDeque::from(events);
+        // Whatever it was may have moved the clock.
+        events.push_back(Event::Deadline);
         while let Some(event) = events.pop_front() {
             let jitter = self.means.entropy.jitter();
             for action in self.assumer.handle(event, jitter, self.now()) {

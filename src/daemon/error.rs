@@ -4,10 +4,10 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::config::Origin;
+use crate::connection::UnusableConnection;
 use crate::host::accounts::UnknownAccount;
 use crate::pure::advice::{Advice, Exit};
 use crate::ssm::SsmError;
-use crate::sts::StsError;
 use crate::vault::VaultError;
 
 /// Why a daemon cannot start.
@@ -22,7 +22,7 @@ pub enum DaemonError {
     #[error("{}: {source}", path.display())]
     Socket { path: PathBuf, source: io::Error },
     #[error(transparent)]
-    Sts(#[from] StsError),
+    Sts(#[from] UnusableConnection),
     #[error(transparent)]
     Vault(#[from] VaultError),
 }
@@ -51,11 +51,10 @@ impl Advice for DaemonError {
 
     fn exit(&self) -> Exit {
         match self {
-            Self::Account { .. } => Exit::Configuration,
+            Self::Account { .. } | Self::Sts(_) => Exit::Configuration,
             Self::Connection(error) => error.exit(),
             Self::Occupied { .. } => Exit::TryAgain,
             Self::Socket { .. } => Exit::CannotCreate,
-            Self::Sts(error) => error.exit(),
             Self::Vault(error) => error.exit(),
         }
     }

@@ -6,17 +6,17 @@ use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 
-use crate::connection::{self, UnusableConnection};
+use crate::connection;
 use crate::pure::advice::{Advice, Exit};
 use crate::pure::assumption::RoleArn;
 use crate::pure::failure::FailureClass;
 
 /// A role that was not assumed. Its text never holds a credential.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("AssumeRole {subject} at {endpoint}: {message}{}", self.request_note())]
+#[error("AssumeRole {role} at {endpoint}: {message}{}", self.request_note())]
 pub struct StsError {
-    /// The role's ARN, or what of the connection cannot be used.
-    pub subject: String,
+    /// Which role of the chain.
+    pub role: RoleArn,
     pub endpoint: String,
     pub class: FailureClass,
     /// The service's own error code, when it answered with one.
@@ -29,12 +29,12 @@ pub struct StsError {
 const EXPIRED_CODES: [&str; 2] = ["ExpiredToken", "ExpiredTokenException"];
 
 impl StsError {
-    pub(super) fn local(subject: &str, endpoint: &str, message: String) -> Self {
-        Self::without_code(subject, endpoint, FailureClass::Local, message)
+    pub(super) fn local(role: &RoleArn, endpoint: &str, message: String) -> Self {
+        Self::without_code(role, endpoint, FailureClass::Local, message)
     }
 
-    pub(super) fn bad_answer(subject: &str, endpoint: &str, message: String) -> Self {
-        Self::without_code(subject, endpoint, FailureClass::BadAnswer, message)
+    pub(super) fn bad_answer(role: &RoleArn, endpoint: &str, message: String) -> Self {
+        Self::without_code(role, endpoint, FailureClass::BadAnswer, message)
     }
 
     /// Reduces the SDK's error to what may be shown: its `Debug` form holds the raw answer.
@@ -45,7 +45,7 @@ impl StsError {
     ) -> Self {
         let SdkError::ServiceError(context) = &error else {
             let (class, message) = connection::without_answer(&error);
-            return Self::without_code(role.as_str(), endpoint, class, message);
+            return Self::without_code(role, endpoint, class, message);
         };
         let (refusal, status) = (context.err(), context.raw().status().as_u16());
         let code = refusal.code().filter(|code| !code.is_empty());
@@ -56,7 +56,7 @@ impl StsError {
             code => FailureClass::of_answer(status, code, message),
         };
         Self {
-            subject: role.to_string(),
+            role: role.clone(),
             endpoint: endpoint.to_owned(),
             class,
             code: code.map(str::to_owned),
@@ -65,19 +65,13 @@ impl StsError {
         }
     }
 
-    fn without_code(subject: &str, endpoint: &str, class: FailureClass, message: String) -> Self {
-        let (subject, endpoint) = (subject.to_owned(), endpoint.to_owned());
-        Self { subject, endpoint, class, code: None, message, request_id: None }
+    fn without_code(role: &RoleArn, endpoint: &str, class: FailureClass, message: String) -> Self {
+        let (role, endpoint) = (role.clone(), endpoint.to_owned());
+        Self { role, endpoint, class, code: None, message, request_id: None }
     }
 
     fn request_note(&self) -> String {
         self.request_id.as_ref().map(|id| format!(" (request id {id})")).unwrap_or_default()
-    }
-}
-
-impl From<UnusableConnection> for StsError {
-    fn from(UnusableConnection { part, place, reason }: UnusableConnection) -> Self {
-        Self::local(part, &place, reason)
     }
 }
 

@@ -23,7 +23,7 @@ use time::UtcDateTime;
 
 pub use error::StsError;
 
-use crate::connection::{ATTEMPTS, Connection};
+use crate::connection::{ATTEMPTS, Connection, UnusableConnection};
 use crate::host::clock::ServiceClock;
 use crate::pure::assumption::Step;
 use crate::pure::role_token::RoleToken;
@@ -43,7 +43,7 @@ impl Sts {
     /// # Errors
     ///
     /// When the region has no endpoint under the given rules, or the CA bundle cannot be read.
-    pub fn new(connection: &Connection, clock: ServiceClock) -> Result<Self, StsError> {
+    pub fn new(connection: &Connection, clock: ServiceClock) -> Result<Self, UnusableConnection> {
         let endpoint = resolve_endpoint(connection)?;
         let config = Config::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -132,11 +132,11 @@ impl Sts {
     }
 
     fn local(&self, step: &Step<'_>, message: String) -> StsError {
-        StsError::local(step.role.as_str(), &self.endpoint, message)
+        StsError::local(step.role, &self.endpoint, message)
     }
 
     fn bad_answer(&self, step: &Step<'_>, message: String) -> StsError {
-        StsError::bad_answer(step.role.as_str(), &self.endpoint, message)
+        StsError::bad_answer(step.role, &self.endpoint, message)
     }
 }
 
@@ -152,9 +152,9 @@ impl TimeSource for ServiceTime {
 
 /// The SDK's own rules for partitions, FIPS and dual stack, or the URL from the settings. Always the
 /// region's endpoint: the global one hands out tokens that not every region takes.
-fn resolve_endpoint(connection: &Connection) -> Result<String, StsError> {
+fn resolve_endpoint(connection: &Connection) -> Result<String, UnusableConnection> {
     let wanted = connection.endpoint_url.as_deref().unwrap_or(connection.region.as_str());
-    let unusable = |reason: String| StsError::local("endpoint", wanted, reason);
+    let unusable = |reason| UnusableConnection::new("endpoint", wanted, reason);
     let params = Params::builder()
         .region(connection.region.as_str())
         .use_fips(connection.fips)
