@@ -23,11 +23,16 @@ struct Served {
 
 impl Served {
     fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    fn start_with(options: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let env_file = directory.path().join("lab.env");
         let mut process = bare()
             .args(["serve", "--listen", "127.0.0.1:0", "--region", "eu-central-1", "--env-file"])
             .arg(&env_file)
+            .args(options)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -37,6 +42,7 @@ impl Served {
         let variables = std::fs::read_to_string(&env_file)
             .unwrap()
             .lines()
+            .filter(|line| !line.is_empty() && !line.starts_with("# "))
             .map(|line| line.strip_prefix("export ").and_then(|rest| rest.split_once('=')).unwrap())
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
@@ -99,6 +105,44 @@ fn the_env_file_is_private_and_complete() {
             "AWS_DEFAULT_REGION"
         ]
     );
+}
+
+/// What is pasted to be the instance or the container stands in comments: sourced, the file leaves
+/// its reader the administrator.
+#[test]
+fn the_ways_of_an_instance_and_a_container_stand_in_comments() {
+    let served = Served::start();
+    let text = std::fs::read_to_string(&served.env_file).unwrap();
+    let endpoint = format!("http://{}", served.address());
+    for line in [
+        format!("# export AWS_EC2_METADATA_SERVICE_ENDPOINT={endpoint}/"),
+        format!(
+            "# export AWS_CONTAINER_CREDENTIALS_FULL_URI={endpoint}/latest/meta-data/container/\
+             security-credentials"
+        ),
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} in {text}");
+    }
+}
+
+#[test]
+fn the_containers_token_can_be_had_as_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("token");
+    let served = Served::start_with(&["--container-token-file", file.to_str().unwrap()]);
+    let token = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o7777, 0o600);
+    let text = std::fs::read_to_string(&served.env_file).unwrap();
+    assert!(text.contains(&format!("# export AWS_CONTAINER_AUTHORIZATION_TOKEN={token}\n")));
+}
+
+#[test]
+fn an_instance_takes_only_a_role_that_there_is() {
+    let serve = |role: &str| {
+        let arguments = ["serve", "--listen", "127.0.0.1:0", "--instance-role", role];
+        bare().args(arguments).output().unwrap()
+    };
+    assert_refused(&serve("Absent"), 64, "the instance cannot have the role Absent");
 }
 
 #[test]

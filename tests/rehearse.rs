@@ -60,7 +60,10 @@ fn is_empty(directory: &Path) -> bool {
 #[test]
 fn every_expectation_of_the_tour_holds() {
     let place = tempfile::tempdir().unwrap();
-    let output = rehearse(place.path()).arg("--json").output().unwrap();
+    let desk = tempfile::tempdir().unwrap();
+    let report = desk.path().join("tour.html");
+    let output =
+        rehearse(place.path()).arg("--json").arg("--report").arg(&report).output().unwrap();
     let lines = lines(&output);
     for line in &lines {
         assert_eq!(line["ok"], true, "{line}");
@@ -74,6 +77,13 @@ fn every_expectation_of_the_tour_holds() {
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(str::from_utf8(&output.stderr), Ok(""));
     assert!(is_empty(place.path()));
+
+    let page = fs::read_to_string(report).unwrap();
+    assert!(page.contains("13 of 13 expectations held"));
+    for part in ["<h1>The whole tour</h1>", "connections refused", ">clone</text>", "mark refused"]
+    {
+        assert!(page.contains(part), "{part}");
+    }
 }
 
 /// A directory in which anybody may replace files is no place for credentials: a daemon that would

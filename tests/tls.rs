@@ -244,6 +244,7 @@ impl Served {
         let variables = fs::read_to_string(&env_file)
             .unwrap()
             .lines()
+            .filter(|line| !line.is_empty() && !line.starts_with("# "))
             .map(|line| line.strip_prefix("export ").and_then(|rest| rest.split_once('=')).unwrap())
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();

@@ -9,7 +9,7 @@ use rolekeeper::pure::advice::Advice;
 
 fn main() -> ExitCode {
     let outcome = match Arguments::try_parse() {
-        Ok(arguments) => tokio::runtime::Builder::new_current_thread()
+        Ok(arguments) => tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
             .map_err(LabError::Start)

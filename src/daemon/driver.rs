@@ -114,7 +114,7 @@ impl Driver {
                     self.daemon.settings = settings;
                     self.reload().await;
                 }
-                () = tokio::time::sleep(pause) => self.handle(Event::Deadline).await,
+                () = self.daemon.seams.clock.sleep(pause) => self.handle(Event::Deadline).await,
             }
         }
     }

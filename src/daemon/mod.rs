@@ -179,7 +179,7 @@ impl Daemon {
         tokio::select! {
             Some(settings) = self.reloads.recv() => self.settings = settings,
             Some(order) = inbox.recv() => waiting.push(order),
-            () = tokio::time::sleep(pause) => {}
+            () = self.seams.clock.sleep(pause) => {}
         }
         match self.open_vault() {
             // `register` is at work.

@@ -1,6 +1,7 @@
 //! What time it is: the only place that asks.
 
 use std::fmt::Debug;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +15,15 @@ pub trait Clock: Debug + Send + Sync {
 
     /// Time since boot, suspend included (`CLOCK_BOOTTIME`): never set, never wrong by much.
     fn since_boot(&self) -> Duration;
+
+    /// Waits until so much time has passed by this clock. One of a rehearsal may leap.
+    fn sleep(&self, span: Duration) -> Sleep {
+        Box::pin(tokio::time::sleep(span))
+    }
 }
+
+/// A wait that can be given up by dropping it.
+pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The system's own clocks.
 #[derive(Debug, Clone, Copy, Default)]

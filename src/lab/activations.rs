@@ -77,10 +77,10 @@ pub struct Describe {
     next_token: Option<String>,
 }
 
-/// `DeleteActivation`'s request.
+/// `DeleteActivation`'s request, and that of the lab's own expiry.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-pub struct Delete {
+pub struct Named {
     activation_id: Option<String>,
 }
 
@@ -211,16 +211,15 @@ impl Activations {
     }
 
     /// `DeleteActivation`. Machines that it admitted stay.
-    pub fn delete(&mut self, asked: Delete) -> Result<Value, Refusal> {
-        let mut constraints = Constraints::default();
-        let id = constraints.required("activationId", asked.activation_id);
-        constraints.pattern("activationId", &id, ACTIVATION_ID);
-        constraints.check()?;
-        if self.0.remove(&id)? {
-            Ok(json!({}))
-        } else {
-            Err(Refusal::new("InvalidActivation", "There is no such activation"))
-        }
+    pub fn delete(&mut self, asked: Named) -> Result<Value, Refusal> {
+        let id = asked.read()?;
+        if self.0.remove(&id)? { Ok(json!({})) } else { Err(unknown_activation()) }
+    }
+
+    /// The lab's own operation: [`Activations::expire`].
+    pub fn expire_asked(&mut self, asked: Named, now: UtcDateTime) -> Result<Value, Refusal> {
+        let id = asked.read()?;
+        if self.expire(&id, now)? { Ok(json!({})) } else { Err(unknown_activation()) }
     }
 
     /// Whether this activation admits one more machine. Nothing is counted yet.
@@ -249,6 +248,17 @@ impl Activations {
     pub fn count_registration(&mut self, id: &str) -> Result<(), StoreError> {
         self.0.change(id, |activation| activation.registrations += 1)?;
         Ok(())
+    }
+}
+
+impl Named {
+    /// Which activation is meant.
+    fn read(self) -> Result<String, Refusal> {
+        let mut constraints = Constraints::default();
+        let id = constraints.required("activationId", self.activation_id);
+        constraints.pattern("activationId", &id, ACTIVATION_ID);
+        constraints.check()?;
+        Ok(id)
     }
 }
 
@@ -312,6 +322,10 @@ impl Moment {
             }
         }
     }
+}
+
+fn unknown_activation() -> Refusal {
+    Refusal::new("InvalidActivation", "There is no such activation")
 }
 
 /// The name of a role, as given: it may have a path before it.
@@ -444,7 +458,7 @@ mod tests {
     fn an_activation_is_deleted_once() {
         let mut activations = activations();
         let (id, code) = create(&mut activations, json!({ "IamRole": "Role" })).unwrap();
-        let mut delete = |id: &str| activations.delete(Delete { activation_id: Some(id.into()) });
+        let mut delete = |id: &str| activations.delete(Named { activation_id: Some(id.into()) });
         assert_eq!(delete("foo").unwrap_err().code, "ValidationException");
         assert!(delete(&id).is_ok());
         assert_eq!(delete(&id).unwrap_err().code, "InvalidActivation");

@@ -2,11 +2,13 @@
 
 mod activation;
 mod caller_identity;
+mod clock;
 mod error;
 mod explain;
 mod fault;
 mod node;
 mod rehearse;
+mod scenario;
 mod serve;
 
 use std::io::{ErrorKind, Write};
@@ -27,7 +29,7 @@ pub use error::LabError;
 /// A stand-in for AWS Systems Manager, STS and S3 on this machine, to rehearse with.
 ///
 /// Everything in it is made up: the account is 000000000000, and no credential from here is worth
-/// anything anywhere else. It forgets everything when it stops.
+/// anything anywhere else. It forgets everything when it stops, unless `serve --data` keeps it.
 #[derive(Debug, Parser)]
 #[command(name = "rolekeeper-lab", version, after_help = EXAMPLES)]
 pub struct Arguments {
@@ -38,6 +40,7 @@ pub struct Arguments {
 const EXAMPLES: &str = "\
 Examples:
   rolekeeper-lab rehearse
+  rolekeeper-lab rehearse outage-of-an-hour --report outage.html
   rolekeeper-lab serve --env-file lab.env &
   . ./lab.env
   rolekeeper-lab activation create
@@ -51,8 +54,11 @@ Exit status: 0 done, 64 usage, 65 a request does not verify, 69 no lab answers, 
 #[derive(Debug, Subcommand)]
 enum Command {
     Rehearse(rehearse::Rehearse),
+    /// List and show the stories that can be rehearsed.
+    #[command(subcommand)]
+    Scenario(scenario::Scenarios),
     Serve(serve::Serve),
-    /// Create and list activations, by which machines register.
+    /// Create, list and expire activations, by which machines register.
     #[command(subcommand)]
     Activation(activation::Activation),
     /// List and deregister machines.
@@ -61,6 +67,9 @@ enum Command {
     /// Make the service misbehave.
     #[command(subcommand)]
     Fault(fault::Fault),
+    /// See and set the time that the lab goes by.
+    #[command(subcommand)]
+    Clock(clock::Clock),
     Explain(explain::Explain),
     CallerIdentity(caller_identity::CallerIdentity),
 }
@@ -81,10 +90,12 @@ struct Reach {
 pub async fn run(arguments: Arguments) -> Result<(), LabError> {
     match arguments.command {
         Command::Rehearse(rehearse) => rehearse.run().await,
+        Command::Scenario(scenario) => scenario.run().await,
         Command::Serve(serve) => serve.run().await,
         Command::Activation(activation) => activation.run().await,
         Command::Node(node) => node.run().await,
         Command::Fault(fault) => fault.run().await,
+        Command::Clock(clock) => clock.run().await,
         Command::Explain(explain) => explain.run().await,
         Command::CallerIdentity(program) => program.run().await,
     }
@@ -145,16 +156,6 @@ fn table(rows: &[Vec<String>]) -> String {
     text
 }
 
-/// Text as one word of a shell's; quoted where it needs to be.
-fn shell_word(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
-}
-
 /// A member of an answer as a cell: text as it is, nothing as `-`.
 fn cell(value: &Value) -> String {
     match value {
@@ -199,18 +200,6 @@ mod tests {
             }
         }
         check(&Arguments::command());
-    }
-
-    #[test]
-    fn a_path_is_one_word_to_a_shell() {
-        for (text, word) in [
-            ("/tmp/lab-tls/ca.pem", "/tmp/lab-tls/ca.pem"),
-            ("/home/me/my lab/ca.pem", "'/home/me/my lab/ca.pem'"),
-            ("/it's/$HOME", r"'/it'\''s/$HOME'"),
-            ("", "''"),
-        ] {
-            assert_eq!(shell_word(text), word);
-        }
     }
 
     #[test]

@@ -11,10 +11,12 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
 use serde_json::{Value, json};
 use time::UtcDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::authority;
+use super::clock::ClockSetting;
 use super::control;
-use super::message::Request;
+use super::message::{Request, parse_http_date};
 use super::operation::Operation;
 use super::tls::SPEAKS_TLS;
 use super::tokens::AdminCredentials;
@@ -27,6 +29,9 @@ use crate::pure::signing::{
 
 /// How long a call may take: the lab answers at once, or a fault was asked for.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Below this, a refused signature has another cause than the date.
+const TOLERATED_SKEW: time::Duration = time::Duration::minutes(1);
 
 /// The most that a `Describe` operation gives at once (the public API model).
 const LARGEST_PAGE: u32 = 50;
@@ -200,11 +205,81 @@ impl Client {
         self.send(request, control::SERVICE, now).await
     }
 
+    /// What time it is in the lab, after a change if one is wished for: `Now`, `Machine`, `Rate`.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub async fn clock(
+        &self,
+        setting: Option<&ClockSetting>,
+        now: UtcDateTime,
+    ) -> Result<Value, CallError> {
+        let (method, body) = match setting {
+            None => ("GET", Vec::new()),
+            Some(setting) => ("POST", json!(setting).to_string().into_bytes()),
+        };
+        let request = Request {
+            method: method.to_owned(),
+            path: control::CLOCK.to_owned(),
+            body,
+            ..Request::default()
+        };
+        self.send(request, control::SERVICE, now).await
+    }
+
+    /// The lab's time, to the second.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub async fn lab_time(&self, now: UtcDateTime) -> Result<UtcDateTime, CallError> {
+        let shown = self.clock(None, now).await?;
+        let at = shown["Now"].as_str().and_then(|text| UtcDateTime::parse(text, &Rfc3339).ok());
+        at.ok_or_else(|| CallError::Unreadable(self.endpoint_url(), 200))
+    }
+
+    /// Ends an activation before its time.
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub async fn expire_activation(&self, id: &str, now: UtcDateTime) -> Result<Value, CallError> {
+        let request = Request {
+            method: "POST".to_owned(),
+            path: control::EXPIRY.to_owned(),
+            body: json!({ "ActivationId": id }).to_string().into_bytes(),
+            ..Request::default()
+        };
+        self.send(request, control::SERVICE, now).await
+    }
+
+    /// Sends a request; where the lab's time is another than `now`, again by the lab's.
     async fn send(
+        &self,
+        request: Request,
+        service: &str,
+        now: UtcDateTime,
+    ) -> Result<Value, CallError> {
+        let mut date = None;
+        let answer = self.send_at(request.clone(), service, now, &mut date).await;
+        match (&answer, date) {
+            (Err(CallError::Refused { code, .. }), Some(date))
+                if code == "InvalidSignatureException" && (date - now).abs() > TOLERATED_SKEW =>
+            {
+                self.send_at(request, service, date, &mut None).await
+            }
+            _ => answer,
+        }
+    }
+
+    /// Signs and sends; `date` becomes the answer's.
+    async fn send_at(
         &self,
         mut request: Request,
         service: &str,
         now: UtcDateTime,
+        date: &mut Option<UtcDateTime>,
     ) -> Result<Value, CallError> {
         request.headers.push(("host".to_owned(), self.authority.clone()));
         sign(&mut request, &self.credentials, self.region.as_str(), service, now);
@@ -227,6 +302,7 @@ impl Client {
             let mut response =
                 self.connector.call(outgoing).await.map_err(|error| unreachable(root(&error)))?;
             let status = response.status().as_u16();
+            *date = response.headers().get("date").and_then(parse_http_date);
             let body = ByteStream::new(response.take_body())
                 .collect()
                 .await
@@ -313,6 +389,7 @@ impl Advice for CallError {
                         .to_owned()
                 }
                 "InvalidInstanceId" => "rolekeeper-lab node list".to_owned(),
+                "InvalidActivation" => "rolekeeper-lab activation list".to_owned(),
                 "ResourceNotFoundException" => "rolekeeper-lab fault list".to_owned(),
                 _ => "the same command with --help".to_owned(),
             },

@@ -1,4 +1,5 @@
-//! The lab's own operations, under `/_lab/`: add, list and clear faults; look at the clock, set it.
+//! The lab's own operations, under `/_lab/`: add, list and clear faults; look at the clock, set it;
+//! end an activation.
 
 use std::time::Duration;
 
@@ -18,6 +19,9 @@ pub const FAULTS: &str = "/_lab/faults";
 
 /// Where the clock is: `GET` shows it, `POST` sets it ([`super::clock::ClockSetting`]).
 pub const CLOCK: &str = "/_lab/clock";
+
+/// Where an activation ends before its time: `POST` of an `ActivationId`.
+pub const EXPIRY: &str = "/_lab/activation-expiry";
 
 pub fn is_control(request: &Request) -> bool {
     request.path.starts_with("/_lab/")
@@ -49,7 +53,7 @@ pub fn perform(faults: &mut Faults, request: &Request, now: UtcDateTime) -> Resu
             "UnknownOperationException".into(),
             format!(
                 "The lab's own operations are GET, POST and DELETE {FAULTS}, DELETE {FAULTS}/ID, \
-                 GET and POST {CLOCK}"
+                 GET and POST {CLOCK}, POST {EXPIRY}"
             ),
         )),
     }

@@ -86,6 +86,8 @@ impl Definitions {
 mod tests {
     use std::time::Duration;
 
+    use proptest::prelude::*;
+
     use super::*;
     use crate::host::entropy::SystemEntropy;
 
@@ -149,5 +151,41 @@ objects = { "2026/11/21.tar" = 1048576 }
         }
         let error = Definitions::from_json("{").unwrap_err().to_string();
         assert!(error.contains("line 1 column 1"), "{error}");
+    }
+
+    /// A byte of a good file changed, or a piece of it left out or said twice.
+    fn altered(text: &str, at: usize, length: usize, instead: &str) -> String {
+        let characters = text.chars().collect::<Vec<_>>();
+        let at = at % characters.len();
+        let (before, rest) = characters.split_at(at);
+        let after = &rest[length.min(rest.len())..];
+        before.iter().copied().chain(instead.chars()).chain(after.iter().copied()).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn no_text_panics_and_what_is_refused_says_why_in_one_line(
+            at in any::<usize>(),
+            length in 0_usize..80,
+            instead in prop_oneof![
+                Just(String::new()), "\\PC{0,3}",
+                "(\\[|\\]|\"|'|=|\n|\\{|\\}|,|:|\\*){1,3}", Just(TOML.to_owned()),
+            ],
+        ) {
+            let read = [
+                Definitions::from_toml(&altered(TOML, at, length, &instead)),
+                Definitions::from_json(&altered(JSON, at, length, &instead)),
+            ];
+            for read in read {
+                let mut service = service();
+                let applied = read.and_then(|read| read.apply(&mut service, &SystemEntropy));
+                if let Err(error) = applied {
+                    prop_assert_eq!(error.to_string().lines().count(), 1, "{}", error);
+                    prop_assert!(service.roles.get("Backup").is_none());
+                }
+            }
+        }
     }
 }

@@ -227,12 +227,20 @@ fn tree<'a>(
     role: Option<(&str, Result<&'a RoleToken, Unavailable>)>,
     identity: &'a RoleToken,
 ) -> Tree<'a> {
+    let tree = with_identity(machine(region), identity);
+    match role {
+        Some((name, credentials)) => with_profile(tree, name, credentials, identity.issued_at),
+        None => tree,
+    }
+}
+
+fn machine<'a>(region: &Region) -> Tree<'a> {
     let text = |text: &str| Leaf::Text(text.to_owned());
     let zone = format!("{region}a");
     let domain = if region.as_str() == "us-east-1" { "ec2" } else { region.as_str() };
     let host = format!("ip-{}.{domain}.internal", PRIVATE_IP.replace('.', "-"));
     let document = "dynamic/instance-identity";
-    let mut tree = Tree::default()
+    Tree::default()
         .with("meta-data/ami-id", text(IMAGE_ID))
         .with("meta-data/hostname", text(&host))
         .with("meta-data/instance-id", text(INSTANCE_ID))
@@ -244,35 +252,36 @@ fn tree<'a>(
         .with(format!("{document}/document"), identity_document(region, &zone))
         .with(format!("{document}/pkcs7"), Leaf::Missing(UNSIGNED))
         .with(format!("{document}/rsa2048"), Leaf::Missing(UNSIGNED))
-        .with(format!("{document}/signature"), Leaf::Missing(UNSIGNED));
-    let updated = |at| ("LastUpdated", Some(to_the_second(at)));
-    let success = ("Code", Some("Success".to_owned()));
-    let account = ("AccountId", Some(ACCOUNT.to_owned()));
+        .with(format!("{document}/signature"), Leaf::Missing(UNSIGNED))
+}
+
+fn with_identity<'a>(tree: Tree<'a>, identity: &'a RoleToken) -> Tree<'a> {
     let below = "meta-data/identity-credentials/ec2";
-    tree = tree
-        .with(
-            format!("{below}/info"),
-            Leaf::Document(vec![success.clone(), updated(identity.issued_at), account]),
-        )
-        .with(
-            format!("{below}/security-credentials/ec2-instance"),
-            Leaf::Credentials(Ok(identity)),
-        );
-    if let Some((name, credentials)) = role {
-        let profile = format!("arn:aws:iam::{ACCOUNT}:instance-profile/{name}");
-        let since = credentials.as_ref().map_or(identity.issued_at, |token| token.issued_at);
-        let info = vec![
-            success,
-            updated(since),
-            ("InstanceProfileArn", Some(profile)),
-            ("InstanceProfileId", Some(PROFILE_ID.to_owned())),
-        ];
-        tree = tree.with("meta-data/iam/info", Leaf::Document(info)).with(
-            format!("meta-data/iam/security-credentials/{name}"),
-            Leaf::Credentials(credentials),
-        );
-    }
-    tree
+    let account = ("AccountId", Some(ACCOUNT.to_owned()));
+    let info = [&success(identity.issued_at)[..], &[account]].concat();
+    tree.with(format!("{below}/info"), Leaf::Document(info))
+        .with(format!("{below}/security-credentials/ec2-instance"), Leaf::Credentials(Ok(identity)))
+}
+
+/// `since` is when a role that cannot be had was looked at.
+fn with_profile<'a>(
+    tree: Tree<'a>,
+    role: &str,
+    credentials: Result<&'a RoleToken, Unavailable>,
+    since: UtcDateTime,
+) -> Tree<'a> {
+    let since = credentials.as_ref().map_or(since, |token| token.issued_at);
+    let arn = format!("arn:aws:iam::{ACCOUNT}:instance-profile/{role}");
+    let profile =
+        [("InstanceProfileArn", Some(arn)), ("InstanceProfileId", Some(PROFILE_ID.to_owned()))];
+    let info = [&success(since)[..], &profile].concat();
+    tree.with("meta-data/iam/info", Leaf::Document(info))
+        .with(format!("meta-data/iam/security-credentials/{role}"), Leaf::Credentials(credentials))
+}
+
+/// What documents begin with.
+fn success(updated: UtcDateTime) -> [(&'static str, Option<String>); 2] {
+    [("Code", Some("Success".to_owned())), ("LastUpdated", Some(to_the_second(updated)))]
 }
 
 /// The members that AWS documents; those that the lab has nothing to say of are null, as there.
@@ -309,5 +318,34 @@ fn not_trusting(role: &str) -> Unavailable {
     Unavailable::Refused {
         code: "AccessDenied",
         message: format!("The role {role} does not trust {ECS_TASKS}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::entropy::SystemEntropy;
+
+    #[test]
+    fn the_containers_token_outlives_a_restart_that_the_store_does() {
+        let region = "us-east-1".parse::<Region>().unwrap();
+        let store = Store::in_memory(&region).unwrap();
+        let instance = || Ec2Instance::new(&store, region.clone(), &SystemEntropy).unwrap();
+        assert_eq!(instance().container_token(), instance().container_token());
+        let other = Store::in_memory(&region).unwrap();
+        let other = Ec2Instance::new(&other, region.clone(), &SystemEntropy).unwrap();
+        assert_ne!(instance().container_token(), other.container_token());
+    }
+
+    #[test]
+    fn a_path_says_which_of_the_two_is_asked() {
+        let asked = |path: &str| requested(&Request { path: path.into(), ..Request::default() });
+        assert_eq!(asked(CONTAINER_PATH), Some(Operation::ContainerCredentials));
+        for path in ["/latest", "/latest/", "/latest/api/token", "/latest/meta-data/iam/info"] {
+            assert_eq!(asked(path), Some(Operation::InstanceMetadata), "{path}");
+        }
+        for path in ["/", "/latest-logs", "/_lab/faults", "latest"] {
+            assert_eq!(asked(path), None, "{path}");
+        }
     }
 }

@@ -90,7 +90,8 @@ impl Fault {
         Self { count: Some(count), ..self }
     }
 
-    fn meets(
+    /// Whether a request such as this can meet it. Counts and chance are not asked.
+    pub fn meets(
         &self,
         operation: Option<Operation>,
         node: Option<&InstanceId>,
@@ -251,6 +252,7 @@ mod tests {
             (Effect::Deregistration, Some(Operation::UpdateInstanceInformation), Some(&node)),
             (Effect::SkewedExpiry(time::Duration::HOUR), Some(Operation::AssumeRole), None),
             (Effect::WrongJson, Some(Operation::CreateActivation), None),
+            (Effect::WrongShape, Some(Operation::ContainerCredentials), None),
         ] {
             let mut faults = faults(Fault::always(effect.clone()).times(1));
             let mut verdict = |operation, node| faults.verdict(operation, node, Jitter::NONE, NOW);

@@ -6,15 +6,16 @@ use time::UtcDateTime;
 
 use super::answers::{Refusal, epoch};
 use super::constraints::{Constraints, is_managed_instance_id};
-use super::nodes::{Node, Nodes, Ping};
+use super::ec2_instance::INSTANCE_ID;
+use super::hosts::{Host, Hosts};
+use super::nodes::{Node, Nodes, Ping, ping_status};
 use super::paging::{List, page};
 
 const LIST: List = List { name: "instances", sizes: 5..=50, usual: 10 };
 
-/// Where every node of the lab comes from.
-const SOURCE_TYPE: &str = "AWS::SSM::ManagedInstance";
-
-const RESOURCE_TYPE: &str = "ManagedInstance";
+/// What nodes are, and EC2 instances: as a resource, and where they come from.
+const NODE: (&str, &str) = ("ManagedInstance", "AWS::SSM::ManagedInstance");
+const HOST: (&str, &str) = ("EC2Instance", "AWS::EC2::Instance");
 
 /// What the older of the two lists of filters may name.
 const OLDER_KEYS: [&str; 8] = [
@@ -76,15 +77,35 @@ enum Property<'a> {
     Tag(&'a str),
 }
 
-/// `DescribeInstanceInformation`.
-pub fn describe(nodes: &Nodes, asked: &Describe, now: UtcDateTime) -> Result<Value, Refusal> {
+/// One of the list.
+#[derive(Debug, Clone, Copy)]
+enum Item<'a> {
+    Node(&'a Node),
+    Host(&'a Host),
+}
+
+/// `DescribeInstanceInformation`. The EC2 instance, once it has said that it is there, comes last.
+pub fn describe(
+    nodes: &Nodes,
+    hosts: &Hosts,
+    asked: &Describe,
+    now: UtcDateTime,
+) -> Result<Value, Refusal> {
     let wanted = asked.wanted()?;
-    let passes = |node: &Node| wanted.iter().all(|one| one.passes(node, now));
+    let passes = |item: Item<'_>| wanted.iter().all(|one| one.passes(item, now));
     let by_id = |one: &&Wanted<'_>| matches!(one.by, Property::InstanceId | Property::SourceId);
     let ids = wanted.iter().find(by_id).map(|one| one.values);
     let wish = (asked.max_results, asked.next_token.as_deref());
-    let (found, next_token) = page(&LIST, nodes.table(), ids, passes, wish)?;
-    let list = found.iter().map(|node| show(node, now)).collect::<Vec<_>>();
+    let (found, mut next_token) =
+        page(&LIST, nodes.table(), ids, |node| passes(Item::Node(node)), wish)?;
+    let mut list = found.iter().map(|node| show(Item::Node(node), now)).collect::<Vec<_>>();
+    let host = hosts.get(INSTANCE_ID)?.filter(|host| host.last_ping.is_some());
+    if let Some(host) = host.filter(|host| next_token.is_none() && passes(Item::Host(host))) {
+        match found.last().filter(|_| !LIST.has_room(found.len(), asked.max_results)) {
+            Some(last) => next_token = Some(LIST.after(last)),
+            None => list.push(show(Item::Host(&host), now)),
+        }
+    }
     let mut answer = json!({ "InstanceInformationList": list });
     if let Some(token) = next_token {
         answer["NextToken"] = token.into();
@@ -159,26 +180,60 @@ impl<'a> Wanted<'a> {
         Ok(Self { by, values })
     }
 
-    fn passes(&self, node: &Node, now: UtcDateTime) -> bool {
+    fn passes(&self, item: Item<'_>, now: UtcDateTime) -> bool {
         let among = |value: &str| self.values.iter().any(|wanted| wanted == value);
-        let said = node.last_ping.as_ref().map(|ping| &ping.said);
+        let said = item.last_ping().map(|ping| &ping.said);
+        let (resource_type, source_type) = item.types();
         match self.by {
-            Property::InstanceId | Property::SourceId => among(node.id.as_str()),
+            Property::InstanceId | Property::SourceId => among(item.id()),
             Property::AgentVersion => {
                 said.and_then(|said| said.agent_version.as_deref()).is_some_and(among)
             }
             Property::PlatformType => {
                 said.and_then(|said| said.platform_type.as_deref()).is_some_and(among)
             }
-            Property::PingStatus => among(node.ping_status(now)),
-            Property::ActivationId => among(&node.activation_id),
-            Property::IamRole => among(&node.iam_role),
-            Property::ResourceType => among(RESOURCE_TYPE),
-            Property::SourceType => among(SOURCE_TYPE),
+            Property::PingStatus => among(ping_status(item.last_ping(), now)),
+            Property::ActivationId => item.node().is_some_and(|node| among(&node.activation_id)),
+            Property::IamRole => item.node().is_some_and(|node| among(&node.iam_role)),
+            Property::ResourceType => among(resource_type),
+            Property::SourceType => among(source_type),
             // Nothing is ever associated with a node of the lab.
             Property::AssociationStatus => false,
-            Property::TagKey => node.tags.keys().any(among),
-            Property::Tag(key) => node.tags.get(key).is_some_and(among),
+            Property::TagKey => item.node().is_some_and(|node| node.tags.keys().any(among)),
+            Property::Tag(key) => {
+                item.node().and_then(|node| node.tags.get(key)).is_some_and(among)
+            }
+        }
+    }
+}
+
+impl<'a> Item<'a> {
+    fn id(self) -> &'a str {
+        match self {
+            Item::Node(node) => node.id.as_str(),
+            Item::Host(host) => &host.id,
+        }
+    }
+
+    fn last_ping(self) -> Option<&'a Ping> {
+        match self {
+            Item::Node(node) => node.last_ping.as_ref(),
+            Item::Host(host) => host.last_ping.as_ref(),
+        }
+    }
+
+    /// Only a node has an activation and what comes from it.
+    fn node(self) -> Option<&'a Node> {
+        match self {
+            Item::Node(node) => Some(node),
+            Item::Host(_) => None,
+        }
+    }
+
+    fn types(self) -> (&'static str, &'static str) {
+        match self {
+            Item::Node(_) => NODE,
+            Item::Host(_) => HOST,
         }
     }
 }
@@ -210,11 +265,11 @@ impl<'a> Property<'a> {
         match self {
             Property::PingStatus => Some(&["Online", "ConnectionLost", "Inactive"]),
             Property::PlatformType => Some(&["Windows", "Linux", "MacOS"]),
-            Property::ResourceType => Some(&["EC2Instance", RESOURCE_TYPE]),
+            Property::ResourceType => Some(&[HOST.0, NODE.0]),
             Property::AssociationStatus => Some(&["Success", "Pending", "Failed"]),
             Property::SourceType => Some(&[
-                "AWS::EC2::Instance",
-                SOURCE_TYPE,
+                HOST.1,
+                NODE.1,
                 "AWS::IoT::Thing",
                 "Microsoft.Compute/virtualMachines",
                 "compute.googleapis.com/Instance",
@@ -224,21 +279,24 @@ impl<'a> Property<'a> {
     }
 }
 
-fn show(node: &Node, now: UtcDateTime) -> Value {
+fn show(item: Item<'_>, now: UtcDateTime) -> Value {
+    let (resource_type, source_type) = item.types();
     let mut value = json!({
-        "InstanceId": node.id.as_str(),
-        "PingStatus": node.ping_status(now),
-        "ActivationId": node.activation_id,
-        "IamRole": node.iam_role,
-        "RegistrationDate": epoch(node.registered_at),
-        "ResourceType": RESOURCE_TYPE,
-        "SourceType": SOURCE_TYPE,
-        "SourceId": node.id.as_str(),
+        "InstanceId": item.id(),
+        "PingStatus": ping_status(item.last_ping(), now),
+        "ResourceType": resource_type,
+        "SourceType": source_type,
+        "SourceId": item.id(),
     });
-    if let Some(name) = &node.name {
-        value["Name"] = name.as_str().into();
+    if let Some(node) = item.node() {
+        value["ActivationId"] = node.activation_id.as_str().into();
+        value["IamRole"] = node.iam_role.as_str().into();
+        value["RegistrationDate"] = epoch(node.registered_at);
+        if let Some(name) = &node.name {
+            value["Name"] = name.as_str().into();
+        }
     }
-    if let Some(Ping { at, said }) = &node.last_ping {
+    if let Some(Ping { at, said }) = item.last_ping() {
         value["LastPingDateTime"] = epoch(*at);
         for (name, text) in [
             ("AgentVersion", &said.agent_version),
@@ -269,17 +327,85 @@ mod tests {
     use time::macros::utc_datetime;
 
     use super::*;
+    use crate::keys::SigningKey;
+    use crate::lab::nodes::Information;
     use crate::lab::store::Store;
+    use crate::lab::tags::Tags;
 
     fn refused(asked: Value) -> String {
         let asked = serde_json::from_value(asked).unwrap();
         let now = utc_datetime!(2026-11-22 00:00);
         let store = Store::in_memory(&"us-east-1".parse().unwrap()).unwrap();
-        describe(&Nodes::new(&store), &asked, now).unwrap_err().code.into_owned()
+        describe(&Nodes::new(&store), &Hosts::new(&store), &asked, now)
+            .unwrap_err()
+            .code
+            .into_owned()
     }
 
     fn by(key: &str, values: &[&str]) -> Value {
         json!({ "Key": key, "Values": values })
+    }
+
+    /// Five nodes, and the EC2 instance, which has pinged.
+    fn known(now: UtcDateTime) -> (Nodes, Hosts) {
+        let store = Store::in_memory(&"us-east-1".parse().unwrap()).unwrap();
+        let (mut nodes, hosts) = (Nodes::new(&store), Hosts::new(&store));
+        for number in 0..5 {
+            nodes.insert(&node(number, now)).unwrap();
+        }
+        hosts.ping(INSTANCE_ID, Information::default(), now).unwrap();
+        (nodes, hosts)
+    }
+
+    /// The ids of each page.
+    fn pages((nodes, hosts): &(Nodes, Hosts), asked: &Value, now: UtcDateTime) -> Vec<Vec<String>> {
+        let mut pages = Vec::new();
+        let mut next = Value::Null;
+        while pages.is_empty() || !next.is_null() {
+            let mut asked = asked.clone();
+            asked["NextToken"] = next;
+            let asked = serde_json::from_value(asked).unwrap();
+            let mut answer = describe(nodes, hosts, &asked, now).unwrap();
+            next = answer["NextToken"].take();
+            let list = answer["InstanceInformationList"].as_array().unwrap();
+            let id = |one: &Value| one["InstanceId"].as_str().unwrap().to_owned();
+            pages.push(list.iter().map(id).collect());
+        }
+        pages
+    }
+
+    fn node(number: u8, now: UtcDateTime) -> Node {
+        Node {
+            id: format!("mi-{number:017x}").parse().unwrap(),
+            fingerprint: "f6699b39-9f9a-4a34-8cea-d81c17d5fa4d".to_owned(),
+            public_key: SigningKey::generate().unwrap().public_key(),
+            key_changes: 0,
+            asked_for_new_key: false,
+            activation_id: String::new(),
+            iam_role: "Role".to_owned(),
+            name: None,
+            tags: Tags::default(),
+            registered_at: now,
+            last_ping: None,
+        }
+    }
+
+    #[test]
+    fn an_ec2_instance_comes_last_and_on_a_page_of_its_own_if_need_be() {
+        let now = utc_datetime!(2026-11-22 00:00);
+        let known = known(now);
+        let pages = |asked: &Value| pages(&known, asked, now);
+        let sizes = |asked: Value| pages(&asked).iter().map(Vec::len).collect::<Vec<_>>();
+        assert_eq!(sizes(json!({})), [6]);
+        assert_eq!(sizes(json!({ "MaxResults": 5 })), [5, 1]);
+        assert_eq!(pages(&json!({ "MaxResults": 5 }))[1], [INSTANCE_ID]);
+        let by = |key: &str, value: &str| json!({ "Filters": [by(key, &[value])] });
+        assert_eq!(pages(&by("ResourceType", "EC2Instance")), [[INSTANCE_ID]]);
+        assert_eq!(pages(&by("SourceTypes", "AWS::EC2::Instance")), [[INSTANCE_ID]]);
+        assert_eq!(pages(&by("PingStatus", "Online")), [[INSTANCE_ID]]);
+        assert_eq!(pages(&by("InstanceIds", INSTANCE_ID)), [[INSTANCE_ID]]);
+        assert_eq!(sizes(by("ResourceType", "ManagedInstance")), [5]);
+        assert_eq!(sizes(by("IamRole", "Role")), [5]);
     }
 
     #[test]

@@ -2,10 +2,17 @@
 
 use time::{UtcDateTime, format_description::BorrowedFormatItem, macros::format_description};
 
+use super::signatures::Finding;
+
 /// `Date`: `Sun, 22 Nov 2026 00:00:52 GMT` (RFC 9110, section 5.6.7).
 const HTTP_DATE: &[BorrowedFormatItem<'_>] = format_description!(
     "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
 );
+
+/// The moment that a `Date` says.
+pub fn parse_http_date(text: &str) -> Option<UtcDateTime> {
+    UtcDateTime::parse(text, HTTP_DATE).ok()
+}
 
 /// What a client sent, whole.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +25,8 @@ pub struct Request {
     /// In the order they came; names in any case.
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
+    /// What its signature was found to be worth before the service was locked, if it was looked at.
+    pub finding: Option<Finding>,
 }
 
 /// What the client gets.
@@ -89,6 +98,8 @@ mod tests {
         let at = utc_datetime!(2026-11-22 00:00:52);
         let reply = Reply::new(200, "text/plain", Vec::new()).stamped("id".into(), at);
         assert_eq!(reply.header("date"), Some("Sun, 22 Nov 2026 00:00:52 GMT"));
+        assert_eq!(reply.header("date").and_then(parse_http_date), Some(at));
+        assert_eq!(parse_http_date("yesterday"), None);
         let reply = reply.dated(at - time::Duration::hours(2));
         assert_eq!(reply.header("date"), Some("Sat, 21 Nov 2026 22:00:52 GMT"));
         assert_eq!(reply.headers.len(), 3);

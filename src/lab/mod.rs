@@ -9,7 +9,8 @@
 //!                                          ├─ faults       what goes wrong?
 //!                                          ├─ access       may they? roles, by their policies
 //!                                          ├─ sts, s3      what is not Systems Manager
-//!                                          ├─ activations, nodes, tokens, settings, buckets:
+//!                                          ├─ ec2_instance what an instance, a container asks
+//!                                          ├─ activations, nodes, hosts, tokens, settings, buckets:
 //!                                          │               what it knows, most of it in a store
 //!                                          ├─ clock        what time it is for all of them
 //!                                          └─ ledger       what it was asked
@@ -30,13 +31,16 @@ pub mod client;
 pub mod clock;
 pub mod constraints;
 pub mod control;
+pub mod dashboard;
 pub mod definitions;
 pub mod ec2_instance;
 pub mod explain;
 pub mod faults;
 pub mod form;
+pub mod hops;
 pub mod hosts;
 pub mod instance_information;
+pub mod invitation;
 pub mod issue;
 pub mod ledger;
 pub mod message;
@@ -47,6 +51,7 @@ pub mod policy;
 pub mod rehearse;
 pub mod roles;
 pub mod s3;
+pub mod scenario;
 pub mod server;
 pub mod service;
 pub mod settings;

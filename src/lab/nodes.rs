@@ -273,12 +273,8 @@ impl Node {
         self.iam_role.rsplit('/').next().unwrap_or_default()
     }
 
-    /// The service has a third status, `Inactive`, which it no longer uses.
     pub fn ping_status(&self, now: UtcDateTime) -> &'static str {
-        match &self.last_ping {
-            Some(ping) if now - ping.at < ONLINE => "Online",
-            _ => "ConnectionLost",
-        }
+        ping_status(self.last_ping.as_ref(), now)
     }
 }
 
@@ -333,6 +329,14 @@ fn read_instance_id(asked: Option<String>, constraints: &mut Constraints) -> Str
     let id = constraints.required("instanceId", asked);
     constraints.pattern("instanceId", &id, MANAGED_INSTANCE_ID);
     id
+}
+
+/// The service has a third status, `Inactive`, which it no longer uses.
+pub fn ping_status(last: Option<&Ping>, now: UtcDateTime) -> &'static str {
+    match last {
+        Some(ping) if now - ping.at < ONLINE => "Online",
+        _ => "ConnectionLost",
+    }
 }
 
 /// What a node hears that the service does not know, or not any more.

@@ -19,6 +19,19 @@ pub struct List {
     pub usual: i64,
 }
 
+impl List {
+    /// Whether a page with so many items may have one more.
+    pub fn has_room(&self, count: usize, max_results: Option<i64>) -> bool {
+        let size = max_results.unwrap_or(self.usual);
+        i64::try_from(count).is_ok_and(|count| count < size)
+    }
+
+    /// The token for what comes after an item.
+    pub fn after<R: Record>(&self, last: &R) -> String {
+        encode(self, last)
+    }
+}
+
 /// One page, oldest first, so that an item never moves to an earlier one, and the token that asks
 /// for the next page.
 ///

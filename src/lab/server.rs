@@ -6,7 +6,7 @@
 use std::convert::Infallible;
 use std::future::pending;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,8 +26,11 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::absence;
 use super::client::{CallError, Client};
+use super::dashboard::Dashboard;
+use super::hops::HopLimit;
 use super::message::{Reply, Request};
 use super::service::{Conduct, Service};
+use super::signatures::{Finding, claimed_key};
 use super::store::{Store, StoreError};
 use super::tls::{Greeted, Greeting, OverTcp};
 use super::tokens::AdminCredentials;
@@ -94,6 +97,15 @@ struct Door {
     address: SocketAddr,
     greeting: Greeting,
     service: Arc<Mutex<Service>>,
+    dashboard: Dashboard,
+}
+
+/// Who came in, and who answers them.
+#[derive(Debug, Clone)]
+struct Visit {
+    peer: IpAddr,
+    service: Arc<Mutex<Service>>,
+    dashboard: Dashboard,
 }
 
 /// What holds the port.
@@ -130,7 +142,10 @@ impl Lab {
         let address = listener.local_addr().map_err(refused)?;
         let admin = service.admin().clone();
         let service = Arc::new(Mutex::new(service));
-        let door = Door { address, service, greeting: settings.greeting };
+        let greeting = settings.greeting;
+        let url = greeting.url(address);
+        let dashboard = Dashboard::new(service.clone(), url, greeting.ca_bundle(), &SystemEntropy);
+        let door = Door { address, greeting, service, dashboard };
         let presence = Presence::Listening(tokio::spawn(accept(listener, door.clone())));
         Ok(Self { door, admin, region: settings.region, presence })
     }
@@ -147,6 +162,11 @@ impl Lab {
 
     pub fn address(&self) -> SocketAddr {
         self.door.address
+    }
+
+    /// `http://127.0.0.1:4599/?token=…`: who has it may do there what the administrator may.
+    pub fn dashboard_url(&self) -> String {
+        self.door.dashboard.url()
     }
 
     pub fn admin(&self) -> &AdminCredentials {
@@ -170,7 +190,9 @@ impl Lab {
     /// Looks into the service, or changes it: nodes, faults, ledger, token lifetime, clock.
     /// Requests wait meanwhile.
     pub fn with_service<T>(&self, look: impl FnOnce(&mut Service) -> T) -> T {
-        look(&mut lock(&self.door.service))
+        let seen = look(&mut lock(&self.door.service));
+        self.door.dashboard.changed();
+        seen
     }
 
     /// Drops every connection and refuses new ones, as a service does that is down. What it knows
@@ -296,8 +318,8 @@ async fn accept_all(
             connections.join_next().await;
         }
         match listener.accept().await {
-            Ok((stream, _)) => {
-                connections.spawn(serve(stream, door.clone(), leaving.clone()));
+            Ok((stream, peer)) => {
+                connections.spawn(serve(stream, peer, door.clone(), leaving.clone()));
             }
             Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
         }
@@ -319,12 +341,13 @@ async fn away(door: &Door) -> TcpListener {
 }
 
 /// One connection, from its handshake on.
-async fn serve(stream: TcpStream, door: Door, leaving: watch::Receiver<()>) {
+async fn serve(stream: TcpStream, peer: SocketAddr, door: Door, leaving: watch::Receiver<()>) {
     // Small answers go out at once; without it they would only be later.
     let _ = stream.set_nodelay(true);
+    let visit = Visit { peer: peer.ip(), service: door.service, dashboard: door.dashboard };
     match door.greeting.greet(stream).await {
-        Some(Greeted::Plain(stream)) => converse(stream, door.service, leaving, HEAD_TIMEOUT).await,
-        Some(Greeted::Tls(stream)) => converse(*stream, door.service, leaving, HEAD_TIMEOUT).await,
+        Some(Greeted::Plain(stream)) => converse(stream, visit, leaving, HEAD_TIMEOUT).await,
+        Some(Greeted::Tls(stream)) => converse(*stream, visit, leaving, HEAD_TIMEOUT).await,
         None => {}
     }
 }
@@ -332,12 +355,16 @@ async fn serve(stream: TcpStream, door: Door, leaving: watch::Receiver<()>) {
 /// HTTP on one connection, to its end or to its reset.
 async fn converse(
     stream: impl OverTcp,
-    service: Arc<Mutex<Service>>,
+    visit: Visit,
     mut leaving: watch::Receiver<()>,
     head_timeout: Duration,
 ) {
     let reset = ResetSwitch::default();
-    let router = Router::new().fallback(handle).layer(Extension(reset.clone())).with_state(service);
+    let router = Router::new()
+        .fallback(handle)
+        .layer(Extension(reset.clone()))
+        .layer(Extension(HopLimit::of(stream.tcp())))
+        .with_state(visit);
     let mut connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(head_timeout)
@@ -366,21 +393,31 @@ async fn converse(
 }
 
 async fn handle(
-    State(service): State<Arc<Mutex<Service>>>,
+    State(Visit { peer, service, dashboard }): State<Visit>,
     Extension(reset): Extension<ResetSwitch>,
+    Extension(hops): Extension<HopLimit>,
     request: axum::extract::Request,
 ) -> Response {
-    let request = match receive(request, BODY_TIMEOUT).await {
+    let mut request = match receive(request, BODY_TIMEOUT).await {
         Ok(request) => request,
         Err(reply) => return whole(reply),
     };
+    hops.prepare(&request);
+    // While the signature is verified, which is most of the work, others have the service.
+    let key = claimed_key(&request, &lock(&service).nodes);
+    request.finding = key.and_then(|key| Finding::of(&request, key));
     let now = || SystemClock.now();
+    if let Some(response) = dashboard.answer(&request, peer, &SystemEntropy, now()) {
+        return response;
+    }
     let conduct = lock(&service).receive(&request, &SystemEntropy, now());
+    dashboard.changed();
     match conduct {
         Conduct::Answer(reply) => whole(reply),
         Conduct::AnswerAfter(delay) => {
             tokio::time::sleep(delay).await;
             let reply = lock(&service).answer(&request, &SystemEntropy, now());
+            dashboard.changed();
             whole(reply)
         }
         Conduct::Tear(reply) => torn(reply),
@@ -419,6 +456,7 @@ async fn receive(
         query: head.uri.query().unwrap_or_default().to_owned(),
         headers,
         body: body.into(),
+        finding: None,
     })
 }
 
@@ -429,7 +467,8 @@ fn plain(status: u16, text: &str) -> Reply {
     reply
 }
 
-fn whole(reply: Reply) -> Response {
+/// An answer with its length.
+pub(super) fn whole(reply: Reply) -> Response {
     respond(&reply, Body::from(reply.body.clone()), reply.body.len())
 }
 
@@ -459,57 +498,9 @@ fn respond(reply: &Reply, body: Body, length: usize) -> Response {
 }
 
 /// A panic under the lock would be a mistake of ours; what the service knows is whole all the same.
-pub(super) fn lock(service: &Mutex<Service>) -> std::sync::MutexGuard<'_, Service> {
+pub(super) fn lock<T>(service: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     service.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-    use super::*;
-
-    /// What a client gets that sends this and then nothing, when the lab waits for next to no time.
-    async fn answer_to(begun: &[u8]) -> String {
-        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap().listen(1).unwrap();
-        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        client.write_all(begun).await.unwrap();
-        let region = "us-east-1".parse().unwrap();
-        let service = Service::new(region, Duration::from_secs(3600), &SystemEntropy);
-        let service = Arc::new(Mutex::new(service));
-        let (_present, leaving) = watch::channel(());
-        let (stream, _) = listener.accept().await.unwrap();
-        tokio::spawn(converse(stream, service, leaving, Duration::from_millis(1)));
-        let mut answer = String::new();
-        client.read_to_string(&mut answer).await.unwrap();
-        answer
-    }
-
-    #[tokio::test]
-    async fn a_head_that_does_not_end_is_not_waited_for() {
-        let answer = answer_to(b"POST / HTTP/1.1\r\nHost: a\r\n").await;
-        assert!(answer.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{answer}");
-        assert!(answer.ends_with("its head did not arrive in time\n"), "{answer}");
-        assert_eq!(answer_to(b"").await, "", "an idle connection ends without a word");
-    }
-
-    #[tokio::test]
-    async fn a_body_that_does_not_end_is_not_waited_for() {
-        let body = Body::from_stream(stream::pending::<Result<Bytes, io::Error>>());
-        let request = axum::extract::Request::new(body);
-        let reply = receive(request, Duration::from_millis(1)).await.unwrap_err();
-        assert_eq!((reply.status, reply.header("connection")), (408, Some("close")));
-        assert_eq!(reply.body, b"the body did not arrive within 10 s\n");
-    }
-
-    #[tokio::test]
-    async fn a_body_without_a_length_is_read_to_the_bound() {
-        for (length, taken) in [(LARGEST_BODY, true), (LARGEST_BODY + 1, false)] {
-            let chunks = vec![Ok::<_, io::Error>(Bytes::from(vec![b'x'; length]))];
-            let request = axum::extract::Request::new(Body::from_stream(stream::iter(chunks)));
-            let outcome = receive(request, BODY_TIMEOUT).await;
-            assert_eq!(outcome.is_ok(), taken);
-            assert!(outcome.map_or_else(|reply| reply.status == 400, |_| true));
-        }
-    }
-}
+mod tests;

@@ -330,7 +330,7 @@ impl Service {
             Operation::DescribeActivations => self.activations.describe(&body(request)?, now),
             Operation::DeleteActivation => self.activations.delete(body(request)?),
             Operation::DescribeInstanceInformation => {
-                instance_information::describe(&self.nodes, &body(request)?, now)
+                instance_information::describe(&self.nodes, &self.hosts, &body(request)?, now)
             }
             Operation::UpdateManagedInstanceRole => self.nodes.update_role(body(request)?),
             Operation::DeregisterManagedInstance => {
@@ -346,6 +346,26 @@ impl Service {
             Operation::ResetServiceSetting => self.settings.reset(body(request)?, region),
             _ => Err(denied(operation)),
         }
+    }
+
+    /// What the dashboard asks for in the administrator's name, recorded like everybody's requests.
+    /// `now` is this machine's time.
+    pub fn administer(
+        &mut self,
+        operation: Operation,
+        asked: &Value,
+        entropy: &dyn Entropy,
+        now: UtcDateTime,
+    ) -> Result<Value, Refusal> {
+        let request = Request { body: asked.to_string().into(), ..Request::default() };
+        let at = self.clock.now(now);
+        let result = self.administered(operation, &request, entropy, at);
+        let outcome = match &result {
+            Ok(_) => Outcome::Done,
+            Err(refusal) => Outcome::Refused(refusal.code.to_string()),
+        };
+        self.ledger.record(Entry { at, operation: Some(operation), node: None, outcome });
+        result
     }
 
     fn register(
@@ -396,7 +416,8 @@ impl Service {
     }
 
     fn keyring(&self) -> Keyring<'_> {
-        Keyring { admin: &self.admin, tokens: &self.tokens, nodes: &self.nodes }
+        let tolerance = signatures::TOLERANCE * self.clock.rate();
+        Keyring { admin: &self.admin, tokens: &self.tokens, nodes: &self.nodes, tolerance }
     }
 
     /// The lab's own operations: signed by the administrator for the service `lab`.
@@ -413,6 +434,7 @@ impl Service {
                 self.set_clock(&body(request)?, now)?;
                 Ok(self.clock.describe(now))
             }
+            ("POST", control::EXPIRY) => self.activations.expire_asked(body(request)?, at),
             _ => control::perform(&mut self.faults, request, at),
         }
     }

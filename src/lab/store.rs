@@ -101,7 +101,8 @@ impl Store {
     /// The file cannot be had, is another lab's at the moment, is not a lab's at all, was written
     /// by a newer version, or belongs to another region.
     pub fn open(path: &Path, region: &Region) -> Result<Self, StoreError> {
-        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+        // Closed again at once: closing a file drops this process's locks on it, SQLite's too.
+        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map(drop);
         match made {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => {
                 return Err(StoreError::Create(path.to_owned(), error));
@@ -173,6 +174,20 @@ impl Store {
     pub fn begin(&self) -> Result<Transaction<'_>, StoreError> {
         self.lock().prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         Ok(Transaction { store: self, is_open: true })
+    }
+
+    /// From now on a node cannot be added, as on a disk without room.
+    #[cfg(test)]
+    pub fn fail(&self) {
+        let sql = "CREATE TRIGGER full BEFORE INSERT ON record \
+                   BEGIN SELECT RAISE(FAIL, 'no room'); END";
+        self.lock().execute_batch(sql).unwrap();
+    }
+
+    /// All is well with it again.
+    #[cfg(test)]
+    pub fn mend(&self) {
+        self.lock().execute_batch("DROP TRIGGER full").unwrap();
     }
 
     fn prepare(connection: Connection, path: &Path, region: &Region) -> Result<Self, StoreError> {

@@ -93,6 +93,17 @@ impl AdminCredentials {
 }
 
 impl IssuedToken {
+    /// `RequestManagedInstanceRoleToken`'s answer, all five members.
+    pub fn answer(&self, update_key_pair: bool) -> Value {
+        json!({
+            "AccessKeyId": self.access_key_id,
+            "SecretAccessKey": self.secret_access_key.expose(),
+            "SessionToken": self.session_token.expose(),
+            "TokenExpirationDate": epoch(self.expires_at),
+            "UpdateKeyPair": update_key_pair,
+        })
+    }
+
     /// The node that they were given to, if it was one.
     pub fn node(&self) -> Option<&InstanceId> {
         match &self.holder {
@@ -129,6 +140,21 @@ impl Tokens {
         self.0.count()
     }
 
+    pub fn count_alive(&self, now: UtcDateTime) -> Result<usize, StoreError> {
+        self.0.count_after(now)
+    }
+
+    /// Those that are alive, the last to end first; at most so many.
+    pub fn alive_longest(
+        &self,
+        most: u32,
+        now: UtcDateTime,
+    ) -> Result<Vec<IssuedToken>, StoreError> {
+        let mut alive = self.0.last(most)?;
+        alive.retain(|token| token.expires_at > now);
+        Ok(alive)
+    }
+
     /// Those that are alive, the first to end first; at most so many.
     pub fn alive(&self, most: usize, now: UtcDateTime) -> Result<Vec<IssuedToken>, StoreError> {
         let mut alive = Vec::new();
@@ -142,7 +168,7 @@ impl Tokens {
         Ok(alive)
     }
 
-    /// New credentials for the node: `RequestManagedInstanceRoleToken`'s answer, all five members.
+    /// New credentials for the node, as they are told.
     pub fn issue(
         &mut self,
         node: &Node,
@@ -152,13 +178,7 @@ impl Tokens {
     ) -> Result<Value, StoreError> {
         let holder = Holder::Node { node: node.id.clone(), role_name: node.role_name().to_owned() };
         let token = self.issue_to(holder, lifetime, entropy, now)?;
-        Ok(json!({
-            "AccessKeyId": token.access_key_id,
-            "SecretAccessKey": token.secret_access_key.expose(),
-            "SessionToken": token.session_token.expose(),
-            "TokenExpirationDate": epoch(token.expires_at),
-            "UpdateKeyPair": node.asked_for_new_key,
-        }))
+        Ok(token.answer(node.asked_for_new_key))
     }
 
     /// New credentials for a session: `AssumeRole`'s.

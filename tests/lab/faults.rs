@@ -8,19 +8,14 @@ fn disturb(lab: &Lab, effect: Effect) {
     lab.with_service(|service| service.faults.add(fault)).unwrap();
 }
 
-/// The moment of the answer's `Date`.
+/// The moment of the answer's `Date`, whose letters the head has in lower case.
 fn date(answer: &Answer) -> UtcDateTime {
-    let date = answer.head.lines().find_map(|line| line.strip_prefix("date: ")).unwrap();
-    // The head was put in lower case.
-    let date = aws_smithy_types::DateTime::from_str(
-        &date.split(' ').map(capitalised).collect::<Vec<_>>().join(" ").replace("Gmt", "GMT"),
-        aws_smithy_types::date_time::Format::HttpDate,
+    let format = time::macros::format_description!(
+        "[weekday repr:short case_sensitive:false], [day] [month repr:short case_sensitive:false] \
+         [year] [hour]:[minute]:[second] gmt"
     );
-    UtcDateTime::from_unix_timestamp(date.unwrap().secs()).unwrap()
-}
-
-fn capitalised(word: &str) -> String {
-    word[..1].to_ascii_uppercase() + &word[1..]
+    let date = answer.head.lines().find_map(|line| line.strip_prefix("date: ")).unwrap();
+    UtcDateTime::parse(date, format).unwrap()
 }
 
 #[tokio::test]
@@ -164,6 +159,18 @@ async fn a_skewed_expiry_is_what_is_said_and_not_what_counts() {
     let assumed = backup(&client).send().await.unwrap();
     let said = assumed.credentials().unwrap().expiration().secs();
     assert!(said > now + 12 * 3600, "{said}");
+}
+
+#[tokio::test]
+async fn an_instances_credentials_can_be_said_to_be_dead() {
+    let lab = start().await;
+    let fault = Fault::always(Effect::SkewedExpiry(time::Duration::hours(-7)));
+    lab.with_service(|service| service.faults.add(fault)).unwrap();
+    let document: Value = serde_json::from_str(&ec2::told(&lab, ec2::IDENTITY).await).unwrap();
+    let said = document["Expiration"].as_str().unwrap();
+    let said = UtcDateTime::parse(said, &time::format_description::well_known::Rfc3339).unwrap();
+    assert!(said < SystemClock.now(), "{said}");
+    assert_eq!(document["Code"], "Success");
 }
 
 #[tokio::test]

@@ -5,15 +5,19 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{LabError, Reach, cell, moment, now, print, print_json, shell_word, table};
+use super::{LabError, Reach, cell, moment, now, print, print_json, table};
 use crate::lab::client::Client;
+use crate::lab::invitation::Invitation;
 use crate::lab::operation::Operation;
 use crate::pure::duration::{display_duration, parse_duration};
+use crate::pure::identity::ActivationId;
+use crate::pure::secret::Secret;
 
 #[derive(Debug, Subcommand)]
 pub enum Activation {
     Create(Create),
     List(List),
+    Expire(Expire),
 }
 
 /// Create an activation, and show the command that registers a machine with it.
@@ -54,11 +58,28 @@ pub struct List {
     reach: Reach,
 }
 
+/// End an activation now, as if its time were over. Machines that it admitted stay.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  rolekeeper-lab activation expire 01234567-89ab-cdef-0123-456789abcdef")]
+pub struct Expire {
+    /// The activation's id
+    #[arg(value_name = "ID")]
+    id: ActivationId,
+    /// Print the lab's answer
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    reach: Reach,
+}
+
 impl Activation {
     pub async fn run(self) -> Result<(), LabError> {
         match self {
             Activation::Create(create) => create.run().await,
             Activation::List(list) => list.run().await,
+            Activation::Expire(expire) => expire.run().await,
         }
     }
 }
@@ -67,7 +88,8 @@ impl Create {
     async fn run(self) -> Result<(), LabError> {
         let client = self.reach.client()?;
         let now = now();
-        let expires_at = (now + self.expires_in).unix_timestamp_nanos() / 1_000_000;
+        let expires_at =
+            (client.lab_time(now).await? + self.expires_in).unix_timestamp_nanos() / 1_000_000;
         let asked = json!({
             "IamRole": self.role,
             "RegistrationLimit": self.limit,
@@ -78,24 +100,30 @@ impl Create {
     }
 
     fn in_words(&self, client: &Client, answer: &Value) -> String {
-        let trust = client
-            .ca_bundle()
-            .map(|bundle| format!("AWS_CA_BUNDLE={} ", shell_word(&bundle.to_string_lossy())))
-            .unwrap_or_default();
+        let id = cell(&answer["ActivationId"]);
+        let invitation = Invitation {
+            activation_id: &id,
+            activation_code: &Secret::new(cell(&answer["ActivationCode"])),
+            region: client.region().as_str(),
+            endpoint_url: &client.endpoint_url(),
+            ca_bundle: client.ca_bundle(),
+        };
         format!(
             "Activation {id}: role {role}, {limit} machine{s}, for {life}.\n\
-             Register a machine with it:\n\n\
-             echo {code} | {trust}rolekeeper register --region {region} --activation-id {id} \
-             --activation-code-file - --endpoint-url {url}\n",
-            id = cell(&answer["ActivationId"]),
-            code = cell(&answer["ActivationCode"]),
+             Register a machine with it:\n\n{line}\n",
             role = self.role,
             limit = self.limit,
             s = if self.limit == 1 { "" } else { "s" },
             life = display_duration(self.expires_in),
-            region = client.region(),
-            url = client.endpoint_url(),
+            line = invitation.line().expose(),
         )
+    }
+}
+
+impl Expire {
+    async fn run(self) -> Result<(), LabError> {
+        let answer = self.reach.client()?.expire_activation(self.id.as_str(), now()).await?;
+        if self.json { print_json(&answer) } else { print(&format!("{} has expired.\n", self.id)) }
     }
 }
 

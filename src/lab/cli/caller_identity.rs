@@ -14,11 +14,17 @@ Examples:
   . ./lab.env
   rolekeeper-lab caller-identity"
 )]
-pub struct CallerIdentity {}
+pub struct CallerIdentity {
+    /// How far this program's clock is off, in seconds
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
+    clock_offset: i64,
+}
 
 impl CallerIdentity {
     pub async fn run(self) -> Result<(), LabError> {
-        let caller = caller_identity().await.map_err(LabError::Caller)?;
+        let caller = caller_identity(time::Duration::seconds(self.clock_offset))
+            .await
+            .map_err(LabError::Caller)?;
         print_json(&serde_json::json!(caller))
     }
 }

@@ -12,6 +12,7 @@ use crate::lab::definitions::MalformedDefinitions;
 use crate::lab::explain::MalformedCapture;
 use crate::lab::faults::MalformedFault;
 use crate::lab::rehearse::{StageError, Verdict};
+use crate::lab::scenario::MalformedScenario;
 use crate::pure::advice::{Advice, Exit};
 
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +51,14 @@ pub enum LabError {
     Stage(#[from] StageError),
     #[error("{} of {} expectations did not hold: {}", .0.failed.len(), .0.steps, .0.failed.join(", "))]
     Rehearsal(Verdict),
+    #[error("cannot read {path}: {error}", path = .0.display(), error = .1)]
+    ScenarioFile(PathBuf, io::Error),
+    #[error("{path}:{error}", path = .0.display(), error = .1)]
+    Scenario(PathBuf, MalformedScenario),
+    #[error("there is no scenario '{0}'")]
+    NoScenario(String),
+    #[error("cannot write {path}: {error}", path = .0.display(), error = .1)]
+    Page(PathBuf, io::Error),
     #[error("the rehearsal was interrupted")]
     Interrupted,
     #[error("who this program is cannot be said: {0}")]
@@ -97,6 +106,16 @@ impl Advice for LabError {
                 "rolekeeper-lab rehearse --verbose: beside what was seen, what the daemon says"
                     .to_owned()
             }
+            LabError::ScenarioFile(..) => {
+                "a scenario file that you may read, or a name of `rolekeeper-lab scenario list`"
+                    .to_owned()
+            }
+            LabError::Scenario(..) => {
+                "mend the file; `rolekeeper-lab scenario show --help` lists what can stand there"
+                    .to_owned()
+            }
+            LabError::NoScenario(_) => "rolekeeper-lab scenario list".to_owned(),
+            LabError::Page(..) => "a --report in a directory that you may write".to_owned(),
             LabError::Interrupted => "rolekeeper-lab rehearse, and half a minute".to_owned(),
             LabError::Caller(_) => {
                 "AWS_SHARED_CREDENTIALS_FILE, AWS_REGION and AWS_ENDPOINT_URL of a lab".to_owned()
@@ -122,9 +141,11 @@ impl Advice for LabError {
             LabError::Lab(error) => error.exit(),
             LabError::Authority(error) => error.exit(),
             LabError::Clock(_) | LabError::Start(_) => Exit::Unavailable,
-            LabError::EnvFile(..) | LabError::Output(_) => Exit::CannotCreate,
+            LabError::EnvFile(..) | LabError::Output(_) | LabError::Page(..) => Exit::CannotCreate,
             LabError::RolesFile(..) | LabError::Roles(..) => Exit::BadData,
             LabError::Stage(error) => error.exit(),
+            LabError::ScenarioFile(..) | LabError::NoScenario(_) => Exit::Usage,
+            LabError::Scenario(..) => Exit::BadData,
             LabError::Rehearsal(_) => Exit::Bug,
             LabError::Interrupted => Exit::TryAgain,
             LabError::Caller(_) => Exit::Unavailable,

@@ -7,13 +7,14 @@ use std::time::Duration;
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{LabError, now, print, shell_word};
+use super::{LabError, now, print};
 use crate::host::entropy::SystemEntropy;
 use crate::host::replace::{Access, replace_file};
 use crate::lab::authority::Authority;
 use crate::lab::clock::{ClockSetting, HIGHEST_RATE};
 use crate::lab::definitions::Definitions;
 use crate::lab::ec2_instance::{CONTAINER_PATH, INSTANCE_ID};
+use crate::lab::invitation::shell_word;
 use crate::lab::roles::DEFAULT_ROLE;
 use crate::lab::service::Service;
 use crate::lab::tls::Greeting;
@@ -132,6 +133,7 @@ impl Serve {
         print(&format!(
             "rolekeeper-lab listens on {} (region {}; credentials live {}).\n\
              {}{} For any AWS client:\n\n{}\n{}\
+             For a browser on this machine:\n\n{}\n\n\
              Stop with Ctrl-C.\n",
             lab.endpoint_url(),
             lab.region(),
@@ -143,6 +145,7 @@ impl Serve {
             },
             variables.expose(),
             how_to_trust(&lab),
+            lab.dashboard_url(),
         ))?;
         tokio::select! {
             _ = interrupt.recv() => {}
@@ -197,10 +200,14 @@ fn variables(lab: &Lab) -> Secret<String> {
         .ca_bundle()
         .map(|bundle| format!("export AWS_CA_BUNDLE={}\n", shell_word(&bundle.to_string_lossy())))
         .unwrap_or_default();
+    let caveat = match lab.ca_bundle() {
+        None => "",
+        Some(_) => "# The AWS CLI and boto3 take both only from a lab without --tls.\n",
+    };
     Secret::new(format!(
         "export AWS_ENDPOINT_URL={endpoint}\nexport AWS_ACCESS_KEY_ID={}\n\
          export AWS_SECRET_ACCESS_KEY={}\nexport AWS_REGION={region}\n\
-         export AWS_DEFAULT_REGION={region}\n{trust}\n\
+         export AWS_DEFAULT_REGION={region}\n{trust}\n{caveat}\
          # As a process of the EC2 instance {INSTANCE_ID}, instead of the administrator:\n\
          # unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY\n\
          # export AWS_EC2_METADATA_SERVICE_ENDPOINT={endpoint}/\n\n\

@@ -52,6 +52,7 @@ impl Reading {
             query: request.query.clone(),
             headers: request.headers.clone(),
             body: Vec::new(),
+            finding: None,
         };
         let unsigned = authorization.scope.service == "s3"
             && request.header("x-amz-content-sha256") == Some(UNSIGNED);

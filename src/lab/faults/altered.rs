@@ -10,8 +10,9 @@ use crate::lab::message::Reply;
 /// The member of a role token that says when it ends: epoch seconds.
 const EXPIRY: &str = "TokenExpirationDate";
 
-/// The same of credentials from STS.
-const EXPIRATION: (&str, &str) = ("<Expiration>", "</Expiration>");
+/// The same of an instance's or a container's credentials, and of STS's: text.
+const EXPIRATION: &str = "Expiration";
+const EXPIRATION_ELEMENT: (&str, &str) = ("<Expiration>", "</Expiration>");
 
 /// Cut off in the middle, as by a proxy that reports what it has as the whole.
 pub fn unparsable(reply: Reply) -> Reply {
@@ -45,6 +46,9 @@ pub fn expiring(reply: Reply, by: Duration) -> Reply {
         if let Some(at) = said.and_then(from_epoch) {
             members.insert(EXPIRY.to_owned(), epoch(at.saturating_add(by)));
         }
+        if let Some(text) = members.get(EXPIRATION).and_then(|said| moved(said.as_str()?, by)) {
+            members.insert(EXPIRATION.to_owned(), text.into());
+        }
         Value::Object(members)
     });
     match expiring_xml(&reply.body, by) {
@@ -63,12 +67,15 @@ fn with_members(reply: Reply, change: impl FnOnce(Map<String, Value>) -> Value) 
 }
 
 fn expiring_xml(body: &[u8], by: Duration) -> Option<Vec<u8>> {
-    let text = std::str::from_utf8(body).ok()?;
-    let (before, rest) = text.split_once(EXPIRATION.0)?;
-    let (said, after) = rest.split_once(EXPIRATION.1)?;
-    let at = UtcDateTime::parse(said, &Rfc3339).ok()?.saturating_add(by);
-    let (opening, closing) = EXPIRATION;
-    Some(format!("{before}{opening}{}{closing}{after}", to_the_second(at)).into_bytes())
+    let (opening, closing) = EXPIRATION_ELEMENT;
+    let (before, rest) = std::str::from_utf8(body).ok()?.split_once(opening)?;
+    let (said, after) = rest.split_once(closing)?;
+    Some(format!("{before}{opening}{}{closing}{after}", moved(said, by)?).into_bytes())
+}
+
+fn moved(said: &str, by: Duration) -> Option<String> {
+    let at = UtcDateTime::parse(said, &Rfc3339).ok()?;
+    Some(to_the_second(at.saturating_add(by)))
 }
 
 fn from_epoch(seconds: f64) -> Option<UtcDateTime> {
@@ -120,9 +127,12 @@ mod tests {
     }
 
     #[test]
-    fn the_expiry_of_both_services_is_moved() {
+    fn the_expiry_is_moved_however_it_is_written() {
         let members = body(&expiring(token(), Duration::hours(-2)));
         assert_eq!(members["TokenExpirationDate"], 1_795_302_052.106);
+        let metadata = json_result(&json!({ "Expiration": "2026-11-22T00:00:52Z", "Token": "t" }));
+        let members = body(&expiring(metadata, Duration::hours(-2)));
+        assert_eq!(members, json!({ "Expiration": "2026-11-21T22:00:52Z", "Token": "t" }));
         let xml = |at: &str| format!("<C>\n<Expiration>{at}</Expiration>\n</C>").into_bytes();
         let reply = Reply::new(200, "text/xml", xml("2026-11-22T00:00:52Z"));
         let moved = expiring(reply, Duration::hours(2));

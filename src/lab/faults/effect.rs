@@ -86,15 +86,23 @@ impl Effect {
 
     /// Whether it can do anything to this operation. `None` is a request that names none.
     pub fn fits(&self, operation: Option<Operation>) -> bool {
+        let dialect = operation.map(Operation::dialect);
         match self {
             Effect::SkewedExpiry(_) => matches!(
                 operation,
-                Some(Operation::RequestManagedInstanceRoleToken | Operation::AssumeRole)
+                Some(
+                    Operation::RequestManagedInstanceRoleToken
+                        | Operation::AssumeRole
+                        | Operation::InstanceMetadata
+                        | Operation::ContainerCredentials
+                )
             ),
             Effect::UpdateKeyPair => operation == Some(Operation::RequestManagedInstanceRoleToken),
             Effect::WrongJson | Effect::WrongShape | Effect::MissingMember(_) => {
-                operation.is_some_and(|operation| operation.dialect() == Dialect::Json)
+                matches!(dialect, Some(Dialect::Json | Dialect::Metadata))
             }
+            // Nobody signs what is asked of the machine itself.
+            Effect::SignatureRefusal => dialect != Some(Dialect::Metadata),
             _ => true,
         }
     }

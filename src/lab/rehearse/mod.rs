@@ -1,21 +1,32 @@
 //! The whole tour in one command: register, keep credentials fresh, and everything that operators
-//! fear. Real hardware, a real key, real signed requests, a real file that another program uses.
+//! fear. Real hardware, a real key, real signed requests, a real file that another program uses. Or
+//! a scenario: the same on machines made of files, in time that can be made to pass.
 //!
 //! ```text
-//! mod      the story, act by act
-//! step     what each step is called, and what is expected of it
-//! scenes/  the steps: what is done, and what was seen
-//! stage    the lab, the machines and their directories
-//! running  a daemon, in this process, that can be watched
-//! program  another program, in a process of its own, that uses the credentials
-//! report   tells a person or a script
+//! mod        the tour, act by act
+//! step       what each step of it is called, and what is expected
+//! scenes/    its steps: what is done, and what was seen
+//! play/      a scenario: its acts, and what can be seen
+//! stage      the lab, the machines and their directories
+//! fixture    a machine made of files
+//! passage    time that can be made to pass
+//! running    a daemon, in this process, that can be watched
+//! program    another program, in a process of its own, that uses the credentials
+//! report     tells a person or a script
+//! chronicle  what happened and when
+//! page       draws it
 //! ```
 //!
-//! The daemon is production's own, with the real clock, chance and hardware; what is rehearsed is
-//! the service's side and the machine's fate. A step whose expectation fails does not stop those
+//! The daemon is production's own; what is rehearsed is the service's side and the machine's fate.
+//! In the tour clock, chance and hardware are real too. A step whose expectation fails does not stop those
 //! that do not need it. Nothing here waits for luck: each wait ends when what it waits for has
 //! happened, or at a deadline, as a failed expectation.
 
+mod chronicle;
+mod fixture;
+pub mod page;
+mod passage;
+mod play;
 pub mod program;
 mod report;
 mod running;
@@ -27,8 +38,10 @@ use std::time::Duration;
 
 use tokio::task::LocalSet;
 
-pub use report::{Form, Report, Verdict};
-pub use stage::{Stage, StageError};
+pub use chronicle::{Chronicle, Record};
+pub use play::play;
+pub use report::{Form, Line, Report, Verdict};
+pub use stage::{SHORT_LIFE, Stage, StageError};
 pub use step::{Seen, Step, Unmet};
 
 use running::Running;
@@ -40,7 +53,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The whole tour. What it led to is in the report.
 pub async fn rehearse(stage: &mut Stage, report: &mut Report) {
-    report.open(stage);
+    report.open(stage, "Rehearsal");
     // A step that the rest cannot do without ends the tour early; the report tells of the rest. The
     // daemons run on this thread, as in production.
     let _ = LocalSet::new().run_until(tour(stage, report)).await;

@@ -3,19 +3,26 @@
 
 use std::error::Error;
 use std::process::Stdio;
+use std::time::SystemTime;
 
 use aws_config::BehaviorVersion;
 use aws_credential_types::provider::ProvideCredentials;
 use aws_sdk_sts::error::ProvideErrorMetadata;
+use aws_smithy_async::time::TimeSource;
 use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 use tokio::time::timeout;
+
+use crate::host::clock::{Clock, SystemClock};
 
 use super::stage::{Machine, Stage};
 use super::{PATIENCE, Unmet};
 
 /// The hidden command of `rolekeeper-lab` that is this program.
 pub const COMMAND: &str = "caller-identity";
+
+/// How its complaint begins; what the SDK or the service said comes after it.
+pub const SAYS: &str = "who this program is cannot be said: ";
 
 /// Who the service took the program for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,10 +33,28 @@ pub struct Caller {
     pub access_key_id_suffix: String,
 }
 
-/// Starts the program with the machine's credentials file.
+/// What became of its call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Use {
+    Accepted(Caller),
+    /// The service's code and message, or what the SDK said.
+    Refused(String),
+}
+
+/// Starts the program with the machine's credentials file, and wants its call to be accepted.
 pub async fn use_credentials(stage: &Stage, machine: &Machine) -> Result<Caller, Unmet> {
+    match try_credentials(stage, machine).await? {
+        Use::Accepted(caller) => Ok(caller),
+        Use::Refused(complaint) => Err(Unmet(format!("the other program failed: {complaint}"))),
+    }
+}
+
+/// Starts the program with the machine's credentials file, on the machine's clock.
+pub async fn try_credentials(stage: &Stage, machine: &Machine) -> Result<Use, Unmet> {
+    let offset = machine.clock.as_ref().map_or(time::Duration::ZERO, |clock| clock.offset());
     let output = Command::new(std::env::current_exe()?)
         .arg(COMMAND)
+        .arg(format!("--clock-offset={}", offset.whole_seconds()))
         .env_clear()
         .env("AWS_SHARED_CREDENTIALS_FILE", machine.target().path)
         .env("AWS_ENDPOINT_URL", stage.lab.endpoint_url())
@@ -43,12 +68,12 @@ pub async fn use_credentials(stage: &Stage, machine: &Machine) -> Result<Caller,
         Unmet(format!("the other program did not end within {} s", PATIENCE.as_secs()))
     })??;
     if output.status.success() {
-        Ok(serde_json::from_slice(&output.stdout)?)
-    } else {
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        let complaint = complaint.lines().find(|line| !line.is_empty()).unwrap_or("no word");
-        Err(Unmet(format!("the other program failed: {complaint}")))
+        return Ok(Use::Accepted(serde_json::from_slice(&output.stdout)?));
     }
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    let complaint = complaint.lines().find(|line| !line.is_empty()).unwrap_or("no word");
+    let complaint = complaint.split_once(SAYS).map_or(complaint, |(_, said)| said);
+    Ok(Use::Refused(complaint.to_owned()))
 }
 
 /// The program itself: `sts:GetCallerIdentity` with whatever credentials the SDK finds.
@@ -56,10 +81,14 @@ pub async fn use_credentials(stage: &Stage, machine: &Machine) -> Result<Caller,
 /// # Errors
 ///
 /// What the SDK or the service said. No secret is in it.
-pub async fn caller_identity() -> Result<Caller, String> {
+pub async fn caller_identity(offset: time::Duration) -> Result<Caller, String> {
     // The lab speaks plain HTTP; a machine without CA certificates is good enough for it.
     let http = aws_smithy_http_client::Builder::new().build_http();
-    let config = aws_config::defaults(BehaviorVersion::latest()).http_client(http).load().await;
+    let config = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http)
+        .time_source(OffsetClock(offset))
+        .load()
+        .await;
     let provider = config.credentials_provider().ok_or("no source of credentials")?;
     let credentials = provider.provide_credentials().await.map_err(|error| innermost(&error))?;
     let id = credentials.access_key_id();
@@ -73,6 +102,16 @@ pub async fn caller_identity() -> Result<Caller, String> {
     })?;
     let arn = answer.arn().ok_or("the answer has no ARN")?.to_owned();
     Ok(Caller { arn, access_key_id_suffix })
+}
+
+/// The clock of the machine that the program is on.
+#[derive(Debug)]
+struct OffsetClock(time::Duration);
+
+impl TimeSource for OffsetClock {
+    fn now(&self) -> SystemTime {
+        SystemClock.now().saturating_add(self.0).into()
+    }
 }
 
 /// The last error of the chain, which says what happened.

@@ -9,9 +9,12 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use crate::host::clock::{Clock, SystemClock};
+use crate::lab::scenario::{self, Scenario};
+use crate::pure::duration::display_duration;
 use crate::shelf::Moment;
 
-use super::stage::{SHORT_LIFE, Stage, now};
+use super::chronicle::Chronicle;
+use super::stage::{Stage, now};
 use super::{Seen, Step, Unmet};
 
 /// Columns that a line of text may take.
@@ -31,11 +34,16 @@ pub enum Form {
     Terminal { colours: bool },
 }
 
-/// What has been told so far. Every step is told of once, in the order of the tour.
+/// What has been told so far. Every step is told of once, in the order of the plan.
 pub struct Report {
     form: Form,
+    plan: Vec<Planned>,
+    /// A table of all steps ends it, as long as their expectations fit into a line.
+    table: bool,
     out: Box<dyn Write>,
     told: Vec<Line>,
+    /// Hears when a step begins.
+    chronicle: Option<Chronicle>,
     began: Duration,
     /// A line is begun and not ended.
     mid_line: bool,
@@ -43,55 +51,116 @@ pub struct Report {
     broken: Option<io::Error>,
 }
 
-/// What the tour came to.
+/// A step before it is rehearsed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Planned {
+    /// The name in `--json` and in the summary.
+    pub name: String,
+    /// What is being rehearsed, for a person.
+    pub title: String,
+    pub expected: String,
+}
+
+/// What the rehearsal came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
     pub steps: usize,
     /// The names of those whose expectation did not hold.
-    pub failed: Vec<&'static str>,
+    pub failed: Vec<String>,
 }
 
 /// One step, or the summary; `--json` prints it as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct Line {
-    at: Moment,
-    step: &'static str,
-    ok: bool,
-    expected: String,
-    seen: String,
-    took_ms: u64,
+pub struct Line {
+    pub at: Moment,
+    pub step: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub title: String,
+    pub ok: bool,
+    pub expected: String,
+    pub seen: String,
+    pub took_ms: u64,
 }
 
 impl Report {
-    pub fn new(form: Form, out: Box<dyn Write>) -> Self {
-        let began = SystemClock.since_boot();
-        Self { form, out, told: Vec::new(), began, mid_line: false, broken: None }
+    /// Of the tour.
+    pub fn of_tour(form: Form, out: Box<dyn Write>) -> Self {
+        let planned = |step: Step| Planned {
+            name: step.name().to_owned(),
+            title: step.title().to_owned(),
+            expected: step.expected().to_owned(),
+        };
+        Self::new(form, Step::ALL.map(planned).to_vec(), true, out)
     }
 
-    /// Before the first step.
-    pub fn open(&mut self, stage: &Stage) {
+    /// Of a scenario, whose steps are called by their numbers.
+    pub fn of_scenario(form: Form, scenario: &Scenario, out: Box<dyn Write>) -> Self {
+        let planned = |(number, step): (usize, &scenario::Step)| Planned {
+            name: number.to_string(),
+            title: step.title.clone(),
+            expected: step.expected(),
+        };
+        Self::new(form, (1..).zip(&scenario.steps).map(planned).collect(), false, out)
+    }
+
+    fn new(form: Form, plan: Vec<Planned>, table: bool, out: Box<dyn Write>) -> Self {
+        let began = SystemClock.since_boot();
+        Self {
+            form,
+            plan,
+            table,
+            out,
+            told: Vec::new(),
+            chronicle: None,
+            began,
+            mid_line: false,
+            broken: None,
+        }
+    }
+
+    /// Before the first step: what it is about.
+    pub fn open(&mut self, stage: &Stage, what: &str) {
+        self.chronicle = Some(stage.chronicle.clone());
         if self.form != Form::Json {
+            let life = stage.lab.with_service(|service| service.token_lifetime);
             self.write(&format!(
-                "Rehearsal: a lab at {}, credentials that live {} s, files in\n{}\n\n",
+                "{what}: a lab at {}, credentials that live {}, files in\n{}\n\n",
                 stage.lab.endpoint_url(),
-                SHORT_LIFE.as_secs(),
+                display_duration(life),
                 stage.directory().display(),
             ));
         }
     }
 
-    /// Plays a scene and tells how it went. What the next steps need of it comes back, if it went
-    /// as expected.
+    /// What has been told, in order.
+    pub fn told(&self) -> &[Line] {
+        &self.told
+    }
+
+    /// Plays a scene of the tour and tells how it went. What the next steps need of it comes back,
+    /// if it went as expected.
     pub async fn step<T>(
         &mut self,
         step: Step,
         scene: impl Future<Output = Result<Seen<T>, Unmet>>,
     ) -> Option<T> {
-        self.leave_out_before(Some(step));
+        self.play(step as usize, scene).await
+    }
+
+    /// The same for the step that the plan has at `index`.
+    pub async fn play<T>(
+        &mut self,
+        index: usize,
+        scene: impl Future<Output = Result<Seen<T>, Unmet>>,
+    ) -> Option<T> {
+        self.leave_out_before(index);
+        if let Some(chronicle) = &self.chronicle {
+            chronicle.step(index);
+        }
         let began = SystemClock.since_boot();
         let mut scene = pin!(scene);
         let outcome = loop {
-            self.announce(step, since(began));
+            self.announce(index, since(began));
             if let Ok(outcome) = timeout(TICK, &mut scene).await {
                 break outcome;
             }
@@ -100,7 +169,7 @@ impl Report {
             Ok(Seen { text, value }) => (true, text, Some(value)),
             Err(Unmet(text)) => (false, text, None),
         };
-        self.tell(step, ok, seen, since(began));
+        self.tell(index, ok, seen, since(began));
         value
     }
 
@@ -109,11 +178,11 @@ impl Report {
     /// # Errors
     ///
     /// When a line could not be written.
-    pub fn close(mut self) -> io::Result<Verdict> {
-        self.leave_out_before(None);
+    pub fn close(&mut self) -> io::Result<Verdict> {
+        self.leave_out_before(self.plan.len());
         let verdict = self.verdict();
         self.sum_up(&verdict);
-        match self.broken {
+        match self.broken.take() {
             Some(error) => Err(error),
             None => Ok(verdict),
         }
@@ -127,28 +196,26 @@ impl Report {
     }
 
     /// The steps before `next` that have not been told of could not be rehearsed.
-    fn leave_out_before(&mut self, next: Option<Step>) {
-        let failed =
-            self.told.iter().rev().find(|line| !line.ok).map_or("nothing", |line| line.step);
+    fn leave_out_before(&mut self, next: usize) {
+        let failed = self.told.iter().rev().find(|line| !line.ok);
+        let failed = failed.map_or("nothing", |line| line.step.as_str());
         let seen = format!("not rehearsed, because of {failed}");
-        for step in Step::ALL.into_iter().skip(self.told.len()) {
-            if next.is_some_and(|next| step >= next) {
-                break;
-            }
-            self.tell(step, false, seen.clone(), Duration::ZERO);
+        for index in self.told.len()..next {
+            self.tell(index, false, seen.clone(), Duration::ZERO);
         }
     }
 
     fn verdict(&self) -> Verdict {
-        let failed = self.told.iter().filter(|line| !line.ok).map(|line| line.step).collect();
+        let failed =
+            self.told.iter().filter(|line| !line.ok).map(|line| line.step.clone()).collect();
         Verdict { steps: self.told.len(), failed }
     }
 
     /// A line that the next one of the step covers: each is at least as long as the one before.
-    fn announce(&mut self, step: Step, passed: Duration) {
+    fn announce(&mut self, index: usize, passed: Duration) {
         if let Form::Terminal { .. } = self.form {
             let back = self.line_start();
-            self.write(&format!("{back}… {} ({} s)", step.title(), passed.as_secs()));
+            self.write(&format!("{back}… {} ({} s)", self.plan[index].title, passed.as_secs()));
             self.mid_line = true;
         }
     }
@@ -157,18 +224,20 @@ impl Report {
         if self.mid_line { "\r" } else { "" }
     }
 
-    fn tell(&mut self, step: Step, ok: bool, seen: String, took: Duration) {
+    fn tell(&mut self, index: usize, ok: bool, seen: String, took: Duration) {
+        let Planned { name, title, expected } = self.plan[index].clone();
         let line = Line {
             at: Moment(now()),
-            step: step.name(),
+            step: name,
+            title,
             ok,
-            expected: step.expected().to_owned(),
+            expected,
             seen,
             took_ms: millis(took),
         };
         let text = match self.form {
             Form::Json => json(&line),
-            Form::Plain | Form::Terminal { .. } => self.in_words(step, &line),
+            Form::Plain | Form::Terminal { .. } => self.in_words(&line),
         };
         self.write(&text);
         self.mid_line = false;
@@ -176,11 +245,12 @@ impl Report {
     }
 
     /// What it is about, what was expected, and what was seen, for a person.
-    fn in_words(&self, step: Step, line: &Line) -> String {
+    fn in_words(&self, line: &Line) -> String {
         let (back, mark) = (self.line_start(), self.mark(line.ok));
-        let (title, took) = (step.title(), seconds(line.took_ms));
+        let (title, took) = (&line.title, seconds(line.took_ms));
+        let number = if self.table { String::new() } else { format!("{}. ", line.step) };
         format!(
-            "{back}{mark} {title} ({took})\n{}{}",
+            "{back}{mark} {number}{title} ({took})\n{}{}",
             paragraph("  expected  ", &line.expected),
             paragraph("  seen      ", &line.seen),
         )
@@ -191,7 +261,8 @@ impl Report {
         let held = verdict.steps - verdict.failed.len();
         let line = Line {
             at: Moment(now()),
-            step: "summary",
+            step: "summary".to_owned(),
+            title: String::new(),
             ok: verdict.failed.is_empty(),
             expected: format!("{} expectations hold", verdict.steps),
             seen: format!("{held} of {} held", verdict.steps),
@@ -201,7 +272,8 @@ impl Report {
             Form::Json => json(&line),
             Form::Plain | Form::Terminal { .. } => {
                 let (mark, seen, took) = (self.mark(line.ok), &line.seen, seconds(line.took_ms));
-                format!("\n{}\n{mark} {seen}, in {took}\n", self.table())
+                let table = if self.table { format!("\n{}", self.table()) } else { String::new() };
+                format!("{table}\n{mark} {seen}, in {took}\n")
             }
         };
         self.write(&text);
@@ -318,7 +390,7 @@ mod tests {
     /// A tour whose third step fails, and whose next three depend on it.
     async fn failing_tour(form: Form) -> (String, Verdict) {
         let paper = Paper::default();
-        let mut report = Report::new(form, Box::new(paper.clone()));
+        let mut report = Report::of_tour(form, Box::new(paper.clone()));
         for step in Step::ALL {
             let outcome = match step {
                 Step::CredentialsWritten => Err(Unmet("nothing, for a long time".to_owned())),
@@ -350,13 +422,13 @@ mod tests {
     async fn a_failure_fails_what_depends_on_it_and_nothing_else() {
         let (text, verdict) = failing_tour(Form::Json).await;
         let failed = ["credentials-written", "caller-identity", "refreshed", "outage"];
-        assert_eq!(verdict, Verdict { steps: 13, failed: failed.to_vec() });
+        assert_eq!(verdict, Verdict { steps: 13, failed: failed.map(str::to_owned).to_vec() });
         assert_eq!(text.matches("not rehearsed, because of credentials-written").count(), 3);
     }
 
     #[tokio::test]
     async fn a_tour_that_broke_off_early_has_failed() {
-        let report = Report::new(Form::Plain, Box::new(io::sink()));
+        let mut report = Report::of_tour(Form::Plain, Box::new(io::sink()));
         assert_eq!(report.close().unwrap().failed.len(), 13);
     }
 

@@ -1,7 +1,7 @@
 //! A daemon in this process: the one that production runs, watched through its shelf.
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{JoinSet, yield_now};
+use tokio::task::{AbortHandle, JoinSet, yield_now};
 use tokio::time::timeout;
 
 use crate::config::Settings;
@@ -20,6 +20,9 @@ pub struct Running {
     shelf: Option<ShelfReader>,
     /// Of one task: the daemon.
     task: JoinSet<Result<(), DaemonError>>,
+    handle: AbortHandle,
+    /// Of one task: it writes down what the daemon says of itself.
+    writer: JoinSet<()>,
 }
 
 impl Running {
@@ -36,15 +39,31 @@ impl Running {
         outcome
     }
 
-    async fn start(settings: Settings, machine: &Machine) -> Self {
-        let Machine { directories, seams } = machine.clone();
+    /// Starts a daemon on the machine.
+    pub async fn start(settings: Settings, machine: &Machine) -> Self {
+        let Machine { directories, seams, .. } = machine.clone();
         // Nobody sends new settings.
         let (_, reloads) = mpsc::channel(1);
         let daemon = Daemon { settings, directories, seams, reloads };
         let (started, shelf) = oneshot::channel();
         let mut task = JoinSet::new();
-        task.spawn_local(daemon.run(|shelf| drop(started.send(shelf))));
-        Self { machine: machine.clone(), shelf: shelf.await.ok(), task }
+        let handle = task.spawn_local(daemon.run(|shelf| drop(started.send(shelf))));
+        let shelf = shelf.await.ok();
+        let mut writer = JoinSet::new();
+        if let Some(shelf) = shelf.clone() {
+            writer.spawn_local(write_down(shelf, machine.clone()));
+        }
+        Self { machine: machine.clone(), shelf, task, handle, writer }
+    }
+
+    /// What it says of itself; `None` when it could not even start.
+    pub fn status(&self) -> Option<Status> {
+        self.shelf.as_ref().map(|shelf| shelf.look().status)
+    }
+
+    /// Tells whether it still runs.
+    pub fn handle(&self) -> AbortHandle {
+        self.handle.clone()
     }
 
     /// Waits until `look` finds what it looks for in the daemon's status.
@@ -83,8 +102,24 @@ impl Running {
         }
     }
 
-    async fn stop(mut self) {
+    /// Ends it where it is, as `kill -9` does: its socket stays behind.
+    pub async fn kill(self) {
+        let socket = control::socket_path(&self.machine.directories.runtime);
+        let aside = socket.with_extension("aside");
+        // Dropping a daemon removes its socket, which a process that is killed cannot.
+        let kept = std::fs::rename(&socket, &aside).is_ok();
+        self.stop().await;
+        if kept {
+            // Without it the next start is only easier.
+            let _ = std::fs::rename(&aside, &socket);
+        }
+    }
+
+    /// Tells it to stop, and waits until it has.
+    pub async fn stop(mut self) {
         self.task.shutdown().await;
+        self.writer.shutdown().await;
+        self.machine.chronicle.stopped(&self.machine.name);
         // The daemon's own tasks end in their next turn; the last one removes the socket.
         let socket = control::socket_path(&self.machine.directories.runtime);
         let gone = async {
@@ -110,6 +145,16 @@ impl Running {
         let status = shelf.look().status;
         let complaint = complaint(&status).unwrap_or_else(|| "no complaint".to_owned());
         format!("the daemon is {}, with {complaint}", status.state.name())
+    }
+}
+
+/// Everything that the daemon says of itself, for the picture.
+async fn write_down(mut shelf: ShelfReader, machine: Machine) {
+    loop {
+        machine.chronicle.status(&machine.name, &shelf.look().status);
+        if shelf.changed().await.is_none() {
+            return machine.chronicle.stopped(&machine.name);
+        }
     }
 }
 

@@ -24,6 +24,8 @@ use crate::targets::Target;
 use crate::vault::{FingerprintRecord, Vault};
 
 use super::Unmet;
+use super::chronicle::{Chronicle, Record};
+use super::passage::{MachineClock, Passage};
 
 /// How long credentials live at first: they are renewed after 7 to 8 s, and a program on a busy
 /// machine has as long again to use them.
@@ -39,14 +41,21 @@ pub const NOT_THIS_MACHINE: &str = "MachineFingerprintDoesNotMatch";
 #[derive(Debug)]
 pub struct Stage {
     pub lab: Lab,
+    pub passage: Passage,
+    pub chronicle: Chronicle,
     root: TempDir,
 }
 
 /// A machine: its directories, and what its hardware looks like.
 #[derive(Debug, Clone)]
 pub struct Machine {
+    pub name: String,
     pub directories: Directories,
     pub seams: Seams,
+    /// Its clock, where it is not this machine's own.
+    pub clock: Option<Arc<MachineClock>>,
+    /// Where it is written down what its daemon does.
+    pub chronicle: Chronicle,
 }
 
 /// Who a machine is since it registered.
@@ -66,18 +75,20 @@ pub enum StageError {
 }
 
 impl Stage {
-    /// Sets everything up; nothing has happened yet.
+    /// Sets everything up; nothing has happened yet. Credentials live so long.
     ///
     /// # Errors
     ///
     /// Without a temporary directory, or without a port.
-    pub async fn set() -> Result<Self, StageError> {
+    pub async fn set(token_lifetime: Duration) -> Result<Self, StageError> {
         let root = tempfile::Builder::new().prefix("rolekeeper-rehearsal-").tempdir();
         let place = std::env::temp_dir();
         let root = root.map_err(|source| StageError::Directory { place, source })?;
-        let settings = LabSettings { token_lifetime: SHORT_LIFE, ..LabSettings::default() };
+        let settings = LabSettings { token_lifetime, ..LabSettings::default() };
         let lab = Lab::start(settings).await?;
-        Ok(Self { lab, root })
+        let passage = Passage::new();
+        let chronicle = Chronicle::new(passage.clone());
+        Ok(Self { lab, passage, chronicle, root })
     }
 
     /// Where everything is kept until the end.
@@ -92,7 +103,18 @@ impl Stage {
 
     /// This very machine.
     pub fn this_machine(&self) -> Machine {
-        Machine { directories: self.directories("machine"), seams: Seams::system() }
+        self.machine("machine", Seams::system())
+    }
+
+    /// A machine of that name, with directories of its own and nothing in them.
+    pub fn machine(&self, name: &str, seams: Seams) -> Machine {
+        Machine {
+            name: name.to_owned(),
+            directories: self.directories(name),
+            seams,
+            clock: None,
+            chronicle: self.chronicle.clone(),
+        }
     }
 
     /// A machine that is `machine` in all but its machine-id, with copies of the vault and of the
@@ -102,17 +124,20 @@ impl Stage {
     ///
     /// When files cannot be copied.
     pub fn clone_of(&self, machine: &Machine) -> io::Result<Machine> {
-        let clone = Machine {
-            directories: self.directories("clone"),
-            seams: altered(&machine.seams, "a clone", &[Attribute::MachineId]),
-        };
-        copy_files(&machine.vault(), &clone.vault())?;
-        make_directory(&clone.directories.runtime)?;
-        let file = machine.target().path;
-        if file.exists() {
-            fs::copy(file, clone.target().path)?;
-        }
+        let seams = altered(&machine.seams, "a clone", &[Attribute::MachineId]);
+        let clone = self.machine("clone", seams);
+        clone.take_files_of(machine)?;
         Ok(clone)
+    }
+
+    /// The time by which the lab goes.
+    pub fn now(&self) -> UtcDateTime {
+        self.passage.now()
+    }
+
+    /// What happened, all of it.
+    pub fn record(&self) -> Record {
+        self.lab.with_service(|service| self.chronicle.close(service.ledger.entries()))
     }
 
     /// Removes everything, and stops the lab.
@@ -141,6 +166,21 @@ impl Stage {
 }
 
 impl Machine {
+    /// Copies of the vault and of the credentials file of `other`: what a disk's copy brings along.
+    ///
+    /// # Errors
+    ///
+    /// When files cannot be copied.
+    pub fn take_files_of(&self, other: &Machine) -> io::Result<()> {
+        copy_files(&other.vault(), &self.vault())?;
+        make_directory(&self.directories.runtime)?;
+        let file = other.target().path;
+        if file.exists() {
+            fs::copy(file, self.target().path)?;
+        }
+        Ok(())
+    }
+
     /// The same machine with other IP and MAC addresses.
     pub fn with_other_addresses(&self) -> Machine {
         let addresses = [Attribute::IpAddress, Attribute::MacAddress];

@@ -8,7 +8,7 @@ use super::{RoleTokenRequest, Service, body, denied, require_own};
 use crate::host::entropy::Entropy;
 use crate::lab::ACCOUNT;
 use crate::lab::access::authorize;
-use crate::lab::answers::{self, Refusal, epoch};
+use crate::lab::answers::{self, Refusal};
 use crate::lab::ec2_instance::{IDENTITY_ROLE, INSTANCE_ID, Issuer};
 use crate::lab::hosts::{HEADER, proving};
 use crate::lab::ledger::{Entry, Outcome};
@@ -131,13 +131,7 @@ impl Service {
         }
         let session = Session::plain(role_name, INSTANCE_ID);
         let token = self.tokens.issue_session(session, self.token_lifetime, entropy, now)?;
-        Ok(json!({
-            "AccessKeyId": token.access_key_id,
-            "SecretAccessKey": token.secret_access_key.expose(),
-            "SessionToken": token.session_token.expose(),
-            "TokenExpirationDate": epoch(token.expires_at),
-            "UpdateKeyPair": false,
-        }))
+        Ok(token.answer(false))
     }
 
     /// `UpdateInstanceInformation` by credentials that name the instance: those of its profile, or

@@ -95,6 +95,7 @@ fn plain(operation: Operation, body: &Value) -> Request {
             header("X-Amz-Target", &format!("AmazonSSM.{operation}")),
         ],
         body: body.to_string().into_bytes(),
+        finding: None,
     }
 }
 
@@ -326,6 +327,93 @@ fn a_lab_whose_clock_is_off_shows_it_and_judges_by_it() {
     assert_eq!(reply.header("date"), Some("Sun, 22 Nov 2026 02:00:52 GMT"));
     let corrected = scene.token_request(&KEY, NOW + Duration::from_secs(7200));
     assert_eq!(scene.ask(&corrected, NOW).0, 200);
+}
+
+#[test]
+fn time_can_be_set_forward_over_http_by_the_administrator_alone() {
+    let mut scene = Scene::new();
+    let token = scene.token(NOW);
+    let unsigned = |body: &Value| Request {
+        method: "POST".to_owned(),
+        path: control::CLOCK.to_owned(),
+        headers: vec![("host".to_owned(), "127.0.0.1:4599".to_owned())],
+        body: body.to_string().into_bytes(),
+        ..Request::default()
+    };
+    let set = |scene: &mut Scene, body: Value, at| {
+        let mut request = unsigned(&body);
+        sign(&mut request, scene.service.admin(), "us-east-1", control::SERVICE, at);
+        scene.ask(&request, NOW)
+    };
+    let by_role = role_signed(&token, unsigned(&json!({ "Rate": 2 })), control::SERVICE, NOW);
+    assert_eq!(scene.ask(&by_role, NOW).1, "AccessDeniedException");
+    let (status, _, shown) = set(&mut scene, json!({ "Forward": "59m" }), NOW);
+    assert_eq!((status, &shown["Now"]), (200, &json!("2026-11-22T00:59:52Z")));
+    let later = NOW + Duration::from_secs(59 * 60);
+    let refused = set(&mut scene, json!({ "To": "2026-11-22T00:59:51Z" }), later);
+    assert_eq!(refused.1, "ValidationException");
+    assert_eq!(set(&mut scene, json!({ "Back": "1h" }), later).1, "SerializationException");
+    // By the lab's clock the credentials have a minute to live, and then none.
+    let by = |at| role_signed(&token, caller_identity(), "sts", at);
+    assert_eq!(scene.ask(&by(later), NOW).0, 200);
+    assert_eq!(set(&mut scene, json!({ "Forward": "1m" }), later).0, 200);
+    assert_eq!(scene.ask(&by(NOW + HOUR), NOW).0, 403);
+}
+
+#[test]
+fn a_month_passes_in_a_minute_and_signatures_still_arrive_in_time() {
+    const RATE: u32 = 30 * 24 * 60;
+    let mut scene = Scene::new();
+    let month = json!({ "IamRole": "Role", "RegistrationLimit": 2,
+        "ExpirationDate": NOW.unix_timestamp() + 30 * 24 * 3600 });
+    let request = registration(&mut scene.service, month);
+    let mut body = serde_json::from_slice::<Value>(&request.body).unwrap();
+    body["PublicKey"] = OTHER_KEY.public_key().encode().into();
+    let request = Request { body: body.to_string().into_bytes(), ..request };
+    scene.service.set_clock(&ClockSetting::Rate(RATE), NOW).unwrap();
+    let at = |seconds| NOW + Duration::from_secs(seconds);
+    assert_eq!(scene.ask(&request, at(59)).0, 200);
+    assert_eq!(scene.ask(&request, at(60)).1, "ActivationExpired");
+    // Signed by the Date of an answer, a machine's second or even minutes ago.
+    let heard = scene.service.clock.now(at(60));
+    let request = scene.token_request(&KEY, heard);
+    assert_eq!(scene.ask(&request, at(60 + 300)).0, 200);
+    let (_, code, answer) = scene.ask(&request, at(60 + 301));
+    let message = answer["message"].as_str().unwrap();
+    assert_eq!(code, "InvalidSignatureException");
+    assert!(message.ends_with(&format!(" - {} min.)", 5 * RATE)), "{message}");
+}
+
+#[test]
+fn faults_and_the_ledger_go_by_the_labs_clock() {
+    let mut scene = Scene::new();
+    let until = Some(NOW + HOUR);
+    scene.service.faults.add(Fault { until, ..Fault::always(Effect::Hang) }).unwrap();
+    let request = scene.token_request(&KEY, NOW + HOUR);
+    assert_eq!(scene.service.receive(&request, &SystemEntropy, NOW), Conduct::Hang);
+    scene.service.set_clock(&ClockSetting::Forward("1h".to_owned()), NOW).unwrap();
+    let conduct = scene.service.receive(&request, &SystemEntropy, NOW);
+    assert!(matches!(conduct, Conduct::Answer(reply) if reply.status == 200));
+    let last = scene.service.ledger.entries().rev().take(2).map(|entry| entry.at);
+    assert_eq!(last.collect::<Vec<_>>(), [NOW + HOUR, NOW]);
+}
+
+#[test]
+fn a_store_that_fails_is_the_services_own_fault_and_changes_nothing() {
+    let store = Store::in_memory(&"us-east-1".parse().unwrap()).unwrap();
+    let open = || Service::open(store.clone(), "us-east-1".parse().unwrap(), HOUR, &SystemEntropy);
+    let mut service = open().unwrap();
+    let request = registration(&mut service, json!({ "IamRole": "Role" }));
+    store.fail();
+    let (status, code, answer) = seen(&service.answer(&request, &SystemEntropy, NOW));
+    assert_eq!((status, code.as_str()), (500, "InternalServerError"));
+    let message = answer["message"].as_str().unwrap();
+    assert!(message.starts_with("the lab's data cannot be read or written: "), "{message}");
+    store.mend();
+    assert_eq!(seen(&service.answer(&request, &SystemEntropy, NOW)).0, 200, "it was not used up");
+    // What one service answered, the next one knows.
+    let again = seen(&open().unwrap().answer(&request, &SystemEntropy, NOW)).1;
+    assert_eq!(again, "RegistrationLimitExceeded");
 }
 
 #[test]
@@ -600,6 +688,7 @@ fn a_request_of_the_reference_agent_is_understood() {
             header("X-Amz-Target", "AmazonSSM.RequestManagedInstanceRoleToken"),
         ],
         body: br#"{"Fingerprint":"f6699b39-9f9a-4a34-8cea-d81c17d5fa4d"}"#.to_vec(),
+        finding: None,
     };
     let (status, _, answer) = seen(&service.answer(&request, &SystemEntropy, NOW));
     assert_eq!(status, 200, "{answer}");
@@ -630,6 +719,7 @@ proptest::proptest! {
                 header("authorization", &authorization),
             ],
             body: body.into_bytes(),
+            finding: None,
         };
         let region = "us-east-1".parse().unwrap();
         let mut service = Service::new(region, HOUR, &SystemEntropy);

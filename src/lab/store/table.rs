@@ -104,6 +104,16 @@ impl<R: Record> Table<R> {
         Ok(rows.and_then(|rows| rows.try_into().ok()).unwrap_or(0))
     }
 
+    /// How many there are after `at`, which takes a walk over an index of them.
+    pub fn count_after(&self, at: UtcDateTime) -> Result<usize, StoreError> {
+        let connection = self.store.lock();
+        let sql = "SELECT count(*) FROM record WHERE kind = ?1 AND at > ?2";
+        let mut statement = connection.prepare_cached(sql)?;
+        let rows =
+            statement.query_row(params![R::KIND, nanoseconds(at)], |row| row.get::<_, i64>(0))?;
+        Ok(rows.try_into().unwrap_or(0))
+    }
+
     /// Shows the records after `place` in the order of time and id, one by one, until `look` has
     /// seen enough. `look` must not come back to the store.
     pub fn walk(

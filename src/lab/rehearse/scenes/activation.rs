@@ -28,7 +28,7 @@ const ROLE: &str = "SSMServiceRole";
 
 /// `CreateActivation` over HTTP, signed by the administrator.
 pub async fn create(stage: &Stage) -> Result<Seen<Activation>, Unmet> {
-    let activation = new_activation(stage).await?;
+    let activation = new_activation(stage, 1).await?;
     let text = format!("activation {}, role {ROLE}; its code is not shown", activation.id);
     Ok(Seen::that(text).with(activation))
 }
@@ -67,9 +67,9 @@ pub async fn refused(
     used_up: &Activation,
 ) -> Result<Seen, Unmet> {
     let before = files(&machine.vault())?;
-    let expired = new_activation(stage).await?;
+    let expired = new_activation(stage, 1).await?;
     stage.lab.with_service(|service| service.activations.expire(expired.id.as_str(), now()))?;
-    let mistyped = Activation { code: another_code()?, ..new_activation(stage).await? };
+    let mistyped = Activation { code: another_code()?, ..new_activation(stage, 1).await? };
     let mut codes = Vec::new();
     for (activation, code) in [
         (&expired, "ActivationExpired"),
@@ -90,10 +90,10 @@ pub async fn refused(
     Ok(Seen::that(format!("{}; all {count} files of the vault as before", codes.join(", "))))
 }
 
-/// A new activation for one machine.
-async fn new_activation(stage: &Stage) -> Result<Activation, Unmet> {
-    let asked = json!({ "IamRole": ROLE, "RegistrationLimit": 1 });
-    let answer = stage.lab.client()?.call(Operation::CreateActivation, &asked, now()).await?;
+/// A new activation for so many machines.
+pub async fn new_activation(stage: &Stage, machines: u32) -> Result<Activation, Unmet> {
+    let asked = json!({ "IamRole": ROLE, "RegistrationLimit": machines });
+    let answer = stage.lab.client()?.call(Operation::CreateActivation, &asked, stage.now()).await?;
     let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
     Ok(Activation {
         id: text("ActivationId").parse()?,
@@ -107,7 +107,7 @@ fn another_code() -> Result<ActivationCode, Unmet> {
 }
 
 /// Registers by the code that production registers with; the id that the service gave.
-async fn apply(
+pub async fn apply(
     stage: &Stage,
     machine: &Machine,
     activation: &Activation,

@@ -12,6 +12,9 @@ use crate::pure::failure::FailureClass;
 use crate::pure::secret::Secret;
 use crate::shelf::{State, Status};
 
+/// How the picture calls a service that is gone.
+pub const NOBODY_LISTENS: &str = "connections refused";
+
 /// What the file held through the outage.
 pub type FileBytes = Secret<Vec<u8>>;
 
@@ -31,12 +34,15 @@ pub async fn endured(
 
     let fault = Fault::always(Effect::Status { status: 500, code: None });
     stage.lab.with_service(|service| service.faults.add(fault))?;
+    stage.chronicle.wrong("status 500");
     let told = daemon.order(Command::Refresh).await;
     Unmet::unless(told.is_err(), || "a refresh during the outage succeeded".to_owned())?;
     daemon.until(|status| fails_by(status, FailureClass::ServiceFault)).await?;
     kept("the 500s")?;
 
     stage.lab.stop_listening().await?;
+    stage.chronicle.right(|_| true);
+    stage.chronicle.wrong(NOBODY_LISTENS);
     stage.lab.with_service(|service| service.faults.clear());
     daemon.until(|status| fails_by(status, FailureClass::Unreachable)).await?;
     kept("the refused connections")?;
@@ -54,6 +60,7 @@ pub async fn over(
     before: &FileBytes,
 ) -> Result<Seen, Unmet> {
     stage.lab.resume_listening()?;
+    stage.chronicle.right(|_| true);
     daemon.until(|status| (status.state == State::Fresh).then_some(())).await?;
     Unmet::unless(bytes(machine)? != *before, || "the file is the old one".to_owned())?;
     let caller = use_credentials(stage, machine).await?;
