@@ -275,7 +275,7 @@ fn a_chain_of_three_ends_in_the_last_role_and_keeps_its_source_identity() {
     let chain = ["Hub", "Spoke", "Leaf"].map(|role| format!("\"{}\"", arn(role))).join(", ");
     let keys = format!(
         "role_chain = [{chain}]\nsession_name = \"nightly\"\nsource_identity = \"alice\"\n\
-         tags = {{ Team = \"a b\" }}"
+         tags = {{ Team = \"a b\", Job = \"c\" }}\ntransitive_tags = [\"Team\"]"
     );
     stage.settings(&target(&stage, "leaf", &keys));
     let (_, _daemon) = stage.start_registered();
@@ -290,7 +290,7 @@ fn a_chain_of_three_ends_in_the_last_role_and_keeps_its_source_identity() {
     });
     let mut seen = seen.collect::<Vec<_>>();
     seen.sort_unstable();
-    assert_eq!(seen, [("Hub", "alice", 0), ("Leaf", "alice", 1), ("Spoke", "alice", 0)]);
+    assert_eq!(seen, [("Hub", "alice", 1), ("Leaf", "alice", 2), ("Spoke", "alice", 1)]);
 }
 
 /// Every session that is alive at the service.
@@ -449,16 +449,20 @@ fn a_reload_adds_drops_and_changes_roles() {
     let stage = set();
     let (stays, goes) =
         (with_role(&stage, "stays", "Backup", ""), with_role(&stage, "goes", "Backup", ""));
-    stage.settings(&(stays.clone() + &goes + &with_role(&stage, "changes", "Backup", "")));
+    let (changes, closes) =
+        (with_role(&stage, "changes", "Backup", ""), with_role(&stage, "closes", "Backup", ""));
+    stage.settings(&(stays.clone() + &goes + &changes + &closes));
     let (_, daemon) = stage.start_registered();
-    for target in ["stays", "goes", "changes"] {
+    for target in ["stays", "goes", "changes", "closes"] {
         assumed(&stage, target);
     }
     let asked = stage.requests(AssumeRole);
     let before = held(&stage, "stays");
 
     let changed = with_role(&stage, "changes", "Partner", "external_id = \"ours/7\"");
-    stage.settings(&(stays + &changed + &with_role(&stage, "comes", "Backup", "")));
+    let (closed, comes) =
+        (with_role(&stage, "closes", "Closed", ""), with_role(&stage, "comes", "Backup", ""));
+    stage.settings(&(stays + &changed + &closed + &comes));
     daemon.signal(Signal::SIGHUP);
     assumed(&stage, "comes");
     let status = stage.status_when("another role", |status| {
@@ -468,8 +472,11 @@ fn a_reload_adds_drops_and_changes_roles() {
     assert_eq!(shown(&status, "goes"), &Value::Null);
     assert_eq!(held(&stage, "goes"), "", "no target any more");
     assert!(identity(&stage, "changes").contains("assumed-role/Partner/"));
+    // What it held was another role's.
+    failed(&stage, "closes");
+    assert_eq!(held(&stage, "closes"), "");
     assert_eq!(held(&stage, "stays"), before);
-    assert_eq!(stage.requests(AssumeRole), asked + 2);
+    assert_eq!(stage.requests(AssumeRole), asked + 3);
 
     // A target gives its role up: the registered role's credentials take their place.
     stage.settings(&target(&stage, "stays", ""));

@@ -91,6 +91,8 @@ impl Assumption {
                     None => return,
                     Some(Word::Leave(done)) => {
                         self.outcome.note(&self.of.target, withdraw(&self.of.target), self.now());
+                        // The place is empty before another has it.
+                        drop(self);
                         // Who asked may have left.
                         let _ = done.send(());
                         return;

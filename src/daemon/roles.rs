@@ -43,6 +43,8 @@ impl Roles {
             let _ = left.await;
         });
         join_all(leaving).await;
+        // Of those that have ended nothing is kept.
+        while self.tasks.try_join_next().is_some() {}
     }
 
     /// Starts those that are wanted and do not run.

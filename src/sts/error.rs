@@ -79,9 +79,9 @@ impl Advice for StsError {
     fn remedy(&self) -> String {
         let remedy = match (self.class, self.code.as_deref()) {
             (FailureClass::Denied, Some("AccessDenied" | "AccessDeniedException")) => {
-                "let the role's trust policy name the role before it, with sts:TagSession and \
-                 sts:SetSourceIdentity where the target sets tags or source_identity, and that \
-                 role's policy allow it; then `rolekeeper refresh`"
+                "let the role's trust policy name the role before it, and that one's policy allow \
+                 sts:AssumeRole (for tags sts:TagSession, for source_identity \
+                 sts:SetSourceIdentity, too); then `rolekeeper refresh`"
             }
             (
                 FailureClass::Denied,
