@@ -13,6 +13,11 @@
 //! reads the settings. [`connection`], [`host`], [`keys`] and [`shelf`] are leaves that everybody
 //! may use. [`lab`] stands in for the service; the production program has nothing of it.
 //! `tests/layers.rs` keeps the arrows as they are.
+//! one another: [`ssm`] talks to Systems Manager, [`vault`] remembers, [`hardware`] observes the
+//! machine, [`targets`] delivers to credentials files, [`vending`] and [`endpoints`] hand them
+//! to programs that ask, [`control`] answers the operator, [`config`] reads the settings. [`host`],
+//! [`keys`] and [`shelf`] are leaves that everybody may use. [`lab`] stands in for the service; the
+//! production program has nothing of it. `tests/layers.rs` keeps the arrows as they are.
 //!
 //! # A role token's journey
 //!
@@ -58,6 +63,7 @@ pub mod config;
 pub mod connection;
 pub mod control;
 pub mod daemon;
+pub mod endpoints;
 pub mod hardware;
 pub mod host;
 pub mod keys;
@@ -68,3 +74,4 @@ pub mod ssm;
 pub mod sts;
 pub mod targets;
 pub mod vault;
+pub mod vending;

@@ -1,7 +1,7 @@
 //! What is known now, for everyone who only reads: a watch pair. The driver writes it, and for each
 //! target with a role of its own the task that assumes it writes that target's entry.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -35,6 +35,7 @@ pub struct Snapshot {
     pub status: Status,
     /// The registered role's, which outlets may hand out now; `None` while there is nothing usable.
     pub token: Option<Arc<RoleToken>>,
+    registered: Arc<BTreeSet<String>>,
     assumed: BTreeMap<String, Assumed>,
 }
 
@@ -51,6 +52,8 @@ pub struct Assumed {
 struct Held {
     status: Status,
     token: Option<Arc<RoleToken>>,
+    /// Who has the registered role's credentials: names of targets and consumers.
+    registered: Arc<BTreeSet<String>>,
     assumed: BTreeMap<String, Assumed>,
 }
 
@@ -134,16 +137,24 @@ pub struct Moment(pub UtcDateTime);
 impl Shelf {
     /// An empty shelf and its reader.
     pub fn new() -> (Self, ShelfReader) {
-        let (status, token, assumed) = (Status::unregistered(), None, BTreeMap::new());
-        let (sender, receiver) = watch::channel(Held { status, token, assumed });
+        let (sender, receiver) = watch::channel(Held {
+            status: Status::unregistered(),
+            token: None,
+            registered: Arc::default(),
+            assumed: BTreeMap::new(),
+        });
         (Self(sender), ShelfReader(receiver))
     }
 
     /// Replaces what readers see, but for the places of others, and wakes those who wait.
-    pub fn put(&self, status: Status, token: Option<Arc<RoleToken>>) {
+    /// `registered` are the names of all who have the registered role's credentials.
+    pub fn put(&self, status: Status, token: Option<Arc<RoleToken>>, registered: BTreeSet<String>) {
         self.0.send_modify(|held| {
             held.status = status;
             held.token = token;
+            if *held.registered != registered {
+                held.registered = Arc::new(registered);
+            }
         });
     }
 
@@ -191,18 +202,19 @@ impl Held {
     fn snapshot(&self) -> Snapshot {
         let mut status = self.status.clone();
         status.targets.extend(self.assumed.values().map(|assumed| assumed.status.clone()));
-        Snapshot { status, token: self.token.clone(), assumed: self.assumed.clone() }
+        let (token, registered) = (self.token.clone(), Arc::clone(&self.registered));
+        Snapshot { status, token, registered, assumed: self.assumed.clone() }
     }
 }
 
 impl Snapshot {
-    /// What a target's outlets may hand out now. Never the registered role's credentials for a target
-    /// that has a role of its own, whether or not that was assumed.
-    pub fn credentials_for(&self, target: &str) -> Option<Arc<RoleToken>> {
-        let status = self.status.targets.iter().find(|status| status.name == target)?;
-        match &status.role_arn {
-            None => self.token.clone(),
-            Some(_) => self.assumed.get(target)?.token.clone(),
+    /// What the outlets of a target or a consumer may hand out now. The registered role's credentials
+    /// are for those alone that have no role of their own; for an unknown name there is nothing.
+    pub fn credentials_for(&self, name: &str) -> Option<Arc<RoleToken>> {
+        if self.registered.contains(name) {
+            self.token.clone()
+        } else {
+            self.assumed.get(name)?.token.clone()
         }
     }
 }
@@ -312,7 +324,9 @@ mod tests {
         let registered = token("ASIAREGISTERED00");
         let mut status = Status::unregistered();
         status.targets.push(target("default", None));
-        shelf.put(status.clone(), registered.clone());
+        let names = || BTreeSet::from(["default".to_owned(), "nightly".to_owned()]);
+        shelf.put(status.clone(), registered.clone(), names());
+        assert_eq!(reader.look().credentials_for("nightly"), registered);
         assert_eq!(reader.look().credentials_for("default"), registered);
         assert_eq!(reader.look().credentials_for("backup"), None);
 
@@ -322,11 +336,11 @@ mod tests {
         let assumed = token("ASIABACKUP000000");
         place.put(Assumed { status: own, token: assumed.clone() });
         // The driver's news leave the place as it is.
-        shelf.put(status, registered);
+        shelf.put(status, registered, names());
         let view = reader.look();
         assert_eq!(view.credentials_for("backup"), assumed);
-        let names = view.status.targets.iter().map(|target| target.name.as_str());
-        assert_eq!(names.collect::<Vec<_>>(), ["default", "backup"]);
+        let shown = view.status.targets.iter().map(|target| target.name.as_str());
+        assert_eq!(shown.collect::<Vec<_>>(), ["default", "backup"]);
         drop(place);
         assert_eq!(reader.look().credentials_for("backup"), None);
         assert_eq!(reader.look().status.targets.len(), 1);

@@ -99,7 +99,7 @@ fn an_unknown_setting_is_named_with_file_line_and_column() {
     let stage = Stage::set();
     stage.settings("[refresh]\n  intervall = \"5m\"\n");
     let file = stage.path("rolekeeper.toml").display().to_string();
-    for command in [&["run"][..], &["config", "check"], &["register"], &["export"]] {
+    for command in [&["run"][..], &["config", "check"], &["register"]] {
         let (message, remedy) = stage.refused(command, Exit::Configuration);
         let expected = format!("{file}:7:3: unknown field `intervall`");
         assert!(message.starts_with(&expected), "{message}");
@@ -190,8 +190,8 @@ fn a_symlink_in_a_files_place_is_refused_and_its_aim_untouched() {
     let (_daemon, _) = assert_target_refused(&stage, Exit::Refused, expected);
     assert_eq!(fs::read_to_string(stage.path("aim")).unwrap(), FOREIGN);
     assert!(fs::symlink_metadata(stage.credentials()).unwrap().is_symlink());
-    let (message, _) = stage.refused(&["export"], Exit::Refused);
-    assert!(message.contains(expected), "{message}");
+    // Programs that ask the daemon have them all the same.
+    stage.succeed(&["export"]);
 }
 
 #[test]

@@ -172,7 +172,8 @@ fn credentials_are_exported_in_six_formats() {
         assert_eq!(stage.succeed(&["export", "--format", format]), expected);
     }
     let (message, remedy) = stage.refused(&["export", "--target", "x"], Exit::Usage);
-    assert_eq!((message.as_str(), remedy.as_str()), ("there is no target 'x'", "--target default"));
+    assert_eq!(message, "there are no credentials named 'x'");
+    assert_eq!(remedy, "--target default");
 }
 
 #[test]
@@ -522,7 +523,7 @@ fn dead_credentials_are_withdrawn_and_the_rest_of_the_file_stays() {
     daemon.logged("credentials withdrawn");
     assert_eq!(fs::read_to_string(stage.credentials()).unwrap(), FOREIGN);
     let (message, _) = stage.refused(&["export"], Exit::TryAgain);
-    assert!(message.ends_with("holds no credentials now"), "{message}");
+    assert_eq!(message, "there are no usable credentials now: expired");
 }
 
 #[test]
@@ -536,7 +537,7 @@ fn dead_credentials_stay_when_the_operator_wants_them_to() {
     let held = fs::read_to_string(stage.credentials()).unwrap();
     assert!(held.contains("aws_session_token"), "{held}");
     let (message, _) = stage.refused(&["export"], Exit::TryAgain);
-    assert!(message.ends_with("have expired"), "{message}");
+    assert_eq!(message, "there are no usable credentials now: expired");
 }
 
 #[test]
@@ -677,7 +678,9 @@ fn every_command_shows_an_example_in_its_help() {
         "fingerprint diff",
         "fingerprint accept",
         "fingerprint set-threshold",
+        "credential-process",
         "export",
+        "exec",
         "config",
         "config check",
         "config show",

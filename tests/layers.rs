@@ -28,6 +28,7 @@ const MAY_NAME: &[(&str, &[&[&str]])] = &[
     ("sts", &[&["pure"], LEAVES]),
     ("targets", &[&["pure"], LEAVES]),
     ("vault", &[&["pure"], LEAVES]),
+    ("vending", &[&["pure"], LEAVES]),
     // Those who bring the adapters together.
     ("daemon", &[&["pure"], LEAVES, ADAPTERS]),
     ("cli", &[&["pure"], LEAVES, ADAPTERS, &["daemon"]]),
@@ -42,7 +43,7 @@ const MAY_NAME: &[(&str, &[&[&str]])] = &[
 const LEAVES: &[&str] = &["connection", "host", "keys", "shelf"];
 
 const ADAPTERS: &[&str] =
-    &["config", "control", "endpoints", "hardware", "ssm", "sts", "targets", "vault"];
+    &["config", "control", "endpoints", "hardware", "ssm", "sts", "targets", "vault", "vending"];
 
 /// What `pure` must not name: clocks, files, sockets, the environment, processes, threads, chance,
 /// logs, async.
@@ -64,7 +65,13 @@ const NOT_IN_PURE: &[&str] = &[
 /// Every place where a secret leaves its type: file, calls of `expose`, what happens to the value.
 /// The lab is left out: its secrets are made up, and open nothing.
 const EXPOSURES: &[(&str, usize, &str)] = &[
-    ("cli/export.rs", 3, "`export` prints the credentials: the operator asked for them"),
+    ("cli/exec/endpoint.rs", 1, "the command's environment gets the token of its own endpoint"),
+    (
+        "cli/export.rs",
+        2,
+        "the credentials are printed, or handed to a command: who asked wants them",
+    ),
+    ("endpoints/mod.rs", 1, "a reply's body goes to the client on loopback that showed its token"),
     ("keys.rs", 1, "the private key's text is decoded from the vault's record"),
     ("pure/identity.rs", 2, "an activation code's shape is checked; the one request borrows it"),
     ("pure/ini/mod.rs", 9, "a credentials file's text is read and written; all of it is secret"),
@@ -83,6 +90,8 @@ const EXPOSURES: &[(&str, usize, &str)] = &[
     ("ssm/wire.rs", 1, "the activation code goes into the one body that carries it"),
     ("sts/mod.rs", 2, "secret and session token go to the SDK's signer"),
     ("targets/existing.rs", 2, "the file that stands is compared, and its size is checked"),
+    ("vending/protocol.rs", 2, "an answer's line, for a peer whom a rule allows; wiped when sent"),
+    ("vending/server.rs", 1, "the line goes over the socket"),
     ("vault/records.rs", 1, "the private key goes into its record, a file of mode 0600"),
 ];
 

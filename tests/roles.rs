@@ -249,6 +249,9 @@ fn one_role_that_is_denied_stops_no_other() {
     assert!(message.starts_with(&expected), "{message}");
     assert!(failure["remedy"].as_str().unwrap().contains("trust policy"), "{failure}");
     assert!(!holds_credentials(&stage, "closed"));
+    // Nor does anybody get the registered role's instead.
+    let (said, _) = stage.refused(&["export", "--target", "closed"], Exit::TryAgain);
+    assert_eq!(said, "there are no usable credentials now: denied");
     let status = stage.status();
     assert_eq!((&status["state"], &status["failure"]), (&json!("fresh"), &Value::Null));
     assert!(stage.succeed(&["status"]).contains("\n  failure    denied: AssumeRole"));

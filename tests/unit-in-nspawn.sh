@@ -33,6 +33,7 @@ main() {
     check_start
     check_files
     check_sandbox
+    check_consumers
     check_fingerprint
     check_reload
     check_restart_keeps_the_file
@@ -99,6 +100,63 @@ check_sandbox() {
         inside nsenter -t "$pid" -m touch "$directory/x" 2>/dev/null || closed+=" $directory"
     done
     check "closed, to root too" "$closed" " $outside"
+}
+
+# Who asks the daemon for credentials: known by user and by door, without a look at their processes.
+check_consumers() {
+    check "credentials by socket: root" "$(ask_as root)" 0
+    check "credentials by socket: an ordinary user" "$(ask_as nobody)" 77
+    check "credentials by socket: a member of the group" "$(ask_as backup)" 0
+    check "credentials by socket: a unit with the group" \
+        "$(ask_in_unit -p User=nobody -p SupplementaryGroups=rolekeeper)" 0
+
+    consumer 'groups = ["games"]'
+    inside usermod -aG games nobody
+    check "a consumer, by a group of the account database" "$(ask_as nobody)" 0
+    inside gpasswd -d nobody games >/dev/null
+
+    consumer 'users = ["nobody"]'
+    check "a consumer, by user" "$(ask_as nobody)" 0
+    consumer 'users = ["nobody"]
+units = ["nightly.service"]'
+    check "a consumer of a unit is not seen" "$(ask_in_unit -p User=nobody -u nightly)" 77
+    inside install -D -m 644 /usr/share/doc/rolekeeper/examples/consumers-by-unit.conf \
+        /run/systemd/system/rolekeeper.service.d/consumers.conf
+    inside systemctl daemon-reload
+    inside systemctl restart rolekeeper
+    check "with the example drop-in: the unit" "$(ask_in_unit -p User=nobody -u nightly)" 0
+    check "with the example drop-in: another unit" "$(ask_in_unit -p User=nobody -u other)" 77
+
+    consumer 'users = ["nobody"]
+executables = ["/usr/bin/rolekeeper"]'
+    check "a consumer's program is not seen" "$(ask_as nobody)" 77
+    inside sed -i 's/^#\([CA]\)/\1/' /run/systemd/system/rolekeeper.service.d/consumers.conf
+    inside systemctl daemon-reload
+    inside systemctl restart rolekeeper
+    check "with the capability: the program" "$(ask_as nobody)" 0
+
+    inside rm /etc/rolekeeper/conf.d/consumer.toml /run/systemd/system/rolekeeper.service.d/consumers.conf
+    inside systemctl daemon-reload
+    inside systemctl restart rolekeeper
+    check "each was logged" "$(inside journalctl -o cat -u rolekeeper | grep -q 'credentials handed out.*allowed_as="user"' && echo yes)" yes
+}
+
+consumer() {
+    printf '[[consumer]]\nname = "nightly"\n%s\n' "$1" | inside sh -c 'cat > /etc/rolekeeper/conf.d/consumer.toml'
+    inside systemctl reload rolekeeper
+    # The next answer of the driver comes after the reload.
+    inside rolekeeper refresh >/dev/null
+}
+
+# ask_as USER: the exit status.
+ask_as() {
+    inside su -s /bin/sh "$1" -c 'rolekeeper credential-process >/dev/null 2>&1; echo $?'
+}
+
+# ask_in_unit OPTIONS: the exit status in a unit of the system's.
+ask_in_unit() {
+    inside systemd-run --quiet --collect --wait "$@" rolekeeper credential-process >/dev/null 2>&1 </dev/null
+    echo $?
 }
 
 # The same answer to root, to anyone, and inside the sandbox: or the daemon sees another machine than

@@ -119,6 +119,8 @@ async fn measure(arguments: &Arguments) -> Outcome<Vec<Figure>> {
     figures.extend(idle(&program, arguments.window).await?);
     say("refreshes");
     figures.extend(refresh(&stage, &program, arguments.repeat).await?);
+    say("credential-process");
+    figures.push(credential_process(&stage, arguments.repeat).await?);
     program.stop().await?;
     stage.strike().await;
     Ok(figures)
@@ -217,6 +219,15 @@ async fn refresh(stage: &Stage, program: &Program, repeat: u8) -> Outcome<[Figur
         Figure::new("one refresh: CPU", Unit::Milliseconds, median_millis(times)).reference(3.2),
         Figure::new("one refresh: switches", Unit::Count, switches).reference(45.0),
     ])
+}
+
+/// From the command's start to its end, the daemon's answer included.
+async fn credential_process(stage: &Stage, repeat: u8) -> Outcome<Figure> {
+    let mut times = Vec::new();
+    for _ in 0..repeat {
+        times.push(stage.credential_process().await?);
+    }
+    Ok(Figure::new("credential-process", Unit::Milliseconds, median_millis(times)).budget(5.0))
 }
 
 fn median<T: Ord + Copy>(mut values: Vec<T>) -> T {

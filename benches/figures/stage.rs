@@ -95,6 +95,13 @@ impl Stage {
         finish(command).await
     }
 
+    /// `rolekeeper credential-process`, of a daemon that runs.
+    pub(crate) async fn credential_process(&self) -> Outcome<Duration> {
+        let mut command = self.command();
+        command.arg("credential-process");
+        finish(command).await
+    }
+
     pub(crate) async fn strike(self) {
         self.lab.shutdown().await;
     }

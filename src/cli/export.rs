@@ -1,23 +1,23 @@
 //! `rolekeeper export`
 
 use clap::{Args, ValueEnum};
-use serde_json::json;
+use serde::Serialize;
+use zeroize::Zeroizing;
 
+use super::vended::vended;
 use super::{Places, print};
-use crate::control::{self, Command, Complaint, Reply};
-use crate::daemon::targets;
-use crate::host::clock::{Clock, SystemClock};
+use crate::control::Complaint;
 use crate::pure::advice::Exit;
+use crate::pure::role_token::RoleToken;
 use crate::shelf::Moment;
-use crate::targets::{Published, published};
 
-/// Print a target's credentials as `aws configure export-credentials` does
+/// Print credentials as `aws configure export-credentials` does
 ///
-/// Reads the target's file, so whoever may read that file may do this.
+/// Asks the daemon, as credential-process does.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Export {
-    /// Which target's credentials [default: the first]
+    /// A target's or a consumer's name [default: the first that this user may have]
     #[arg(long, value_name = "NAME")]
     target: Option<String>,
     /// How to print them
@@ -31,8 +31,8 @@ Examples:
   rolekeeper export --format env-no-export > credentials.env
   rolekeeper export --format fish | source";
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Format {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
     /// JSON, as credential_process prints it
     Process,
     /// export NAME=VALUE
@@ -47,87 +47,123 @@ enum Format {
     Fish,
 }
 
+/// The members in the order in which the AWS CLI prints them.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Process<'a> {
+    version: u8,
+    access_key_id: &'a str,
+    secret_access_key: &'a str,
+    session_token: &'a str,
+    expiration: Moment,
+}
+
 impl Export {
-    pub(super) async fn execute(self, places: &Places) -> Result<(), Complaint> {
-        let targets = targets(&places.settings()?, &places.directories().runtime)?;
-        let wanted = |name: &String| targets.iter().find(|target| target.name == *name);
-        let target = match &self.target {
-            None => targets.first(),
-            Some(name) => wanted(name),
-        };
-        let target = target.ok_or_else(|| {
-            let names = targets.iter().map(|target| target.name.as_str()).collect::<Vec<_>>();
-            let message = format!("there is no target '{}'", self.target.unwrap_or_default());
-            Complaint::new(Exit::Usage, message, format!("--target {}", names.join(" or ")))
-        })?;
-        let credentials = published(target)?.ok_or_else(|| {
-            Complaint::new(
-                Exit::TryAgain,
-                format!("{} holds no credentials now", target.path.display()),
-                "rolekeeper status",
-            )
-        })?;
-        let ended = credentials.expires_at.filter(|end| *end <= SystemClock.now());
-        if let Some(end) = ended
-            && !daemon_believes_in(places, &target.name, Moment(end)).await
-        {
-            return Err(Complaint::new(
-                Exit::TryAgain,
-                format!("the credentials in {} have expired", target.path.display()),
-                "rolekeeper status",
-            ));
-        }
-        print(&self.format.write(&credentials))
+    pub(super) fn execute(self, places: &Places) -> Result<(), Complaint> {
+        let vended = vended(places, self.target.as_deref())?;
+        print(&self.format.write(&vended.token)?)
     }
 }
 
-/// The daemon knows the service's clock, where this machine's may be wrong: what it shows as usable
-/// is.
-async fn daemon_believes_in(places: &Places, target: &str, end: Moment) -> bool {
-    let answer = control::ask(&places.directories().runtime, &Command::Status).await;
-    let Ok(Reply::Status(status)) = answer else { return false };
-    let shown = status.targets.into_iter().find(|shown| shown.name == target);
-    shown
-        .and_then(|target| target.credentials)
-        .is_some_and(|credentials| credentials.expires_at.to_string() == end.to_string())
+/// What the AWS SDKs read from the environment.
+pub(super) fn variables<'a>(
+    token: &'a RoleToken,
+    expiration: &'a str,
+) -> [(&'static str, &'a str); 4] {
+    [
+        ("AWS_ACCESS_KEY_ID", token.access_key_id.as_str()),
+        ("AWS_SECRET_ACCESS_KEY", token.secret_access_key.expose()),
+        ("AWS_SESSION_TOKEN", token.session_token.expose()),
+        ("AWS_CREDENTIAL_EXPIRATION", expiration),
+    ]
 }
 
 impl Format {
-    fn write(self, credentials: &Published) -> String {
-        let expiration = credentials.expires_at.map(|end| Moment(end).to_string());
-        let access_key_id = credentials.access_key_id.expose();
-        let secret_access_key = credentials.secret_access_key.expose();
-        let session_token = credentials.session_token.expose();
+    /// The credentials' text, its end included. No shell takes it for anything but values: whoever
+    /// can make the service answer something else does not get it run.
+    pub(super) fn write(self, token: &RoleToken) -> Result<Zeroizing<String>, Complaint> {
+        let expiration = Moment(token.expires_at).to_string();
+        let variables = variables(token, &expiration);
+        // Room for all of it at once: a text that grew would leave its old halves in memory.
+        let room = variables.iter().map(|(name, value)| name.len() + 2 * value.len() + 32).sum();
+        let mut text = Zeroizing::new(String::with_capacity(room));
         if let Self::Process = self {
-            let mut object = json!({
-                "Version": 1,
-                "AccessKeyId": access_key_id,
-                "SecretAccessKey": secret_access_key,
-                "SessionToken": session_token,
-            });
-            if let Some(expiration) = expiration {
-                object["Expiration"] = expiration.into();
-            }
-            return format!("{object}\n");
+            let [(_, access_key_id), (_, secret_access_key), (_, session_token), _] = variables;
+            let expiration = Moment(token.expires_at);
+            let process =
+                Process { version: 1, access_key_id, secret_access_key, session_token, expiration };
+            let json = Zeroizing::new(serde_json::to_string(&process).unwrap_or_default());
+            text.extend([json.as_str(), "\n"]);
+            return Ok(text);
         }
-        let variables = [
-            ("AWS_ACCESS_KEY_ID", Some(access_key_id)),
-            ("AWS_SECRET_ACCESS_KEY", Some(secret_access_key)),
-            ("AWS_SESSION_TOKEN", Some(session_token)),
-            ("AWS_CREDENTIAL_EXPIRATION", expiration.as_ref()),
-        ];
-        let lines = variables.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        lines.map(|(name, value)| self.line(name, value)).collect()
+        for (name, value) in variables {
+            if !is_plain(value) {
+                return Err(Complaint::new(
+                    Exit::BadData,
+                    format!("{name} has a character that a shell might take for more than that"),
+                    "rolekeeper export --format process",
+                ));
+            }
+            text.extend(self.line(name, value));
+        }
+        Ok(text)
     }
 
-    /// Credentials have no quote and no blank in them, so none of these needs quoting.
-    fn line(self, name: &str, value: &str) -> String {
+    fn line<'a>(self, name: &'a str, value: &'a str) -> [&'a str; 5] {
         match self {
-            Self::Process | Self::EnvNoExport => format!("{name}={value}\n"),
-            Self::Env => format!("export {name}={value}\n"),
-            Self::Powershell => format!("$Env:{name}=\"{value}\"\n"),
-            Self::WindowsCmd => format!("set {name}={value}\n"),
-            Self::Fish => format!("set -gx {name} \"{value}\"\n"),
+            Self::Process | Self::EnvNoExport => ["", name, "=", value, "\n"],
+            Self::Env => ["export ", name, "=", value, "\n"],
+            Self::Powershell => ["$Env:", name, "=\"", value, "\"\n"],
+            Self::WindowsCmd => ["set ", name, "=", value, "\n"],
+            Self::Fish => ["set -gx ", name, " \"", value, "\"\n"],
+        }
+    }
+}
+
+/// Base64, base64url, and what a time has: nothing that any of the shells expands, unquoted.
+fn is_plain(value: &str) -> bool {
+    value.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/=-_.:".contains(&b))
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::utc_datetime;
+
+    use super::*;
+    use crate::pure::secret::Secret;
+
+    fn token(secret: &str) -> RoleToken {
+        RoleToken::new(
+            Some("ASIAEXAMPLE000000001".into()),
+            Some(Secret::new(secret.into())),
+            Some(Secret::new("the/token+of==".into())),
+            utc_datetime!(2026-11-22 00:00),
+            Some(utc_datetime!(2026-11-22 01:00:00.9)),
+            false,
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn credential_process_gets_its_documented_bytes() {
+        let text = Format::Process.write(&token("sec/r+et")).unwrap();
+        assert_eq!(
+            text.as_str(),
+            "{\"Version\":1,\"AccessKeyId\":\"ASIAEXAMPLE000000001\",\
+             \"SecretAccessKey\":\"sec/r+et\",\"SessionToken\":\"the/token+of==\",\
+             \"Expiration\":\"2026-11-22T01:00:00Z\"}\n"
+        );
+    }
+
+    #[test]
+    fn a_secret_that_a_shell_would_run_is_not_printed_for_one() {
+        for secret in ["a$(reboot)", "a;reboot", "`reboot`x", "a|b", "a&b", "a\"b", "%PATH%", "a\\"]
+        {
+            let token = token(secret);
+            for format in Format::value_variants() {
+                let written = format.write(&token);
+                assert_eq!(written.is_ok(), *format == Format::Process, "{format:?} {secret}");
+            }
         }
     }
 }

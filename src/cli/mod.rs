@@ -2,7 +2,9 @@
 
 mod completions;
 mod config;
+mod credential_process;
 mod deregister;
+mod exec;
 mod export;
 mod fingerprint;
 mod local;
@@ -13,10 +15,11 @@ mod register;
 mod rotate_key;
 mod run;
 mod status;
+mod vended;
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -25,7 +28,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use crate::config::{ConfigError, Settings};
 use crate::control::Complaint;
 use crate::daemon::Directories;
-use crate::host::environment;
+use crate::host::{environment, process};
 use crate::pure::advice::{Advice, Exit};
 
 /// AWS credentials for a server outside AWS.
@@ -46,13 +49,16 @@ Examples:
   rolekeeper register --region eu-central-1 --activation-id ID --activation-code-file code.txt
   rolekeeper run
   rolekeeper status
-  AWS_SHARED_CREDENTIALS_FILE=/run/rolekeeper/credentials aws sts get-caller-identity
+  rolekeeper exec -- aws sts get-caller-identity
 
 Exit status: 0 done, 64 usage, 65 bad data, 69 service unavailable, 70 our bug, 73 cannot create,
 75 try again later, 77 refused, 78 configuration.";
 
 /// The certificates to trust, as the AWS SDKs and the AWS CLI are told them.
 const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
+
+/// Where sockets and credentials are unless told otherwise.
+const RUNTIME_DIRECTORY: &str = "/run/rolekeeper";
 
 /// Where things are; accepted before and after every command.
 #[derive(Debug, Args)]
@@ -81,6 +87,8 @@ enum Command {
     #[command(subcommand)]
     Fingerprint(fingerprint::Fingerprint),
     RotateKey(rotate_key::RotateKey),
+    CredentialProcess(credential_process::CredentialProcess),
+    Exec(exec::Exec),
     Export(export::Export),
     #[command(subcommand)]
     Config(config::Config),
@@ -92,22 +100,26 @@ enum Command {
 /// Runs the command line to its exit status. Errors have two lines on standard error: what failed,
 /// and what to try.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    crate::host::process::protect_memory();
     let arguments = arguments.into_iter().collect::<Vec<_>>();
     let outcome = match Arguments::try_parse_from(&arguments) {
         Ok(parsed) => {
             log::start(parsed.places.verbose, matches!(parsed.command, Command::Run(_)));
+            match parsed.command {
+                // What is run keeps the limits of whoever runs it.
+                Command::Exec(_) => process::hide_memory(),
+                _ => process::protect_memory(),
+            }
             execute(parsed)
         }
         Err(error) if error.use_stderr() => Err(usage(&error, &arguments)),
         Err(help) => {
             // A reader that has gone away is no error.
             let _ = help.print();
-            Ok(())
+            Ok(ExitCode::SUCCESS)
         }
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(Complaint { message, remedy, exit }) => {
             eprintln!("rolekeeper: {message}\ntry: {remedy}");
             ExitCode::from(exit)
@@ -115,26 +127,33 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn execute(Arguments { places, command }: Arguments) -> Result<(), Complaint> {
+fn execute(Arguments { places, command }: Arguments) -> Result<ExitCode, Complaint> {
+    let done = match command {
+        Command::Register(command) => wait(command.execute(&places)),
+        Command::Run(command) => wait(command.execute(places)),
+        Command::Status(command) => wait(command.execute(&places)),
+        Command::Refresh(command) => wait(command.execute(&places)),
+        Command::Fingerprint(command) => wait(command.execute(&places)),
+        Command::RotateKey(command) => wait(command.execute(&places)),
+        Command::CredentialProcess(command) => command.execute(&places),
+        // Ends as its command does.
+        Command::Exec(command) => return command.execute(&places),
+        Command::Export(command) => command.execute(&places),
+        Command::Config(command) => command.execute(&places),
+        Command::Deregister(command) => wait(command.execute(&places)),
+        Command::Completions(command) => command.execute(),
+        Command::Man(command) => command.execute(),
+    };
+    done.map(|()| ExitCode::SUCCESS)
+}
+
+/// Does the work in an event loop of its own.
+fn wait<T>(work: impl Future<Output = Result<T, Complaint>>) -> Result<T, Complaint> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| {
         Complaint::new(Exit::Bug, format!("no event loop: {error}"), "free some file descriptors")
     })?;
-    let outcome = runtime.block_on(async {
-        match command {
-            Command::Register(command) => command.execute(&places).await,
-            Command::Run(command) => command.execute(places).await,
-            Command::Status(command) => command.execute(&places).await,
-            Command::Refresh(command) => command.execute(&places).await,
-            Command::Fingerprint(command) => command.execute(&places).await,
-            Command::RotateKey(command) => command.execute(&places).await,
-            Command::Export(command) => command.execute(&places).await,
-            Command::Config(command) => command.execute(&places),
-            Command::Deregister(command) => command.execute(&places).await,
-            Command::Completions(command) => command.execute(),
-            Command::Man(command) => command.execute(),
-        }
-    });
+    let outcome = runtime.block_on(work);
     // A name look-up may hang in a thread of its own; nobody waits for it.
     runtime.shutdown_background();
     outcome
@@ -144,6 +163,16 @@ impl Places {
     fn settings(&self) -> Result<Settings, ConfigError> {
         let settings = Settings::load(self.config.as_deref())?;
         Ok(settings.with_ca_bundle(CA_BUNDLE, environment::variable(CA_BUNDLE)))
+    }
+
+    /// Where a program looks for the daemon. Its own service may have a runtime directory, too, and
+    /// then finds that one's name in its environment: the daemon's usual place comes after it.
+    fn runtime_directories(&self) -> Vec<PathBuf> {
+        let mut directories = vec![self.directories().runtime];
+        if self.runtime_dir.is_none() && directories[0] != Path::new(RUNTIME_DIRECTORY) {
+            directories.push(PathBuf::from(RUNTIME_DIRECTORY));
+        }
+        directories
     }
 
     /// systemd may give several directories, parted by colons; the first is ours.
@@ -160,7 +189,7 @@ impl Places {
         };
         Directories {
             state: place(&self.state_dir, "STATE_DIRECTORY", "/var/lib/rolekeeper"),
-            runtime: place(&self.runtime_dir, "RUNTIME_DIRECTORY", "/run/rolekeeper"),
+            runtime: place(&self.runtime_dir, "RUNTIME_DIRECTORY", RUNTIME_DIRECTORY),
         }
     }
 }

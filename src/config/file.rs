@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use toml::Spanned;
 
+use super::consumer::{self, Consumer};
 use super::role::{Misplaced, table_with_role};
 use super::{ConfigError, OnExpiry, Origin, Setting, Settings, TargetSettings};
 use crate::pure::duration::parse_duration;
@@ -24,6 +25,8 @@ struct File {
     health: Option<Health>,
     #[serde(default)]
     target: Vec<Spanned<Target>>,
+    #[serde(default)]
+    consumer: Vec<Spanned<Consumer>>,
 }
 
 #[derive(serde::Deserialize)]
@@ -55,7 +58,7 @@ struct Health {
 
 table_with_role! {
     struct Target {
-        name: Text<TargetName>,
+        name: Text<OutletName>,
         path: Text<AbsolutePath>,
         profile: Option<Text<ProfileName>>,
         owner: Option<Text<AccountName>>,
@@ -119,7 +122,9 @@ pub(super) fn merge(settings: &mut Settings, path: &Path, text: &str) -> Result<
         check_shared_file(&settings.targets, &name)
             .map_err(|message| invalid(Some(span), message))?;
     }
-    Ok(())
+    consumer::merge(settings, file.consumer, origin)
+        .map_err(|(span, message)| invalid(Some(span), message))?;
+    consumer::check_names(settings).map_err(|message| invalid(None, message))
 }
 
 /// Two targets may share a file: with a profile each, and with one opinion on who may read it.
@@ -185,7 +190,7 @@ fn position(text: &str, offset: usize) -> (usize, usize) {
 }
 
 /// A TOML string that is parsed where it stands, so that the error has its place.
-pub(super) struct Text<T>(pub T);
+pub(super) struct Text<T>(pub(super) T);
 
 impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Text<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -225,7 +230,7 @@ impl FromStr for Url {
     }
 }
 
-struct AbsolutePath(PathBuf);
+pub(super) struct AbsolutePath(pub(super) PathBuf);
 
 impl FromStr for AbsolutePath {
     type Err = &'static str;
@@ -237,9 +242,9 @@ impl FromStr for AbsolutePath {
     }
 }
 
-struct TargetName(String);
+pub(super) struct OutletName(pub(super) String);
 
-impl FromStr for TargetName {
+impl FromStr for OutletName {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, &'static str> {
@@ -252,7 +257,7 @@ impl FromStr for TargetName {
     }
 }
 
-struct AccountName(String);
+pub(super) struct AccountName(pub(super) String);
 
 impl FromStr for AccountName {
     type Err = &'static str;

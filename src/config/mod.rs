@@ -4,6 +4,7 @@
 //! names; a later file wins, a later `[[target]]` of the same name replaces the earlier one. An
 //! unknown key is an error with file, line and column: a setting that does nothing is a trap.
 
+mod consumer;
 mod error;
 mod file;
 mod role;
@@ -13,6 +14,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use consumer::ConsumerSettings;
 pub use error::ConfigError;
 
 use crate::pure::assumption::Assumption;
@@ -84,6 +86,7 @@ pub struct Settings {
     pub health_interval: Setting<Duration>,
     /// Empty when no file names one: the default target then stands.
     pub targets: Vec<TargetSettings>,
+    pub consumers: Vec<ConsumerSettings>,
 }
 
 /// A `[[target]]`. Names of users and groups are not looked up yet.
@@ -165,6 +168,7 @@ impl Default for Settings {
             health: default(true),
             health_interval: default(DEFAULT_HEALTH_INTERVAL),
             targets: Vec::new(),
+            consumers: Vec::new(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Write};
 
-use super::{OnExpiry, Origin, Setting, Settings, TargetSettings};
+use super::{ConsumerSettings, OnExpiry, Origin, Setting, Settings, TargetSettings};
 use crate::pure::assumption::Assumption;
 use crate::pure::duration::display_duration;
 
@@ -35,6 +35,9 @@ impl Settings {
         page.line("interval", interval, &self.health_interval.origin);
         for target in &self.targets {
             page.target(target);
+        }
+        for consumer in &self.consumers {
+            page.consumer(consumer);
         }
         page.0
     }
@@ -121,6 +124,23 @@ impl Page {
     }
 }
 
+impl Page {
+    fn consumer(&mut self, consumer: &ConsumerSettings) {
+        let ConsumerSettings { name, users, groups, units, executables, origin } = consumer;
+        self.section("[[consumer]]");
+        self.line("name", quoted(name), origin);
+        let executables = executables.iter().map(|path| path.display().to_string()).collect();
+        for (name, list) in
+            [("users", users), ("groups", groups), ("units", units), ("executables", &executables)]
+        {
+            if !list.is_empty() {
+                let list = list.iter().map(quoted).collect::<Vec<_>>().join(", ");
+                self.line(name, format_args!("[{list}]"), origin);
+            }
+        }
+    }
+}
+
 impl Display for OnExpiry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -156,13 +176,16 @@ mod tests {
     fn what_is_shown_reads_back_as_the_same_settings() {
         let mut settings = Settings::default();
         let text = "[service]\nregion = \"eu-central-1\"\n[[target]]\nname = \"a\"\npath = \"/c\"\n\
-                    owner = \"backup\"\n[refresh]\non_expiry = \"keep\"\n";
+                    owner = \"backup\"\n[[consumer]]\nname = \"b\"\nusers = [\"x\", \"y\"]\n\
+                    units = [\"b.service\"]\n[refresh]\non_expiry = \"keep\"\n";
         super::super::file::merge(&mut settings, "/1".as_ref(), text).unwrap();
         let mut again = Settings::default();
         super::super::file::merge(&mut again, "/1".as_ref(), &settings.show()).unwrap();
         assert_eq!(again.region.value, settings.region.value);
         assert_eq!(again.on_expiry.value, OnExpiry::Keep);
         assert_eq!(again.targets[0].owner, settings.targets[0].owner);
+        assert_eq!(again.consumers[0].users, ["x", "y"]);
+        assert_eq!(again.consumers[0].units, settings.consumers[0].units);
         assert!(settings.show().contains("# /1:2"));
     }
 

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 
-use super::protocol::{Command, Complaint, Reply};
+use super::protocol::{Command, Reply};
 use super::socket_path;
-use crate::pure::advice::{Advice, Exit};
+use crate::pure::advice::{Advice, Complaint, Exit};
 
 /// No answer, or not the one that was hoped for.
 #[derive(Debug, thiserror::Error)]

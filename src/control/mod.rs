@@ -7,8 +7,9 @@ mod client;
 mod protocol;
 mod server;
 
+pub use crate::pure::advice::Complaint;
 pub use client::{ControlError, ask};
-pub use protocol::{Command, Complaint, Reply};
+pub use protocol::{Command, Reply};
 pub use server::{Bound, bind};
 
 use std::path::{Path, PathBuf};

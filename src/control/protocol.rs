@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::pure::advice::{Advice, Exit};
+use crate::pure::advice::Complaint;
 use crate::shelf::Status;
 
 /// A line from the operator.
@@ -27,25 +27,6 @@ pub enum Reply {
     Done(String),
     Refused(Complaint),
     Status(Box<Status>),
-}
-
-/// An error on its way to the operator.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Complaint {
-    pub message: String,
-    pub remedy: String,
-    /// A status of `sysexits.h`.
-    pub exit: u8,
-}
-
-impl Complaint {
-    pub fn of(error: &impl Advice) -> Self {
-        Self { message: error.to_string(), remedy: error.remedy(), exit: error.exit() as u8 }
-    }
-
-    pub fn new(exit: Exit, message: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { message: message.into(), remedy: remedy.into(), exit: exit as u8 }
-    }
 }
 
 #[cfg(test)]

@@ -1,21 +1,20 @@
 //! The daemon's end of the socket.
 
 use std::io;
-use std::os::unix::net::UnixStream as StdUnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use nix::sys::stat::{Mode, umask};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::protocol::{Command, Complaint, Reply};
+use super::protocol::{Command, Reply};
 use super::{Order, Wish, socket_path};
 use crate::host::accounts::own_uid;
-use crate::pure::advice::Exit;
+use crate::host::socket;
+use crate::pure::advice::{Complaint, Exit};
 use crate::pure::fingerprint::SimilarityThreshold;
 use crate::shelf::ShelfReader;
 
@@ -28,32 +27,17 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The longest command, in bytes.
 const LONGEST_COMMAND: u64 = 1024;
 
-/// A socket that listens. Removed when it is dropped.
+/// The operator's socket.
 #[derive(Debug)]
-pub struct Bound {
-    listener: UnixListener,
-    path: PathBuf,
-}
+pub struct Bound(socket::Bound);
 
 /// Binds the control socket, mode 0660: the daemon's user, its group and root.
 ///
 /// # Errors
 ///
-/// `AddrInUse` when another daemon answers there; otherwise what the system call said.
+/// As [`socket::bind`].
 pub fn bind(runtime_dir: &Path) -> io::Result<Bound> {
-    let path = socket_path(runtime_dir);
-    if StdUnixStream::connect(&path).is_ok() {
-        return Err(io::ErrorKind::AddrInUse.into());
-    }
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        // What a daemon left that did not end well.
-        _ => {}
-    }
-    let before = umask(Mode::from_bits_truncate(0o117));
-    let listener = UnixListener::bind(&path);
-    umask(before);
-    Ok(Bound { listener: listener?, path })
+    socket::bind(socket_path(runtime_dir), 0o660).map(Bound)
 }
 
 impl Bound {
@@ -64,8 +48,8 @@ impl Bound {
             while connections.len() >= CONNECTIONS {
                 connections.join_next().await;
             }
-            match self.listener.accept().await {
-                Ok((stream, _)) => {
+            match self.0.accept().await {
+                Ok(stream) => {
                     connections.spawn(converse(stream, shelf.clone(), orders.clone()));
                 }
                 // Out of descriptors: the next accept would fail at once, too.
@@ -76,13 +60,6 @@ impl Bound {
             }
             while connections.try_join_next().is_some() {}
         }
-    }
-}
-
-impl Drop for Bound {
-    fn drop(&mut self) {
-        // A leftover is removed by the next daemon.
-        let _ = std::fs::remove_file(&self.path);
     }
 }
 

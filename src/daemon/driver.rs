@@ -7,16 +7,17 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::assumption::Means;
 use super::report::{self, LastFailure, TargetOutcome};
 use super::roles::Roles;
 use super::rotation::{self, RotationOutcome};
 use super::targets::{AssumedTarget, targets_by_role};
-use super::{Daemon, DaemonError, Seams, sts_connection};
+use super::{Daemon, DaemonError, Seams, access, sts_connection};
 use crate::control::{Complaint, Order, Wish};
 use crate::host::service_manager;
+use crate::pure::access::Access;
 use crate::pure::advice::{Advice, Exit};
 use crate::pure::assumption::SessionName;
 use crate::pure::fingerprint::{Similarity, Verdict, compare};
@@ -40,6 +41,7 @@ const BOOT: Duration = Duration::from_secs(5 * 60);
 pub(super) struct Driver {
     daemon: Daemon,
     shelf: Shelf,
+    rules: watch::Sender<Arc<Access>>,
     vault: Vault,
     ssm: Ssm,
     registration: Registration,
@@ -59,11 +61,14 @@ impl Driver {
     pub(super) fn new(
         daemon: Daemon,
         shelf: Shelf,
+        rules: watch::Sender<Arc<Access>>,
         vault: Vault,
         registration: Registration,
         ssm: Ssm,
     ) -> Result<Self, DaemonError> {
         let (targets, assumed) = targets_by_role(&daemon.settings, &daemon.directories.runtime)?;
+        // The settings may have been read again since the sockets were bound.
+        rules.send_replace(Arc::new(access(&daemon.settings, &daemon.directories.runtime)?));
         let outcomes = targets.iter().map(|_| TargetOutcome::default()).collect();
         // What an earlier run left stays while it is valid. A file that cannot be read is reported
         // when it is written.
@@ -75,6 +80,7 @@ impl Driver {
             record: vault.fingerprint_record()?,
             daemon,
             shelf,
+            rules,
             vault,
             ssm,
             refresher,
@@ -326,13 +332,18 @@ impl Driver {
         }
     }
 
-    /// New settings: targets, roles and pace at once, the connection at the next start.
+    /// New settings: targets, roles, rules and pace at once, the connection at the next start.
     async fn reload(&mut self) {
-        match targets_by_role(&self.daemon.settings, &self.daemon.directories.runtime) {
-            Ok((targets, assumed)) => {
-                // What changes hands is emptied first.
+        let (settings, directory) = (&self.daemon.settings, &self.daemon.directories.runtime);
+        let read = access(settings, directory)
+            .and_then(|access| Ok((access, targets_by_role(settings, directory)?)));
+        match read {
+            Ok((access, (targets, assumed))) => {
+                // What changes hands is emptied first, and nobody is let in before that shows.
                 self.roles.dismiss(&assumed).await;
                 self.retarget(targets);
+                self.rules.send_replace(Arc::new(access));
+                self.report();
                 self.refresher.set_policy(policy(&self.daemon));
                 self.roles.set_policy(policy(&self.daemon)).await;
                 if let Err(error) = self.engage(assumed) {
@@ -416,7 +427,10 @@ impl Driver {
         };
         let status = report.status();
         let line = report::line(&status);
-        self.shelf.put(status, report.token().cloned());
+        let rules = Arc::clone(&self.rules.borrow());
+        let targets = self.targets.iter().map(|target| target.name.clone());
+        let consumers = rules.consumers.iter().map(|consumer| consumer.name.clone());
+        self.shelf.put(status, report.token().cloned(), targets.chain(consumers).collect());
         let settled = self.failure.is_some() || self.refresher.token().is_some();
         if settled && !self.ready {
             self.ready = true;

@@ -13,8 +13,8 @@ use crate::vault::VaultError;
 /// Why a daemon cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
-    #[error("{origin}: target '{target}': {source}")]
-    Account { origin: Origin, target: String, source: UnknownAccount },
+    #[error("{origin}: {kind} '{name}': {source}")]
+    Account { origin: Origin, kind: &'static str, name: String, source: UnknownAccount },
     #[error("{}: another daemon answers here", path.display())]
     Occupied { path: PathBuf },
     #[error(transparent)]

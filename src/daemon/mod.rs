@@ -1,10 +1,11 @@
 //! Does: the only module that knows every adapter.
 //!
 //! [`Daemon::run`] waits until this machine is registered, then hands the vault to the driver, which
-//! performs what `pure::refresher` decides. Beside the driver run two small tasks that only read
-//! the shelf, the control socket and the health ping, and one for each target with a role of its own,
-//! which performs what `pure::assumer` decides.
+//! performs what `pure::refresher` decides. Beside the driver run small tasks that only read the
+//! shelf, the control socket, the programs' sockets and the health ping, and one for each target with
+//! a role of its own, which performs what `pure::assumer` decides.
 
+mod access;
 mod assumption;
 mod driver;
 mod error;
@@ -21,12 +22,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use access::access;
 pub use error::DaemonError;
 pub use registration::{Application, RegistrationError, register};
 pub use rotation::{RotationOutcome, rotate};
 pub use targets::targets;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::config::Settings;
@@ -41,6 +43,7 @@ use crate::pure::identity::Region;
 use crate::shelf::{Shelf, ShelfReader};
 use crate::ssm::Ssm;
 use crate::vault::{Notice, Vault, VaultError};
+use crate::vending::{self, Stock};
 
 use driver::Driver;
 
@@ -104,10 +107,15 @@ impl Daemon {
         let (orders, mut inbox) = mpsc::channel(ORDERS);
         // Wrong settings show at once, also on a machine that is not registered yet.
         targets(&self.settings, &self.directories.runtime)?;
+        let (rules, access) =
+            watch::channel(Arc::new(access(&self.settings, &self.directories.runtime)?));
         let mut vault = self.open_vault()?;
-        let socket = self.bind()?;
+        let clock = ServiceClock::new(Arc::clone(&self.seams.clock));
+        let (control, programs) = self.bind()?;
         let mut tasks = JoinSet::new();
-        tasks.spawn(socket.serve(reader.clone(), orders));
+        tasks.spawn(control.serve(reader.clone(), orders));
+        let stock = Stock { shelf: reader.clone(), access, clock: clock.clone() };
+        tasks.spawn(programs.serve(stock));
 
         if vault.is_none() {
             tracing::info!("{UNREGISTERED}");
@@ -123,7 +131,6 @@ impl Daemon {
             log(notice);
         }
         let registration = vault.registration()?;
-        let clock = ServiceClock::new(Arc::clone(&self.seams.clock));
         let connection = connection(&self.settings, registration.region.clone());
         let ssm = Ssm::new(&connection, clock)?;
         tracing::info!(
@@ -138,22 +145,26 @@ impl Daemon {
             let id = registration.instance_id.clone();
             tasks.spawn(health::report_for_ever(ssm.clone(), id, interval, entropy, reader));
         }
-        let driver = Driver::new(self, shelf, vault, registration, ssm)?;
+        let driver = Driver::new(self, shelf, rules, vault, registration, ssm)?;
         // In a box: what is nested deeper than this, the compiler does not lay out.
         Box::pin(driver.run(inbox, waiting)).await
     }
 
-    /// The control socket, in a runtime directory that others may pass through.
-    fn bind(&self) -> Result<control::Bound, DaemonError> {
+    /// The sockets of the operator and of the programs, in a runtime directory that others may pass
+    /// through.
+    fn bind(&self) -> Result<(control::Bound, vending::Bound), DaemonError> {
         let directory = &self.directories.runtime;
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o755).create(directory);
-        made.and_then(|()| control::bind(directory)).map_err(|source| {
+        let failed = |source: io::Error| {
             let path = control::socket_path(directory);
             match source.kind() {
                 io::ErrorKind::AddrInUse => DaemonError::Occupied { path },
                 _ => DaemonError::Socket { path, source },
             }
-        })
+        };
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o755).create(directory);
+        made.map_err(failed)?;
+        let control = control::bind(directory).map_err(failed)?;
+        Ok((control, vending::bind(directory).map_err(failed)?))
     }
 
     /// The vault of a registered machine; nothing on one that is not registered yet.

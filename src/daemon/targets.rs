@@ -65,7 +65,8 @@ fn default_target(runtime_dir: &Path) -> Target {
 fn target(settings: &TargetSettings) -> Result<Target, DaemonError> {
     let unknown = |source| DaemonError::Account {
         origin: settings.origin.clone(),
-        target: settings.name.clone(),
+        kind: "target",
+        name: settings.name.clone(),
         source,
     };
     let owner = settings.owner.as_deref().map(accounts::user).transpose().map_err(unknown)?;

@@ -1,6 +1,8 @@
 //! Users and groups of this machine, by name or by number.
 
-use nix::unistd::{Gid, Group, Uid, User};
+use std::ffi::CString;
+
+use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 
 /// A name that this machine does not know.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,6 +44,14 @@ pub fn group_name(gid: Gid) -> String {
     Group::from_gid(gid).ok().flatten().map_or_else(|| gid.to_string(), |group| group.name)
 }
 
+/// The groups of a user as the account database has them; none of a user that it does not know.
+pub fn groups_of(uid: u32, gid: u32) -> Vec<u32> {
+    let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
+    let name = user.and_then(|user| CString::new(user.name).ok());
+    let groups = name.and_then(|name| getgrouplist(&name, Gid::from_raw(gid)).ok());
+    groups.unwrap_or_default().into_iter().map(Gid::as_raw).collect()
+}
+
 /// Who this process acts as.
 pub fn own_uid() -> Uid {
     Uid::effective()
@@ -56,6 +66,8 @@ mod tests {
         assert_eq!(user("root").unwrap().as_raw(), 0);
         assert_eq!(group("0").unwrap().as_raw(), 0);
         assert_eq!(user_name(Uid::from_raw(0)), "root");
+        assert!(groups_of(0, 0).contains(&0));
+        assert_eq!(groups_of(4_000_000_000, 7), [0; 0]);
         assert_eq!(user("no such user").unwrap_err().name, "no such user");
     }
 }

@@ -133,7 +133,8 @@ impl BucketDefinition {
         let ends = [name.bytes().next(), name.bytes().next_back()];
         let ends = ends.into_iter().all(|end| end.is_some_and(plain));
         if !((3..=63).contains(&name.len()) && inner && ends) {
-            return Err(MalformedBucket::Name(name.chars().take(63).collect()));
+            let shown = name.chars().take(63).map(|c| if c.is_control() { ' ' } else { c });
+            return Err(MalformedBucket::Name(shown.collect()));
         }
         let is_key = |key: &String| {
             (1..=LONGEST_KEY).contains(&key.len()) && !key.contains(char::is_control)

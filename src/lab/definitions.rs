@@ -58,7 +58,8 @@ impl Definitions {
     }
 
     pub fn from_json(text: &str) -> Result<Self, MalformedDefinitions> {
-        serde_json::from_str(text).map_err(|error| MalformedDefinitions::Json(error.to_string()))
+        serde_json::from_str(text)
+            .map_err(|error| MalformedDefinitions::Json(error.to_string().replace('\n', " ")))
     }
 
     /// Gives the service all of it, or nothing. Roles and buckets of the same name are replaced.
@@ -67,13 +68,13 @@ impl Definitions {
         service: &mut Service,
         entropy: &dyn Entropy,
     ) -> Result<(), MalformedDefinitions> {
-        let mut names = self.role.iter().map(|role| role.name.clone()).collect::<Vec<_>>();
-        names.sort();
-        if let Some(two) = names.windows(2).find(|two| two[0] == two[1]) {
-            return Err(MalformedDefinitions::Twice(two[0].clone()));
-        }
         let roles = self.role.into_iter().map(|role| role.role(entropy));
         let roles = roles.collect::<Result<Vec<_>, _>>()?;
+        let mut names = roles.iter().map(|role| role.name.as_str()).collect::<Vec<_>>();
+        names.sort_unstable();
+        if let Some(two) = names.windows(2).find(|two| two[0] == two[1]) {
+            return Err(MalformedDefinitions::Twice(two[0].to_owned()));
+        }
         let buckets = self.bucket.into_iter().map(BucketDefinition::bucket);
         let buckets = buckets.collect::<Result<Vec<_>, _>>()?;
         roles.into_iter().for_each(|role| service.roles.insert(role));
@@ -151,6 +152,8 @@ objects = { "2026/11/21.tar" = 1048576 }
         }
         let error = Definitions::from_json("{").unwrap_err().to_string();
         assert!(error.contains("line 1 column 1"), "{error}");
+        let error = Definitions::from_json("{\"a\\nb\": 1}").unwrap_err().to_string();
+        assert_eq!(error.lines().count(), 1, "{error}");
     }
 
     /// A byte of a good file changed, or a piece of it left out or said twice.

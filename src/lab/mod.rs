@@ -2,18 +2,19 @@
 //! to misbehave.
 //!
 //! [`service::Service`] decides, in plain code: a request, chance and the time go in, an answer
-//! comes out. [`server::Lab`] has the sockets. [`faults`] decide what goes wrong, and when.
+//! comes out. [`server::Lab`] has the socket, [`connection`] what comes through it. [`faults`] decide
+//! what goes wrong, and when; [`conduct`] does it.
 //!
 //! ```text
-//! cli → client ──HTTP──> server → service ─┬─ signatures   who is calling?
-//!                                          ├─ faults       what goes wrong?
-//!                                          ├─ access       may they? roles, by their policies
-//!                                          ├─ sts, s3      what is not Systems Manager
-//!                                          ├─ ec2_instance what an instance, a container asks
-//!                                          ├─ activations, nodes, hosts, tokens, settings, buckets:
-//!                                          │               what it knows, most of it in a store
-//!                                          ├─ clock        what time it is for all of them
-//!                                          └─ ledger       what it was asked
+//! cli → client ──HTTP──> connection → service ─┬─ signatures   who is calling?
+//!                                              ├─ faults       what goes wrong?
+//!                                              ├─ access       may they? roles, by their policies
+//!                                              ├─ sts, s3      what is not Systems Manager
+//!                                              ├─ ec2_instance what an instance, a container asks
+//!                                              ├─ activations, nodes, hosts, tokens, settings,
+//!                                              │  buckets: what it knows, most of it in a store
+//!                                              ├─ clock        what time it is for all of them
+//!                                              └─ ledger       what it was asked
 //! ```
 //!
 //! Everything it knows is made up: the account is 000000000000, and no credential from here is
@@ -29,6 +30,8 @@ pub mod buckets;
 pub mod cli;
 pub mod client;
 pub mod clock;
+pub mod conduct;
+pub mod connection;
 pub mod constraints;
 pub mod control;
 pub mod dashboard;

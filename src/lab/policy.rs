@@ -389,9 +389,9 @@ fn texts(value: Option<&Value>) -> Option<Vec<String>> {
     }
 }
 
-/// Enough of a text to find it again.
+/// Enough of a text to find it again, on one line.
 fn shortened(text: &str) -> String {
-    text.chars().take(60).collect()
+    text.chars().take(60).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]

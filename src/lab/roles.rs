@@ -142,7 +142,8 @@ impl RoleDefinition {
         let name = self.name;
         let is_name = (1..=64).contains(&name.len()) && name.bytes().all(is_name_character);
         if !is_name {
-            return Err(MalformedRole::Name(name.chars().take(64).collect()));
+            let shown = name.chars().take(64).map(|c| if c.is_control() { ' ' } else { c });
+            return Err(MalformedRole::Name(shown.collect()));
         }
         let path = self.path.unwrap_or_else(|| "/".to_owned());
         let characters = path.bytes().all(|byte| byte.is_ascii_graphic());

@@ -1,53 +1,32 @@
-//! The lab's sockets: HTTP/1.1 on one address, every request handed to [`Service`].
+//! The lab's socket: one address, and whoever comes is served on a [`connection`].
 //!
 //! The accept loop is ours and not axum's because two things must reach the connection itself: a
 //! fault that resets it, and a stop that closes all of them at once.
+//!
+//! [`connection`]: super::connection
 
 use std::convert::Infallible;
-use std::future::pending;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{Extension, State};
-use axum::response::Response;
-use futures_util::stream::{self, StreamExt};
-use hyper::body::Body as _;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{Notify, watch};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::absence;
 use super::client::{CallError, Client};
+use super::connection::{Visit, serve};
 use super::dashboard::Dashboard;
-use super::hops::HopLimit;
-use super::message::{Reply, Request};
-use super::service::{Conduct, Service};
-use super::signatures::{Finding, claimed_key};
+use super::service::Service;
 use super::store::{Store, StoreError};
-use super::tls::{Greeted, Greeting, OverTcp};
+use super::tls::Greeting;
 use super::tokens::AdminCredentials;
-use super::unreadable::Withholding;
-use crate::host::clock::{Clock, SystemClock};
 use crate::host::entropy::SystemEntropy;
 use crate::pure::advice::{Advice, Exit};
 use crate::pure::identity::Region;
-
-/// The largest body that is read; ten times what any operation needs.
-const LARGEST_BODY: usize = 1024 * 1024;
-
-/// How long a client may take over a request's head, and may leave a connection idle.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// How long a client may take over a request's body.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connections that are served at once; more wait to be accepted.
 const MOST_CONNECTIONS: usize = 1000;
@@ -100,14 +79,6 @@ struct Door {
     dashboard: Dashboard,
 }
 
-/// Who came in, and who answers them.
-#[derive(Debug, Clone)]
-struct Visit {
-    peer: IpAddr,
-    service: Arc<Mutex<Service>>,
-    dashboard: Dashboard,
-}
-
 /// What holds the port.
 #[derive(Debug)]
 enum Presence {
@@ -117,10 +88,6 @@ enum Presence {
     Away(TcpSocket),
     Gone,
 }
-
-/// Lets a request's fault reach its connection.
-#[derive(Debug, Clone, Default)]
-struct ResetSwitch(Arc<Notify>);
 
 impl Lab {
     /// Starts to listen; once this returns, requests are answered.
@@ -143,8 +110,7 @@ impl Lab {
         let admin = service.admin().clone();
         let service = Arc::new(Mutex::new(service));
         let greeting = settings.greeting;
-        let url = greeting.url(address);
-        let dashboard = Dashboard::new(service.clone(), url, greeting.ca_bundle(), &SystemEntropy);
+        let dashboard = Dashboard::new(service.clone(), &greeting, address, &SystemEntropy);
         let door = Door { address, greeting, service, dashboard };
         let presence = Presence::Listening(tokio::spawn(accept(listener, door.clone())));
         Ok(Self { door, admin, region: settings.region, presence })
@@ -319,7 +285,9 @@ async fn accept_all(
         }
         match listener.accept().await {
             Ok((stream, peer)) => {
-                connections.spawn(serve(stream, peer, door.clone(), leaving.clone()));
+                let (service, dashboard) = (door.service.clone(), door.dashboard.clone());
+                let visit = Visit { peer: peer.ip(), service, dashboard };
+                connections.spawn(serve(stream, door.greeting.clone(), visit, leaving.clone()));
             }
             Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
         }
@@ -340,167 +308,7 @@ async fn away(door: &Door) -> TcpListener {
     }
 }
 
-/// One connection, from its handshake on.
-async fn serve(stream: TcpStream, peer: SocketAddr, door: Door, leaving: watch::Receiver<()>) {
-    // Small answers go out at once; without it they would only be later.
-    let _ = stream.set_nodelay(true);
-    let visit = Visit { peer: peer.ip(), service: door.service, dashboard: door.dashboard };
-    match door.greeting.greet(stream).await {
-        Some(Greeted::Plain(stream)) => converse(stream, visit, leaving, HEAD_TIMEOUT).await,
-        Some(Greeted::Tls(stream)) => converse(*stream, visit, leaving, HEAD_TIMEOUT).await,
-        None => {}
-    }
-}
-
-/// HTTP on one connection, to its end or to its reset.
-async fn converse(
-    stream: impl OverTcp,
-    visit: Visit,
-    mut leaving: watch::Receiver<()>,
-    head_timeout: Duration,
-) {
-    let reset = ResetSwitch::default();
-    let router = Router::new()
-        .fallback(handle)
-        .layer(Extension(reset.clone()))
-        .layer(Extension(HopLimit::of(stream.tcp())))
-        .with_state(visit);
-    let mut connection = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(head_timeout)
-        .serve_connection(TokioIo::new(Withholding::new(stream)), TowerToHyperService::new(router));
-    let ended = {
-        let mut reset_asked = pin!(reset.0.notified());
-        let mut left = false;
-        loop {
-            tokio::select! {
-                ended = &mut connection => break Some(ended),
-                () = &mut reset_asked => break None,
-                // Nothing is ever sent; the other end is dropped.
-                _ = leaving.changed(), if !left => {
-                    left = true;
-                    std::pin::Pin::new(&mut connection).graceful_shutdown();
-                }
-            }
-        }
-    };
-    let connection = connection.into_parts().io.into_inner();
-    match ended {
-        Some(ended) => connection.finish(ended).await,
-        // Closing with a linger of zero sends a reset instead of an orderly end.
-        None => drop(connection.stream().tcp().set_zero_linger()),
-    }
-}
-
-async fn handle(
-    State(Visit { peer, service, dashboard }): State<Visit>,
-    Extension(reset): Extension<ResetSwitch>,
-    Extension(hops): Extension<HopLimit>,
-    request: axum::extract::Request,
-) -> Response {
-    let mut request = match receive(request, BODY_TIMEOUT).await {
-        Ok(request) => request,
-        Err(reply) => return whole(reply),
-    };
-    hops.prepare(&request);
-    // While the signature is verified, which is most of the work, others have the service.
-    let key = claimed_key(&request, &lock(&service).nodes);
-    request.finding = key.and_then(|key| Finding::of(&request, key));
-    let now = || SystemClock.now();
-    if let Some(response) = dashboard.answer(&request, peer, &SystemEntropy, now()) {
-        return response;
-    }
-    let conduct = lock(&service).receive(&request, &SystemEntropy, now());
-    dashboard.changed();
-    match conduct {
-        Conduct::Answer(reply) => whole(reply),
-        Conduct::AnswerAfter(delay) => {
-            tokio::time::sleep(delay).await;
-            let reply = lock(&service).answer(&request, &SystemEntropy, now());
-            dashboard.changed();
-            whole(reply)
-        }
-        Conduct::Tear(reply) => torn(reply),
-        Conduct::Hang => pending().await,
-        Conduct::Reset => {
-            reset.0.notify_one();
-            pending().await
-        }
-    }
-}
-
-/// Reads a request whole, within bounds of size and time.
-async fn receive(
-    request: axum::extract::Request,
-    body_timeout: Duration,
-) -> Result<Request, Reply> {
-    let (head, body) = request.into_parts();
-    if body.size_hint().lower() > LARGEST_BODY as u64 {
-        return Err(plain(413, "the body is larger than 1 MiB\n"));
-    }
-    let body = match tokio::time::timeout(body_timeout, to_bytes(body, LARGEST_BODY)).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(_)) => return Err(plain(400, "the body is broken, or larger than 1 MiB\n")),
-        Err(_) => return Err(plain(408, "the body did not arrive within 10 s\n")),
-    };
-    let headers = head
-        .headers
-        .iter()
-        .map(|(name, value)| {
-            (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
-        })
-        .collect();
-    Ok(Request {
-        method: head.method.to_string(),
-        path: head.uri.path().to_owned(),
-        query: head.uri.query().unwrap_or_default().to_owned(),
-        headers,
-        body: body.into(),
-        finding: None,
-    })
-}
-
-fn plain(status: u16, text: &str) -> Reply {
-    let mut reply = Reply::new(status, "text/plain", text.into());
-    // The rest of the request is still on its way; nothing can follow it.
-    reply.headers.push(("connection", "close".to_owned()));
-    reply
-}
-
-/// An answer with its length.
-pub(super) fn whole(reply: Reply) -> Response {
-    respond(&reply, Body::from(reply.body.clone()), reply.body.len())
-}
-
-/// The head of the whole answer, the first half of its body, and then the end of the connection.
-fn torn(reply: Reply) -> Response {
-    let half = Bytes::copy_from_slice(&reply.body[..reply.body.len() / 2]);
-    let end = async {
-        // An error at once would overtake the half that is still to be written.
-        tokio::task::yield_now().await;
-        Err(io::Error::from(io::ErrorKind::UnexpectedEof))
-    };
-    let body = stream::once(async { Ok(half) }).chain(stream::once(end));
-    respond(&reply, Body::from_stream(body), reply.body.len())
-}
-
-fn respond(reply: &Reply, body: Body, length: usize) -> Response {
-    let mut response = Response::builder().status(reply.status).header("content-length", length);
-    for (name, value) in &reply.headers {
-        response = response.header(*name, value);
-    }
-    response.body(body).unwrap_or_else(|_| {
-        // Statuses and header values are made here or checked where faults come in.
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = axum::http::StatusCode::INTERNAL_SERVER_ERROR;
-        response
-    })
-}
-
 /// A panic under the lock would be a mistake of ours; what the service knows is whole all the same.
 pub(super) fn lock<T>(service: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     service.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-#[cfg(test)]
-mod tests;

@@ -2,6 +2,8 @@
 
 use std::error::Error;
 
+use serde::{Deserialize, Serialize};
+
 /// An error that reaches a person ends in a remedy, one line in the imperative.
 pub trait Advice: Error {
     /// What to do about it; printed after `try: `.
@@ -34,6 +36,15 @@ pub enum Exit {
     Configuration = 78,
 }
 
+/// An error on its way to the operator, perhaps over a socket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Complaint {
+    pub message: String,
+    pub remedy: String,
+    /// A status of `sysexits.h`.
+    pub exit: u8,
+}
+
 impl Exit {
     /// The status behind a number; an unknown number is a mistake of ours.
     pub fn from_code(code: u8) -> Self {
@@ -42,5 +53,15 @@ impl Exit {
             .into_iter()
             .find(|exit| *exit as u8 == code)
             .unwrap_or(Bug)
+    }
+}
+
+impl Complaint {
+    pub fn of(error: &impl Advice) -> Self {
+        Self { message: error.to_string(), remedy: error.remedy(), exit: error.exit() as u8 }
+    }
+
+    pub fn new(exit: Exit, message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { message: message.into(), remedy: remedy.into(), exit: exit as u8 }
     }
 }

@@ -2,6 +2,7 @@
 //! environment, logs, or awaits: time and chance are arguments (`now` last, jitter a fraction).
 //! Whoever calls does what the answer says.
 
+pub mod access;
 pub mod advice;
 pub mod assumer;
 pub mod assumption;

@@ -61,10 +61,11 @@ check_answers() {
 }
 
 check_an_outage() {
-    fault --refused-connection --for 2s
+    # Longer than the CLI takes to start, on a busy machine too.
+    fault --refused-connection --for 10s
     fails "a lab that is away" "Could not connect to the endpoint"
     local tries seen=
-    for ((tries = 0; tries < 100; tries++)); do
+    for ((tries = 0; tries < 300; tries++)); do
         seen=$(role 2>/dev/null) && break
         sleep 0.1
     done

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # The EC2 instance that the lab plays, and its container, by curl as AWS's documentation has it and
 # by the AWS CLI. Run by run.sh, which says where the lab is.
+#
+# lab options: --container-token-file container.token
 set -euo pipefail
 
 readonly ENDPOINT=$AWS_ENDPOINT_URL
@@ -90,8 +92,8 @@ check_the_cli_in_the_container() {
         arn:aws:sts::000000000000:assumed-role/SSMServiceRole/1234567890abcdef1234567890abcdef \
         "$(whoami_by_the_cli)"
     is "which may list buckets" rolekeeper-lab "$(buckets)"
-    printf %s "$token" >"$SCRATCH/token"
-    export AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=$SCRATCH/token AWS_CONTAINER_AUTHORIZATION_TOKEN=wrong
+    export AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=$SCRATCH/container.token
+    export AWS_CONTAINER_AUTHORIZATION_TOKEN=wrong
     is "a token from a file comes first" rolekeeper-lab "$(buckets)"
     unset AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE
     is "a wrong token makes it nobody" "" "$(whoami_by_the_cli 2>/dev/null || true)"

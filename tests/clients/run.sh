@@ -24,8 +24,10 @@ readonly PACKAGES=(client-ssm client-sts client-s3 credential-providers)
 readonly SCRIPTS=(
     control_plane.sh
     control_plane.py
+    credential_process.sh
     instance.sh
     instance.py
+    instance.mjs
     default_host.py
     faults.sh
     javascript.mjs

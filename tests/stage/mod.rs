@@ -128,28 +128,38 @@ impl Stage {
     /// The binary with this stage's settings and directories, and an empty environment.
     pub fn command<A: AsRef<OsStr>>(&self, arguments: &[A]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rolekeeper"));
-        command.env_clear().args(arguments);
-        command.arg("--config").arg(self.path("rolekeeper.toml"));
+        command.env_clear().arg("--config").arg(self.path("rolekeeper.toml"));
         command.arg("--state-dir").arg(self.path("state"));
         command.arg("--runtime-dir").arg(self.path("run"));
-        command.stdin(Stdio::null());
+        command.args(arguments).stdin(Stdio::null());
         command
     }
 
-    /// The same of a user that owns nothing, which only root can be for a while. The directories of
-    /// a build may be closed to others, so the binary comes along.
+    /// The same of a user that owns nothing, which only root can be for a while.
     pub fn command_of_nobody(&self, arguments: &[&str]) -> Command {
-        let command = self.command(arguments);
+        self.command_of(NOBODY, NOBODY, arguments)
+    }
+
+    /// The same of any user. The directories of a build may be closed to others, so the binary comes
+    /// along.
+    pub fn command_of(&self, uid: u32, gid: u32, arguments: &[&str]) -> Command {
+        let mut command = Command::new(self.open_binary());
+        let own = self.command(arguments);
+        command.env_clear().args(own.get_args()).uid(uid).gid(gid).stdin(Stdio::null());
+        command
+    }
+
+    /// The binary where every user finds it.
+    pub fn open_binary(&self) -> PathBuf {
         let binary = self.path("rolekeeper");
         if !binary.exists() {
             // By a process of its own: what another thread starts meanwhile would inherit the file
             // that is being written, and keep it from being run.
-            let copied = Command::new("cp").arg(command.get_program()).arg(&binary).status();
+            let copied =
+                Command::new("cp").arg(env!("CARGO_BIN_EXE_rolekeeper")).arg(&binary).status();
             assert!(copied.unwrap().success());
         }
-        let mut other = Command::new(binary);
-        other.env_clear().args(command.get_args()).uid(NOBODY).gid(NOBODY).stdin(Stdio::null());
-        other
+        binary
     }
 
     pub fn run(&self, arguments: &[&str]) -> Output {

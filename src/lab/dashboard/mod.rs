@@ -17,7 +17,7 @@ mod tests;
 mod trouble;
 mod wish;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -33,12 +33,14 @@ use self::snapshot::Snapshot;
 use self::survey::survey;
 use self::wish::{NewActivation, Wish};
 use super::answers::Refusal;
+use super::connection::whole;
 use super::form::Form;
 use super::invitation::Invitation;
 use super::message::{Reply, Request};
-use super::server::{lock, whole};
+use super::server::lock;
 use super::service::Service;
 use super::store::StoreError;
+use super::tls::Greeting;
 use crate::host::entropy::Entropy;
 
 /// Where things are.
@@ -90,19 +92,19 @@ struct Inner {
 }
 
 impl Dashboard {
-    /// `endpoint_url` is where AWS's clients find the lab, and `ca_bundle` what they then trust.
+    /// Of a lab that listens on `address`.
     pub fn new(
         service: Arc<Mutex<Service>>,
-        endpoint_url: String,
-        ca_bundle: Option<&Path>,
+        greeting: &Greeting,
+        address: SocketAddr,
         entropy: &dyn Entropy,
     ) -> Self {
         let region = lock(&service).region().as_str().to_owned();
         Self(Arc::new(Inner {
             service,
             gate: Gate::new(entropy),
-            endpoint_url,
-            ca_bundle: ca_bundle.map(Path::to_owned),
+            endpoint_url: greeting.url(address),
+            ca_bundle: greeting.ca_bundle().map(Path::to_owned),
             region,
             changes: watch::Sender::new(()),
             watchers: Arc::new(Semaphore::new(MOST_WATCHERS)),

@@ -14,6 +14,7 @@ use time::macros::utc_datetime;
 use super::*;
 use crate::host::entropy::SystemEntropy;
 use crate::keys::PublicKey;
+use crate::lab::clock::{ClockSetting, LabClock};
 use crate::lab::faults::{Effect, Fault};
 use crate::lab::ledger::{Entry, Outcome};
 use crate::lab::nodes::{Information, Node, Ping};
@@ -36,7 +37,8 @@ fn dashboard() -> Dashboard {
     let region = "us-east-1".parse().unwrap();
     let service = Service::new(region, Duration::from_secs(3600), &SystemEntropy);
     let service = Arc::new(Mutex::new(service));
-    Dashboard::new(service, "http://127.0.0.1:4599".into(), None, &SystemEntropy)
+    let address = "127.0.0.1:4599".parse().unwrap();
+    Dashboard::new(service, &Greeting::Plain, address, &SystemEntropy)
 }
 
 /// With the token and a name of this machine's.
@@ -256,6 +258,25 @@ async fn a_row_turns_with_a_fault_and_with_a_failure() {
     let form = format!("node={}&do=mend", node.id.as_str());
     answer(&dashboard, &request(&dashboard, "POST", wish::NODES, &form));
     assert!(row(&page_of(&dashboard).await).contains("fresh"));
+}
+
+#[tokio::test]
+async fn lives_are_counted_by_the_labs_clock() {
+    let dashboard = dashboard();
+    {
+        let mut service = lock(&dashboard.0.service);
+        service.clock = LabClock::default();
+        let (node, life) = (node(1), service.token_lifetime);
+        service.nodes.insert(&node).unwrap();
+        let at = service.clock.now(NOW);
+        service.tokens.issue(&node, life, &SystemEntropy, at).unwrap();
+        service.set_clock(&ClockSetting::Forward("20m".into()), NOW).unwrap();
+        service.set_clock(&ClockSetting::Rate(60), NOW).unwrap();
+    }
+    let page = page_of(&dashboard).await;
+    assert!(page.contains("40 min 00 s") && page.contains("60 times as fast"), "{page}");
+    let now = marks::epoch_millis(NOW + Duration::from_secs(20 * 60));
+    assert!(page.contains(&format!("data-now=\"{now}\" data-rate=\"60\"")), "{page}");
 }
 
 #[tokio::test]

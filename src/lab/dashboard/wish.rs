@@ -12,6 +12,8 @@ use crate::host::entropy::Entropy;
 use crate::lab::answers::Refusal;
 use crate::lab::faults::{Span, WireFault};
 use crate::lab::form::Form;
+use crate::lab::ledger::{Entry, Outcome};
+use crate::lab::message::Request;
 use crate::lab::operation::Operation;
 use crate::lab::service::Service;
 use crate::pure::duration::parse_duration;
@@ -87,8 +89,7 @@ impl Wish {
         let at = service.clock.now(now);
         match self {
             Wish::CreateActivation(asked) => {
-                let answer =
-                    service.administer(Operation::CreateActivation, &asked, entropy, now)?;
+                let answer = administer(service, Operation::CreateActivation, &asked, entropy, at)?;
                 let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
                 let code = Secret::new(text("ActivationCode"));
                 return Ok(Some(NewActivation { id: text("ActivationId"), code }));
@@ -114,11 +115,29 @@ impl Wish {
             }
             Wish::Deregister(node) => {
                 let asked = json!({ "InstanceId": node.as_str() });
-                service.administer(Operation::DeregisterManagedInstance, &asked, entropy, now)?;
+                administer(service, Operation::DeregisterManagedInstance, &asked, entropy, at)?;
             }
         }
         Ok(None)
     }
+}
+
+/// Does it in the administrator's name, and records it like everybody's requests.
+fn administer(
+    service: &mut Service,
+    operation: Operation,
+    asked: &Value,
+    entropy: &dyn Entropy,
+    at: UtcDateTime,
+) -> Result<Value, Refusal> {
+    let request = Request { body: asked.to_string().into(), ..Request::default() };
+    let result = service.administered(operation, &request, entropy, at);
+    let outcome = match &result {
+        Ok(_) => Outcome::Done,
+        Err(refusal) => Outcome::Refused(refusal.code.to_string()),
+    };
+    service.ledger.record(Entry { at, operation: Some(operation), node: None, outcome });
+    result
 }
 
 fn create_activation(form: &Form) -> Result<Wish, Refusal> {
@@ -192,7 +211,6 @@ mod tests {
 
     use super::*;
     use crate::host::entropy::SystemEntropy;
-    use crate::lab::ledger::Outcome;
 
     const NOW: UtcDateTime = utc_datetime!(2026-11-22 00:00);
 

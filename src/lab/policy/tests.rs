@@ -155,6 +155,13 @@ fn statement() -> impl Strategy<Value = Value> {
         })
 }
 
+#[test]
+fn what_is_quoted_keeps_a_reason_on_one_line() {
+    let odd = json!({ "Statement": { "Effect": "Allow", "Act\nion": "*", "Resource": "*" } });
+    let error = Policy::from_json(&odd).unwrap_err().to_string();
+    assert_eq!(error, "statement 1 has Act ion, which the lab does not evaluate here");
+}
+
 proptest! {
     #[test]
     fn wildcards_match_as_the_reference_does(

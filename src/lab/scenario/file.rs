@@ -26,6 +26,7 @@ const MOST_MACHINES: usize = 8;
 /// The longest texts, in characters.
 const LONGEST_LINE: usize = 120;
 const LONGEST_LESSON: usize = 2000;
+const LONGEST_MESSAGE: usize = 500;
 
 /// How long a step may wait.
 const PATIENCE: [Duration; 2] = [Duration::from_millis(1), Duration::from_secs(10 * 60)];
@@ -100,6 +101,9 @@ type Mistake = (Option<Range<usize>>, String);
 pub(super) fn read(text: &str) -> Result<Scenario, MalformedScenario> {
     scenario(text).map_err(|(span, message)| {
         let (line, column) = position(text, span.map_or(0, |span| span.start));
+        // It may repeat what stands in the file, and is shown on a terminal.
+        let message = message.chars().take(LONGEST_MESSAGE);
+        let message = message.map(|c| if c.is_control() { ' ' } else { c }).collect();
         MalformedScenario { line, column, message }
     })
 }
@@ -108,8 +112,8 @@ fn scenario(text: &str) -> Result<Scenario, Mistake> {
     if text.len() > LARGEST {
         return Err((None, format!("the file is larger than {} KiB", LARGEST / 1024)));
     }
-    let file = toml::from_str::<File>(text)
-        .map_err(|error| (error.span(), error.message().replace('\n', " ")))?;
+    let file =
+        toml::from_str::<File>(text).map_err(|error| (error.span(), error.message().to_owned()))?;
     check_text(&file.name, "name", LONGEST_LINE)?;
     check_text(&file.summary, "summary", LONGEST_LINE)?;
     check_text(&file.learn, "learn", LONGEST_LESSON)?;

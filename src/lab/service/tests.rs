@@ -9,8 +9,10 @@ use serde_json::json;
 use time::macros::utc_datetime;
 
 use super::super::client::sign;
-use super::super::faults::Fault;
+use super::super::conduct::Conduct;
+use super::super::faults::{Effect, Fault};
 use super::super::roles::RoleDefinition;
+use super::super::signatures::Finding;
 use super::*;
 use crate::host::entropy::SystemEntropy;
 use crate::keys::SigningKey;
@@ -241,6 +243,23 @@ fn what_the_signature_does_not_fit_is_refused() {
     for request in [body_changed, host_changed, hash_wrong, scene.token_request(&OTHER_KEY, NOW)] {
         assert_eq!(scene.ask(&request, NOW).1, "InvalidSignatureException");
     }
+}
+
+#[test]
+fn what_was_found_out_beforehand_counts_for_that_key_and_that_request_alone() {
+    let mut scene = Scene::new();
+    let finding = |request: &Request, key: &SigningKey| Finding::of(request, key.public_key());
+    let good = scene.token_request(&KEY, NOW);
+    let found = |request: &Request, finding| Request { finding, ..request.clone() };
+    assert_eq!(scene.ask(&found(&good, finding(&good, &KEY)), NOW).0, 200);
+    // By the key of another machine it does not hold, which says nothing about this one's.
+    assert_eq!(scene.ask(&found(&good, finding(&good, &OTHER_KEY)), NOW).0, 200);
+    let bad = scene.token_request(&OTHER_KEY, NOW);
+    for finding in [finding(&bad, &KEY), finding(&bad, &OTHER_KEY), finding(&good, &KEY), None] {
+        assert_eq!(scene.ask(&found(&bad, finding), NOW).1, "InvalidSignatureException");
+    }
+    let key = signatures::claimed_key(&bad, &scene.service.nodes);
+    assert_eq!(key, Some(KEY.public_key()));
 }
 
 #[test]

@@ -117,6 +117,13 @@ fn what_cannot_be_meant_is_refused_with_its_place() {
 }
 
 #[test]
+fn a_mistake_cannot_steer_the_terminal_that_shows_it() {
+    let error = error(&format!("\"\\u001b[2J\\n{}\" = 1\n", "x".repeat(1000)));
+    assert!(error.starts_with("4:1: unknown field ` [2J x"), "{error}");
+    assert!(!error.contains(char::is_control) && error.len() < 520, "{error}");
+}
+
+#[test]
 fn sizes_are_bounded() {
     let many = "[[step]]\ntitle = \"t\"\ndo = \"start\"\n".repeat(MOST_STEPS + 1);
     assert!(error(&many).ends_with("more than 100 steps"));

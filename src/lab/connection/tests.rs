@@ -1,12 +1,13 @@
 //! The bounds of what the lab waits for and reads.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use super::*;
 
 /// What a client gets that sends this and then nothing, when the lab waits for next to no time.
 async fn answer_to(begun: &[u8]) -> String {
-    let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap().listen(1).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     client.write_all(begun).await.unwrap();
     let region = "us-east-1".parse().unwrap();
@@ -14,7 +15,7 @@ async fn answer_to(begun: &[u8]) -> String {
     let service = Arc::new(Mutex::new(service));
     let (_present, leaving) = watch::channel(());
     let (stream, peer) = listener.accept().await.unwrap();
-    let dashboard = Dashboard::new(service.clone(), "http://a".into(), None, &SystemEntropy);
+    let dashboard = Dashboard::new(service.clone(), &Greeting::Plain, peer, &SystemEntropy);
     let visit = Visit { peer: peer.ip(), service, dashboard };
     tokio::spawn(converse(stream, visit, leaving, Duration::from_millis(1)));
     let mut answer = String::new();

@@ -1,0 +1,192 @@
+//! A `[[consumer]]`: who may have credentials without a file of its own.
+
+use std::ops::Range;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::file::{AbsolutePath, AccountName, OutletName, Text};
+use super::{Origin, Settings};
+
+/// A `[[consumer]]`. Names of users and groups are not looked up yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsumerSettings {
+    pub name: String,
+    pub users: Vec<String>,
+    pub groups: Vec<String>,
+    /// Narrows: in one of these units of the service manager.
+    pub units: Vec<String>,
+    /// Narrows: running one of these programs.
+    pub executables: Vec<PathBuf>,
+    pub origin: Origin,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Consumer {
+    name: Text<OutletName>,
+    #[serde(default)]
+    users: Vec<Text<AccountName>>,
+    #[serde(default)]
+    groups: Vec<Text<AccountName>>,
+    #[serde(default)]
+    units: Vec<Text<UnitName>>,
+    #[serde(default)]
+    executables: Vec<Text<AbsolutePath>>,
+}
+
+/// Takes a file's consumers over. A later file's replaces an earlier one's of the same name.
+///
+/// # Errors
+///
+/// What is wrong, and where.
+pub(super) fn merge(
+    settings: &mut Settings,
+    consumers: Vec<Spanned<Consumer>>,
+    origin: impl Fn(Range<usize>) -> Origin,
+) -> Result<(), (Range<usize>, String)> {
+    let mut here = Vec::new();
+    for consumer in consumers {
+        let span = consumer.span();
+        let consumer = consumer_settings(consumer.into_inner(), origin(span.clone()));
+        let name = consumer.name.clone();
+        let wrong = |message: String| (span.clone(), message);
+        if consumer.users.is_empty() && consumer.groups.is_empty() {
+            return Err(wrong(format!(
+                "consumer '{name}' names neither users nor groups; units and executables only \
+                 narrow them"
+            )));
+        }
+        if here.contains(&name) {
+            return Err(wrong(format!("consumer '{name}' stands twice in this file")));
+        }
+        here.push(name.clone());
+        match settings.consumers.iter_mut().find(|earlier| earlier.name == name) {
+            Some(earlier) => *earlier = consumer,
+            None => settings.consumers.push(consumer),
+        }
+    }
+    Ok(())
+}
+
+/// Both are asked for by name, so a name is one or the other.
+///
+/// # Errors
+///
+/// The name that is both.
+pub(super) fn check_names(settings: &Settings) -> Result<(), String> {
+    for consumer in &settings.consumers {
+        let target = settings.targets.iter().find(|target| target.name == consumer.name);
+        if let Some(target) = target {
+            return Err(format!(
+                "'{}' is the name of a consumer ({}) and of a target ({})",
+                consumer.name, consumer.origin, target.origin
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn consumer_settings(consumer: Consumer, origin: Origin) -> ConsumerSettings {
+    let accounts = |names: Vec<Text<AccountName>>| {
+        names.into_iter().map(|Text(AccountName(name))| name).collect()
+    };
+    ConsumerSettings {
+        name: consumer.name.0.0,
+        users: accounts(consumer.users),
+        groups: accounts(consumer.groups),
+        units: consumer.units.into_iter().map(|Text(UnitName(unit))| unit).collect(),
+        executables: consumer
+            .executables
+            .into_iter()
+            .map(|Text(AbsolutePath(path))| path)
+            .collect(),
+        origin,
+    }
+}
+
+struct UnitName(String);
+
+impl std::str::FromStr for UnitName {
+    type Err = &'static str;
+
+    /// As systemd.unit(5) has it.
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b":-_.\\@".contains(&b);
+        let kinds = [".service", ".scope", ".socket", ".mount", ".swap"];
+        let whole =
+            kinds.iter().any(|kind| text.strip_suffix(kind).is_some_and(|name| !name.is_empty()));
+        if whole && text.len() <= 255 && text.bytes().all(plain) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err("expected a unit's whole name, such as backup.service")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::file;
+    use super::*;
+
+    fn read(text: &str) -> Result<Settings, String> {
+        let mut settings = Settings::default();
+        file::merge(&mut settings, Path::new("/etc/x.toml"), text)
+            .map(|()| settings)
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_consumer_is_read_with_its_place() {
+        let text = "[[consumer]]\nname = \"a\"\nusers = [\"backup\", \"34\"]\n\
+                    units = [\"backup@x.service\"]\nexecutables = [\"/usr/bin/restic\"]\n";
+        let settings = read(text).unwrap();
+        assert_eq!(
+            settings.consumers,
+            [ConsumerSettings {
+                name: "a".into(),
+                users: vec!["backup".into(), "34".into()],
+                groups: vec![],
+                units: vec!["backup@x.service".into()],
+                executables: vec!["/usr/bin/restic".into()],
+                origin: Origin::File { path: "/etc/x.toml".into(), line: 1 },
+            }]
+        );
+    }
+
+    #[test]
+    fn what_would_open_a_door_by_mistake_is_refused() {
+        let consumer = |more: &str| format!("[[consumer]]\nname = \"a\"\n{more}\n");
+        for (text, expected) in [
+            (consumer(""), ":1:1: consumer 'a' names neither users nor groups"),
+            (consumer("units = [\"a.service\"]"), "names neither users nor groups"),
+            (consumer("users = [\"a\"]\nunits = [\"backup\"]"), ":4:10: expected a unit's whole"),
+            (consumer("users = [\"a\"]\nunits = [\".service\"]"), "expected a unit's whole"),
+            (consumer("users = [\"a\"]\nexecutables = [\"restic\"]"), "expected an absolute path"),
+            (consumer("users = \"a\""), ":3:9: invalid type"),
+            (consumer("users = [\"a:b\"]"), "expected the name or the number of a user"),
+            (consumer("users = [\"a\"]\nuids = [1]"), ":4:1: unknown field `uids`"),
+            (consumer("users = [\"a\"]").repeat(2), ":4:1: consumer 'a' stands twice"),
+            (
+                consumer("users = [\"a\"]") + "[[target]]\nname = \"a\"\npath = \"/c\"\n",
+                "'a' is the name of a consumer (/etc/x.toml:1) and of a target (/etc/x.toml:4)",
+            ),
+        ] {
+            let error = read(&text).unwrap_err();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_later_file_replaces_a_consumer() {
+        let consumer = |user: &str| format!("[[consumer]]\nname = \"a\"\nusers = [\"{user}\"]\n");
+        let mut settings = Settings::default();
+        file::merge(&mut settings, Path::new("/1.toml"), &consumer("one")).unwrap();
+        file::merge(&mut settings, Path::new("/2.toml"), &consumer("two")).unwrap();
+        assert_eq!(settings.consumers.len(), 1);
+        assert_eq!(settings.consumers[0].users, ["two"]);
+    }
+}

@@ -1,0 +1,114 @@
+//! Who is at the other end of a unix socket, as the kernel tells.
+//!
+//! User and group are those of the moment of the connection and cannot be forged. All else is read
+//! from `/proc` afterwards, and only of the very process that connected: a pidfd (Linux 6.5 and
+//! newer) names it beyond doubt. Without one, the process of that number must at least still act as
+//! the same user, so that a number that was given to somebody else meanwhile tells nothing.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
+
+use nix::fcntl::{OFlag, open, openat, readlinkat};
+use nix::sys::socket::getsockopt;
+use nix::sys::socket::sockopt::{PeerCredentials, PeerPidfd};
+use nix::sys::stat::Mode;
+
+use crate::pure::access::peer::{Peer, executable, pidfd_process, process_status, unit};
+
+/// A peer, and whether `/proc` told anything of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    pub peer: Peer,
+    /// As this process counts; none when the peer is in a namespace that cannot be seen from here.
+    pub pid: Option<i32>,
+    /// Whether the process's groups were seen. A hardened service sees its own processes alone.
+    pub groups_seen: bool,
+}
+
+/// More than the kernel writes into any of the files that are read here.
+const LONGEST: u64 = 64 * 1024;
+
+/// Looks at the peer of a connection.
+///
+/// # Errors
+///
+/// When the kernel does not say who connected, which it always can of a unix socket.
+pub fn caller(socket: &impl AsFd) -> nix::Result<Caller> {
+    let credentials = getsockopt(socket, PeerCredentials)?;
+    let mut caller = Caller {
+        peer: Peer {
+            uid: credentials.uid(),
+            gid: credentials.gid(),
+            groups: Vec::new(),
+            unit: None,
+            executable: None,
+        },
+        pid: (credentials.pid() > 0).then(|| credentials.pid()),
+        groups_seen: false,
+    };
+    let pidfd = getsockopt(socket, PeerPidfd).ok();
+    if let Some(process) = caller.pid.and_then(|pid| open_process(pid, pidfd.as_ref())) {
+        look(&process, &mut caller);
+    }
+    Ok(caller)
+}
+
+/// `/proc/PID`, which from now on is this process's or nobody's.
+fn open_process(pid: i32, pidfd: Option<&OwnedFd>) -> Option<OwnedFd> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let process = open(Path::new(&format!("/proc/{pid}")), flags, Mode::empty()).ok()?;
+    match pidfd {
+        None => Some(process),
+        Some(pidfd) => {
+            // Not waited for after the directory was opened: the number was its own then.
+            let told = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd()));
+            (pidfd_process(&told.ok()?)? == pid).then_some(process)
+        }
+    }
+}
+
+fn look(process: &OwnedFd, caller: &mut Caller) {
+    let Some(status) = read(process, "status").and_then(|text| process_status(&text)) else {
+        return;
+    };
+    // Another program by now, that acts as somebody else (set-user-id), or another process.
+    if status.uid != caller.peer.uid {
+        return;
+    }
+    caller.peer.groups = status.groups;
+    caller.groups_seen = true;
+    caller.peer.unit = read(process, "cgroup").and_then(|text| unit(&text));
+    // Needs the right to trace that process.
+    let link = readlinkat(process, "exe").ok().and_then(|link| link.into_string().ok());
+    caller.peer.executable = link.and_then(|link| executable(&link));
+}
+
+fn read(process: &OwnedFd, name: &str) -> Option<String> {
+    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+    let file = File::from(openat(process, name, flags, Mode::empty()).ok()?);
+    let mut text = String::new();
+    file.take(LONGEST).read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn this_process_sees_itself_as_it_is() {
+        let (one, _other) = UnixStream::pair().unwrap();
+        let caller = caller(&one).unwrap();
+        assert_eq!(caller.pid, i32::try_from(std::process::id()).ok());
+        assert_eq!(caller.peer.uid, nix::unistd::geteuid().as_raw());
+        assert_eq!(caller.peer.gid, nix::unistd::getegid().as_raw());
+        assert!(caller.groups_seen);
+        let groups = nix::unistd::getgroups().unwrap();
+        assert!(groups.iter().all(|group| caller.peer.is_member(group.as_raw())));
+        assert_eq!(caller.peer.executable, std::env::current_exe().ok());
+    }
+}

@@ -1,0 +1,355 @@
+//! Which local user may have which credentials.
+//!
+//! Nobody may have anything, but root and the service's own user, who reach the vault anyway, until a
+//! rule names them. Users and groups are what a rule names: the kernel vouches for both. A unit and a
+//! program narrow a rule and never open one, because a process can hand its connection to another,
+//! and because who may start a program may also look like it.
+
+pub mod peer;
+
+use std::path::PathBuf;
+
+use super::advice::{Advice, Exit};
+use peer::Peer;
+
+/// All rules of a daemon. Names are unique.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    /// The user that the daemon runs as.
+    pub owner: u32,
+    pub targets: Vec<Grant>,
+    pub consumers: Vec<Grant>,
+}
+
+/// Named credentials, and who may have them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    pub name: String,
+    pub rule: Rule,
+}
+
+/// Who is meant: one of the users, or a member of one of the groups; in one of the units and running
+/// one of the programs, where any are given.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rule {
+    pub users: Vec<u32>,
+    pub groups: Vec<u32>,
+    /// As a file that everyone may read.
+    pub everyone: bool,
+    pub units: Vec<String>,
+    pub executables: Vec<PathBuf>,
+}
+
+/// The credentials that a peer gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allowed<'a> {
+    pub name: &'a str,
+    pub because: Grounds,
+}
+
+/// What a peer is allowed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grounds {
+    Root,
+    Owner,
+    User,
+    Group,
+    Everyone,
+}
+
+/// A refusal. To those whom no rule names, it does not tell which names there are.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{because}")]
+pub struct Denied {
+    pub because: Denial,
+    /// What the peer may have instead.
+    pub instead: Vec<String>,
+}
+
+/// Why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Denial {
+    #[error("user {0} may have no credentials here")]
+    Nothing(u32),
+    #[error("user {uid} may not have credentials named '{name}'")]
+    NotNamed { uid: u32, name: String },
+    #[error("'{name}' is for other programs than {}", shown(seen.as_ref()))]
+    OtherExecutable { name: String, seen: Option<PathBuf> },
+    #[error("'{name}' is for other units than {}", shown(seen.as_ref().map(PathBuf::from).as_ref()))]
+    OtherUnit { name: String, seen: Option<String> },
+    /// Only those hear this who may have everything.
+    #[error("there are no credentials named '{0}'")]
+    Unknown(String),
+}
+
+impl Access {
+    /// What `peer` gets that asks for `wanted`. Without a name that is the first that names the peer,
+    /// consumers before targets; for root and the daemon's own user the first target.
+    ///
+    /// # Errors
+    ///
+    /// Why it gets nothing.
+    pub fn judge(&self, wanted: Option<&str>, peer: &Peer) -> Result<Allowed<'_>, Denied> {
+        match self.administrator(peer) {
+            Some(because) => self.for_administrator(wanted, because),
+            None => self.for_others(wanted, peer),
+        }
+    }
+
+    /// Every name that the peer may ask for.
+    pub fn open_to(&self, peer: &Peer) -> Vec<&str> {
+        let all = self.administrator(peer).is_some();
+        self.grants().filter(|g| all || g.judge(peer).is_ok()).map(|g| g.name.as_str()).collect()
+    }
+
+    fn for_administrator(
+        &self,
+        wanted: Option<&str>,
+        because: Grounds,
+    ) -> Result<Allowed<'_>, Denied> {
+        let mut in_order = self.targets.iter().chain(&self.consumers);
+        let grant = in_order.find(|grant| wanted.is_none_or(|wanted| grant.name == wanted));
+        grant.map(|grant| Allowed { name: &grant.name, because }).ok_or_else(|| Denied {
+            because: Denial::Unknown(wanted.unwrap_or_default().to_owned()),
+            instead: self.grants().map(|grant| grant.name.clone()).collect(),
+        })
+    }
+
+    fn for_others(&self, wanted: Option<&str>, peer: &Peer) -> Result<Allowed<'_>, Denied> {
+        let mut narrower = None;
+        for grant in self.grants().filter(|g| wanted.is_none_or(|wanted| g.name == wanted)) {
+            match grant.judge(peer) {
+                Ok(because) => return Ok(Allowed { name: &grant.name, because }),
+                Err(denial) => narrower = narrower.or(denial),
+            }
+        }
+        let not_named = || match wanted {
+            None => Denial::Nothing(peer.uid),
+            Some(name) => Denial::NotNamed { uid: peer.uid, name: name.to_owned() },
+        };
+        Err(Denied {
+            because: narrower.unwrap_or_else(not_named),
+            instead: self.open_to(peer).into_iter().map(str::to_owned).collect(),
+        })
+    }
+
+    fn administrator(&self, peer: &Peer) -> Option<Grounds> {
+        match peer.uid {
+            0 => Some(Grounds::Root),
+            uid if uid == self.owner => Some(Grounds::Owner),
+            _ => None,
+        }
+    }
+
+    fn grants(&self) -> impl Iterator<Item = &Grant> {
+        self.consumers.iter().chain(&self.targets)
+    }
+}
+
+impl Grant {
+    /// `Err(None)`: this rule does not name the peer at all.
+    fn judge(&self, peer: &Peer) -> Result<Grounds, Option<Denial>> {
+        let Rule { users, groups, everyone, units, executables } = &self.rule;
+        let because = if users.contains(&peer.uid) {
+            Grounds::User
+        } else if groups.iter().any(|group| peer.is_member(*group)) {
+            Grounds::Group
+        } else if *everyone {
+            Grounds::Everyone
+        } else {
+            return Err(None);
+        };
+        let name = || self.name.clone();
+        if !units.is_empty() && !peer.unit.as_ref().is_some_and(|unit| units.contains(unit)) {
+            return Err(Some(Denial::OtherUnit { name: name(), seen: peer.unit.clone() }));
+        }
+        let runs_one = peer.executable.as_ref().is_some_and(|path| executables.contains(path));
+        if !executables.is_empty() && !runs_one {
+            return Err(Some(Denial::OtherExecutable {
+                name: name(),
+                seen: peer.executable.clone(),
+            }));
+        }
+        Ok(because)
+    }
+}
+
+impl Grounds {
+    /// The word in the log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Root => "root",
+            Self::Owner => "owner",
+            Self::User => "user",
+            Self::Group => "group",
+            Self::Everyone => "everyone",
+        }
+    }
+}
+
+impl Advice for Denied {
+    fn remedy(&self) -> String {
+        match &self.because {
+            _ if !self.instead.is_empty() => format!("--target {}", self.instead.join(" or ")),
+            Denial::OtherUnit { seen: None, .. } | Denial::OtherExecutable { seen: None, .. } => {
+                "let the service see other users' processes: examples/consumers-by-unit.conf"
+                    .to_owned()
+            }
+            Denial::OtherUnit { .. } | Denial::OtherExecutable { .. } => {
+                "widen that [[consumer]] in the settings, then systemctl reload rolekeeper"
+                    .to_owned()
+            }
+            Denial::Nothing(_) | Denial::NotNamed { .. } | Denial::Unknown(_) => {
+                "name the user in a [[consumer]] of the settings, then systemctl reload rolekeeper"
+                    .to_owned()
+            }
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self.because {
+            Denial::Unknown(_) => Exit::Usage,
+            _ => Exit::Refused,
+        }
+    }
+}
+
+fn shown(seen: Option<&PathBuf>) -> String {
+    seen.map_or_else(
+        || "one that cannot be seen".to_owned(),
+        |seen| format!("'{}'", seen.display()),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const OWNER: u32 = 990;
+    const BACKUP: u32 = 34;
+    const WEB: u32 = 33;
+    const NOBODY: u32 = 65534;
+
+    fn peer(uid: u32, groups: &[u32]) -> Peer {
+        Peer { uid, gid: uid, groups: groups.to_vec(), unit: None, executable: None }
+    }
+
+    fn grant(name: &str, rule: Rule) -> Grant {
+        Grant { name: name.to_owned(), rule }
+    }
+
+    fn access() -> Access {
+        let group = |gid| Rule { groups: vec![gid], ..Rule::default() };
+        let user = |uid| Rule { users: vec![uid], ..Rule::default() };
+        Access {
+            owner: OWNER,
+            targets: vec![grant("default", group(OWNER)), grant("dump", user(BACKUP))],
+            consumers: vec![
+                grant("backup", user(BACKUP)),
+                grant("web", Rule { units: vec!["web.service".into()], ..group(WEB) }),
+            ],
+        }
+    }
+
+    fn name(wanted: Option<&str>, peer: &Peer) -> Result<String, Denial> {
+        let access = access();
+        let judged = access.judge(wanted, peer);
+        judged.map(|allowed| allowed.name.to_owned()).map_err(|denied| denied.because)
+    }
+
+    #[test]
+    fn root_and_the_owner_have_everything_and_the_first_target_unasked() {
+        for uid in [0, OWNER] {
+            let peer = peer(uid, &[]);
+            assert_eq!(name(None, &peer).unwrap(), "default");
+            assert_eq!(name(Some("web"), &peer).unwrap(), "web");
+            assert_eq!(name(Some("x"), &peer).unwrap_err(), Denial::Unknown("x".into()));
+        }
+    }
+
+    #[test]
+    fn whom_no_rule_names_gets_nothing_and_hears_no_names() {
+        let stranger = peer(NOBODY, &[100]);
+        assert_eq!(name(None, &stranger).unwrap_err(), Denial::Nothing(NOBODY));
+        let existing = access().judge(Some("backup"), &stranger).unwrap_err();
+        let missing = access().judge(Some("x"), &stranger).unwrap_err();
+        assert_eq!(existing.to_string().replace("backup", "x"), missing.to_string());
+        assert_eq!((existing.instead, missing.instead), (vec![], vec![]));
+        assert_eq!(access().judge(None, &stranger).unwrap_err().exit(), Exit::Refused);
+    }
+
+    #[test]
+    fn a_user_gets_what_names_it_consumers_first() {
+        let backup = peer(BACKUP, &[]);
+        assert_eq!(name(None, &backup).unwrap(), "backup");
+        assert_eq!(name(Some("dump"), &backup).unwrap(), "dump");
+        let denied = access().judge(Some("default"), &backup).unwrap_err();
+        assert_eq!(denied.remedy(), "--target backup or dump");
+        let wrong = Denial::NotNamed { uid: BACKUP, name: "default".into() };
+        assert_eq!(denied.because, wrong);
+    }
+
+    #[test]
+    fn a_group_counts_whether_it_is_the_first_or_another() {
+        assert_eq!(name(None, &peer(1000, &[4, OWNER])).unwrap(), "default");
+        assert_eq!(name(None, &Peer { gid: OWNER, ..peer(1000, &[]) }).unwrap(), "default");
+    }
+
+    #[test]
+    fn a_unit_narrows_a_rule_and_never_opens_one() {
+        let in_unit = |uid, unit: &str| Peer { unit: Some(unit.into()), ..peer(uid, &[]) };
+        assert_eq!(name(None, &in_unit(WEB, "web.service")).unwrap(), "web");
+        let elsewhere = name(None, &in_unit(WEB, "cron.service")).unwrap_err();
+        assert_eq!(elsewhere.to_string(), "'web' is for other units than 'cron.service'");
+        let hidden = access().judge(Some("web"), &peer(WEB, &[])).unwrap_err();
+        assert_eq!(hidden.to_string(), "'web' is for other units than one that cannot be seen");
+        assert!(hidden.remedy().contains("consumers-by-unit.conf"));
+        assert_eq!(name(None, &in_unit(1, "web.service")).unwrap_err(), Denial::Nothing(1));
+    }
+
+    #[test]
+    fn a_program_narrows_a_rule_by_its_whole_path() {
+        let mut access = access();
+        access.consumers[0].rule.executables = vec!["/usr/bin/restic".into()];
+        let running = |path: &str| Peer { executable: Some(path.into()), ..peer(BACKUP, &[]) };
+        assert!(access.judge(Some("backup"), &running("/usr/bin/restic")).is_ok());
+        for other in ["/tmp/restic", "/usr/bin/restic2"] {
+            let denied = access.judge(Some("backup"), &running(other)).unwrap_err();
+            assert!(matches!(denied.because, Denial::OtherExecutable { .. }), "{denied:?}");
+            assert_eq!(denied.instead, ["dump"]);
+        }
+        // Without a name, what it may have instead is what it gets.
+        assert_eq!(access.judge(None, &running("/tmp/x")).unwrap().name, "dump");
+    }
+
+    #[test]
+    fn a_file_that_everyone_may_read_is_everyones() {
+        let mut access = access();
+        access.targets[0].rule.everyone = true;
+        let allowed = access.judge(None, &peer(NOBODY, &[])).unwrap();
+        assert_eq!(allowed, Allowed { name: "default", because: Grounds::Everyone });
+    }
+
+    proptest! {
+        #[test]
+        fn nobody_is_allowed_what_no_rule_says(
+            uid in 1_u32..8, gid in 1_u32..8, groups in prop::collection::vec(1_u32..8, 0..3),
+            users in prop::collection::vec(1_u32..8, 0..3),
+            members in prop::collection::vec(1_u32..8, 0..3),
+            unit in prop::option::of("[ab]"), units in prop::collection::vec("[ab]", 0..2),
+        ) {
+            let peer = Peer { uid, gid, groups: groups.clone(), unit: unit.clone(), executable: None };
+            let rule = Rule { users, groups: members, units, ..Rule::default() };
+            let named = rule.users.contains(&uid)
+                || rule.groups.contains(&gid)
+                || rule.groups.iter().any(|group| groups.contains(group));
+            let narrowed = rule.units.is_empty() || unit.is_some_and(|unit| rule.units.contains(&unit));
+            let access =
+                Access { owner: OWNER, targets: vec![], consumers: vec![grant("a", rule)] };
+            prop_assert_eq!(access.judge(Some("a"), &peer).is_ok(), named && narrowed);
+            prop_assert_eq!(access.judge(None, &peer).is_ok(), named && narrowed);
+        }
+    }
+}

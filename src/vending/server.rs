@@ -1,0 +1,234 @@
+//! The daemon's end of the sockets.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use nix::unistd::Gid;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::sync::watch;
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::timeout;
+
+use super::audit::Audit;
+use super::protocol::{LONGEST_REQUEST, Request, credentials, refused};
+use super::socket_paths;
+use crate::host::accounts;
+use crate::host::clock::{Clock, ServiceClock, SystemClock};
+use crate::host::peer::{Caller, caller};
+use crate::host::socket;
+use crate::pure::access::{Access, Allowed, Denied};
+use crate::pure::advice::{Complaint, Exit};
+use crate::pure::secret::Secret;
+use crate::shelf::ShelfReader;
+
+/// Connections at a time; one more waits in the kernel's queue.
+const CONNECTIONS: usize = 256;
+
+/// Connections of one user at a time, so that nobody takes all of them.
+const CONNECTIONS_OF_A_USER: usize = 32;
+
+/// How long a program may take to say what it wants, and to take the answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The sockets, listening. Removed when they are dropped.
+#[derive(Debug)]
+pub struct Bound {
+    group_door: socket::Bound,
+    door: socket::Bound,
+    /// Whoever came through the group's door is in it.
+    group: Gid,
+}
+
+/// What is to be had, who may have it, and what time it is.
+#[derive(Debug, Clone)]
+pub struct Stock {
+    pub shelf: ShelfReader,
+    pub access: watch::Receiver<Arc<Access>>,
+    pub clock: ServiceClock,
+}
+
+/// Binds both sockets.
+///
+/// # Errors
+///
+/// As [`socket::bind`].
+pub fn bind(runtime_dir: &Path) -> io::Result<Bound> {
+    let [group_path, path] = socket_paths(runtime_dir);
+    let group_door = socket::bind(group_path, 0o660)?;
+    let group = group_door.group()?;
+    Ok(Bound { door: socket::bind(path, 0o666)?, group_door, group })
+}
+
+impl Bound {
+    /// Answers until the task is dropped.
+    pub async fn serve(self, stock: Stock) {
+        let clerk = Clerk { stock, audit: Arc::default() };
+        let queues = Arc::<Mutex<HashMap<u32, usize>>>::default();
+        let mut connections = JoinSet::new();
+        loop {
+            while connections.len() >= CONNECTIONS {
+                connections.join_next().await;
+            }
+            let (accepted, group) = tokio::select! {
+                accepted = self.group_door.accept() => (accepted, Some(self.group)),
+                accepted = self.door.accept() => (accepted, None),
+            };
+            match accepted.and_then(|stream| Ok((known(&stream, group)?, stream))) {
+                Ok((caller, stream)) => {
+                    let place = Place::take(&queues, caller.peer.uid);
+                    connections.spawn(clerk.clone().converse(stream, caller, place));
+                    // Whoever has sent its line already is done before the next one counts.
+                    tokio::task::yield_now().await;
+                }
+                // Out of descriptors: the next accept would fail at once, too.
+                Err(error) => {
+                    tracing::warn!(%error, "a program's connection was not accepted");
+                    tokio::time::sleep(PATIENCE).await;
+                }
+            }
+            while connections.try_join_next().is_some() {}
+        }
+    }
+}
+
+/// Who is there; of the service's group, too, if that was the door.
+fn known(stream: &UnixStream, group: Option<Gid>) -> io::Result<Caller> {
+    let mut caller = caller(stream)?;
+    caller.peer.groups.extend(group.map(Gid::as_raw));
+    Ok(caller)
+}
+
+/// One of the connections that a user may have. Given back when it is dropped.
+#[derive(Debug)]
+struct Place {
+    queues: Arc<Mutex<HashMap<u32, usize>>>,
+    uid: u32,
+}
+
+impl Place {
+    fn take(queues: &Arc<Mutex<HashMap<u32, usize>>>, uid: u32) -> Option<Self> {
+        let mut held = lock(queues);
+        let queue = held.entry(uid).or_default();
+        if *queue >= CONNECTIONS_OF_A_USER {
+            return None;
+        }
+        *queue += 1;
+        Some(Self { queues: Arc::clone(queues), uid })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut held = lock(&self.queues);
+        if let Some(queue) = held.get_mut(&self.uid) {
+            *queue -= 1;
+            if *queue == 0 {
+                held.remove(&self.uid);
+            }
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Clerk {
+    stock: Stock,
+    audit: Arc<Mutex<Audit>>,
+}
+
+impl Clerk {
+    async fn converse(self, mut stream: UnixStream, caller: Caller, place: Option<Place>) {
+        let answer = match place {
+            None => Some(refused(&Complaint::new(
+                Exit::TryAgain,
+                "this user has too many connections to the daemon",
+                "ask one after the other",
+            ))),
+            Some(_) => match read_line(&mut stream).await {
+                Some(line) => Some(self.answer(&line, caller).await),
+                // Gone, or silent: there is nobody to answer.
+                None => None,
+            },
+        };
+        if let Some(line) = answer {
+            // A program that left does not want its answer.
+            let _ = timeout(PATIENCE, stream.write_all(line.expose())).await;
+        }
+    }
+
+    async fn answer(&self, line: &[u8], mut caller: Caller) -> Secret<Vec<u8>> {
+        let Ok(Request::Credentials { target }) = serde_json::from_slice(line) else {
+            return refused(&Complaint::new(
+                Exit::Usage,
+                "the daemon does not know this request",
+                "use a rolekeeper of the daemon's version",
+            ));
+        };
+        let access = Arc::clone(&self.stock.access.borrow());
+        let wanted = target.as_deref();
+        let mut judged = access.judge(wanted, &caller.peer);
+        if judged.is_err() && !caller.groups_seen {
+            look_up_groups(&mut caller).await;
+            judged = access.judge(wanted, &caller.peer);
+        }
+        match judged {
+            Err(denied) => self.deny(&caller, wanted, &denied),
+            Ok(allowed) => self.hand_out(&caller, allowed),
+        }
+    }
+
+    fn deny(&self, caller: &Caller, wanted: Option<&str>, denied: &Denied) -> Secret<Vec<u8>> {
+        lock(&self.audit).refused(caller, wanted, denied, SystemClock.since_boot());
+        refused(&Complaint::of(denied))
+    }
+
+    fn hand_out(&self, caller: &Caller, allowed: Allowed<'_>) -> Secret<Vec<u8>> {
+        let snapshot = self.stock.shelf.look();
+        let now = self.stock.clock.now();
+        match snapshot.credentials_for(allowed.name).filter(|token| token.is_usable(now)) {
+            Some(token) => {
+                lock(&self.audit).vended(caller, allowed, &token);
+                credentials(allowed.name, &token)
+            }
+            None => {
+                let targets = &snapshot.status.targets;
+                let own = targets.iter().find(|target| target.name == allowed.name);
+                let own = own.and_then(|target| Some(target.failure.as_ref()?.class.as_str()));
+                let why = own.unwrap_or(snapshot.status.state.name());
+                refused(&Complaint::new(
+                    Exit::TryAgain,
+                    format!("there are no usable credentials now: {why}"),
+                    "rolekeeper status, for what stands in the way",
+                ))
+            }
+        }
+    }
+}
+
+/// A whole line, or as much as there may be of one.
+async fn read_line(stream: &mut UnixStream) -> Option<Vec<u8>> {
+    let mut line = Vec::new();
+    let mut reader = BufReader::new(stream.take(LONGEST_REQUEST));
+    match timeout(PATIENCE, reader.read_until(b'\n', &mut line)).await {
+        Ok(Ok(length)) if length > 0 => Some(line),
+        _ => None,
+    }
+}
+
+/// Where the process cannot be seen, its user's groups stand for its own. The look-up may ask a
+/// directory server, and is not waited for without end.
+async fn look_up_groups(caller: &mut Caller) {
+    let (uid, gid) = (caller.peer.uid, caller.peer.gid);
+    if let Ok(Ok(groups)) =
+        timeout(PATIENCE, spawn_blocking(move || accounts::groups_of(uid, gid))).await
+    {
+        caller.peer.groups.extend(groups);
+    }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,129 @@
+#!/usr/bin/env bash
+# The lab under clients that nobody here wrote: the AWS CLI, boto3 and the AWS SDK for JavaScript
+# against `rolekeeper-lab serve`.
+#
+#   tests/clients/run.sh [DIRECTORY]     of rolekeeper and rolekeeper-lab; default: target/debug
+#
+# Python 3 with venv is needed, openssl, curl, node and npm. awscli and boto3 come from PyPI once and
+# the SDK from npm, into $XDG_CACHE_HOME/rolekeeper-clients (default ~/.cache); delete that directory
+# to have newer ones.
+# Each script gets a lab of its own: a fresh one, on a free loopback port, with the options of `serve`
+# that the script asks for in a line that begins with "# lab options:" (in JavaScript, "// lab
+# options:"), and roles.toml beside it. A machine that it starts is the real daemon. Prints one line per check and exits non-zero if one failed.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+programs=$(realpath "${1:-target/debug}")
+readonly programs
+readonly CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/rolekeeper-clients
+readonly VENV=$CACHE/venv
+export JAVASCRIPT=$CACHE/javascript
+readonly PACKAGES=(client-ssm client-sts client-s3 credential-providers)
+
+readonly SCRIPTS=(credential_process.sh)
+
+scratch=$(mktemp -d)
+readonly scratch
+lab=
+trap stop_everything EXIT
+
+main() {
+    install_clients
+    forget_the_callers_account
+    local script failed=0
+    for script in "${SCRIPTS[@]}"; do
+        echo "-- $script"
+        start_lab "$script"
+        "tests/clients/$script" || { echo "-- $script: FAILED" >&2; failed=1; }
+        stop_lab
+    done
+    return "$failed"
+}
+
+# Only what is missing, or broken since; one run at a time.
+install_clients() {
+    mkdir -p "$CACHE"
+    exec 9>"$CACHE/lock"
+    flock 9
+    if ! has_clients &>/dev/null; then
+        rm -rf "$VENV"
+        python3 -m venv "$VENV"
+        "$VENV/bin/pip" install --quiet --disable-pip-version-check awscli boto3
+    fi
+    if ! has_javascript &>/dev/null; then
+        rm -rf "$JAVASCRIPT"
+        mkdir "$JAVASCRIPT"
+        npm install --silent --no-fund --no-audit --prefix "$JAVASCRIPT" "${PACKAGES[@]/#/@aws-sdk/}"
+    fi
+    exec 9>&-
+    has_clients
+    has_javascript
+    PATH=$VENV/bin:$programs:$PATH
+    export PATH
+}
+
+has_clients() {
+    "$VENV/bin/aws" --version && "$VENV/bin/python3" -c 'import boto3; print("boto3", boto3.__version__)'
+}
+
+has_javascript() {
+    (cd "$JAVASCRIPT" && node --print '"AWS SDK for JavaScript " + process.argv.slice(1).map((name) =>
+        require(`@aws-sdk/${name}`) && require(`@aws-sdk/${name}/package.json`).version).join(" ")' \
+        "${PACKAGES[@]}")
+}
+
+# Nothing of the caller's own account is read, used or printed.
+forget_the_callers_account() {
+    local name
+    for name in $(compgen -e | grep '^AWS_'); do
+        unset "$name"
+    done
+    # Both generations of the AWS CLI write a time alike when they are told how.
+    printf '[default]\ncli_timestamp_format = iso8601\n' >"$scratch/config"
+    export AWS_CONFIG_FILE=$scratch/config AWS_SHARED_CREDENTIALS_FILE=/dev/null
+    export AWS_EC2_METADATA_DISABLED=true AWS_MAX_ATTEMPTS=1 AWS_PAGER=
+    # The SDK warns months before it gives a version of Node.js up.
+    export NODE_NO_WARNINGS=1
+}
+
+start_lab() {
+    local options
+    read -ra options < <(sed -En 's,^(#|//) lab options: ,,p' "tests/clients/$1") || true
+    export SCRATCH=$scratch/lab
+    rm -rf "$SCRATCH"
+    mkdir "$SCRATCH"
+    cp tests/clients/roles.toml "$SCRATCH"
+    # What it keeps by default goes there, too.
+    unset AWS_CA_BUNDLE
+    (cd "$SCRATCH" && exec rolekeeper-lab serve --listen 127.0.0.1:0 --env-file lab.env "${options[@]}") \
+        >"$SCRATCH/lab.log" 2>&1 &
+    lab=$!
+    local tries
+    for ((tries = 0; tries < 100; tries++)); do
+        if [[ -s $SCRATCH/lab.env ]]; then
+            # shellcheck disable=SC1091
+            . "$SCRATCH/lab.env"
+            return
+        fi
+        kill -0 "$lab" 2>/dev/null || break
+        sleep 0.1
+    done
+    echo "the lab did not start:" >&2
+    cat "$SCRATCH/lab.log" >&2
+    return 1
+}
+
+stop_lab() {
+    kill "$lab"
+    wait "$lab"
+    lab=
+}
+
+stop_everything() {
+    if [[ -n $lab ]]; then
+        kill "$lab" 2>/dev/null || true
+    fi
+    rm -rf "$scratch"
+}
+
+main
