@@ -93,6 +93,7 @@ mod tests {
             owner: owner.map(|uid| uid.to_string()),
             group: group.map(|gid| gid.to_string()),
             mode,
+            assumption: None,
             origin: Origin::Default,
         };
         let access =

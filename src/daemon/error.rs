@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::config::Origin;
+use crate::connection::UnusableConnection;
 use crate::host::accounts::UnknownAccount;
 use crate::pure::advice::{Advice, Exit};
 use crate::ssm::SsmError;
@@ -23,6 +24,8 @@ pub enum DaemonError {
     #[error("{}: {source}", path.display())]
     Socket { path: PathBuf, source: io::Error },
     #[error(transparent)]
+    Sts(#[from] UnusableConnection),
+    #[error(transparent)]
     Vault(#[from] VaultError),
 }
 
@@ -33,7 +36,7 @@ impl Advice for DaemonError {
                 format!("create the {0}, or name another in the settings", source.kind)
             }
             Self::NoTarget { .. } => "name a [[target]] of the settings, or none".to_owned(),
-            Self::Connection(_) => {
+            Self::Connection(_) | Self::Sts(_) => {
                 "check [service] in the settings: rolekeeper config show".to_owned()
             }
             Self::Occupied { .. } => {
@@ -51,7 +54,7 @@ impl Advice for DaemonError {
 
     fn exit(&self) -> Exit {
         match self {
-            Self::Account { .. } | Self::NoTarget { .. } => Exit::Configuration,
+            Self::Account { .. } | Self::NoTarget { .. } | Self::Sts(_) => Exit::Configuration,
             Self::Connection(error) => error.exit(),
             Self::Occupied { .. } => Exit::TryAgain,
             Self::Socket { .. } => Exit::CannotCreate,
