@@ -15,6 +15,7 @@ use proc_macro2::{TokenStream, TokenTree};
 const MAY_NAME: &[(&str, &[&[&str]])] = &[
     ("pure", &[]),
     // Leaves: one seam or one primitive each.
+    ("connection", &[&["pure"]]),
     ("host", &[&["pure"]]),
     ("keys", &[&["pure"]]),
     ("shelf", &[&["pure"]]),
@@ -39,7 +40,7 @@ const MAY_NAME: &[(&str, &[&[&str]])] = &[
     ("bin/rolekeeper-lab", &[&["pure", "lab"]]),
 ];
 
-const LEAVES: &[&str] = &["host", "keys", "shelf"];
+const LEAVES: &[&str] = &["connection", "host", "keys", "shelf"];
 
 const ADAPTERS: &[&str] =
     &["config", "control", "endpoints", "hardware", "ssm", "sts", "targets", "vault", "vending"];
@@ -87,6 +88,7 @@ const EXPOSURES: &[(&str, usize, &str)] = &[
     ("ssm/mod.rs", 2, "an answer is parsed"),
     ("ssm/signer.rs", 1, "the session token goes into its header, as SigV4 wants it"),
     ("ssm/wire.rs", 1, "the activation code goes into the one body that carries it"),
+    ("sts/mod.rs", 2, "secret and session token go to the SDK's signer"),
     ("targets/existing.rs", 2, "the file that stands is compared, and its size is checked"),
     ("vending/protocol.rs", 2, "an answer's line, for a peer whom a rule allows; wiped when sent"),
     ("vending/server.rs", 1, "the line goes over the socket"),

@@ -7,6 +7,7 @@
 mod consumer;
 mod error;
 mod file;
+mod role;
 mod show;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use std::time::Duration;
 pub use consumer::ConsumerSettings;
 pub use error::ConfigError;
 
+use crate::pure::assumption::Assumption;
 use crate::pure::identity::Region;
 use crate::pure::ini::ProfileName;
 
@@ -71,6 +73,8 @@ pub struct Settings {
     /// From the registration when absent.
     pub region: Setting<Option<Region>>,
     pub endpoint_url: Setting<Option<String>>,
+    /// The same for STS alone.
+    pub sts_endpoint_url: Setting<Option<String>>,
     pub fips: Setting<bool>,
     pub dual_stack: Setting<bool>,
     pub ca_bundle: Setting<Option<PathBuf>>,
@@ -95,6 +99,8 @@ pub struct TargetSettings {
     pub group: Option<String>,
     /// Permission bits.
     pub mode: u32,
+    /// A role of its own, instead of the registered one.
+    pub assumption: Option<Assumption>,
     pub origin: Origin,
 }
 
@@ -151,6 +157,7 @@ impl Default for Settings {
             files: Vec::new(),
             region: default(None),
             endpoint_url: default(None),
+            sts_endpoint_url: default(None),
             fips: default(false),
             dual_stack: default(false),
             ca_bundle: default(None),

@@ -4,6 +4,7 @@ use aws_sdk_sts::operation::assume_role::builders::AssumeRoleFluentBuilder;
 use aws_sdk_sts::types::Tag;
 use rolekeeper::host::entropy::SystemEntropy;
 use rolekeeper::lab::roles::RoleDefinition;
+use rolekeeper::lab::tokens::Holder;
 
 use super::*;
 
@@ -162,7 +163,7 @@ async fn what_a_session_is_named_and_given_is_checked() {
         (backup(&client).external_id("a b"), "ValidationError", "'externalId'"),
         (backup(&client).source_identity("a:b"), "ValidationError", "'sourceIdentity'"),
         (backup(&client).tags(tag("k")).tags(tag("K")), "InvalidParameterValue", "Duplicate"),
-        (backup(&client).transitive_tag_keys("k"), "ValidationError", "TransitiveTagKeys"),
+        (backup(&client).transitive_tag_keys("k"), "ValidationError", "included in the requested"),
         (backup(&client).policy("{"), "MalformedPolicyDocument", "is not JSON"),
         (
             backup(&client).policy(r#"{"Statement": {"Effect": "Allow", "NotAction": "s3:*"}}"#),
@@ -196,6 +197,22 @@ async fn a_source_identity_stays_along_the_chain() {
         .await;
     let second = backup(&first).send().await.unwrap();
     assert_eq!(second.source_identity(), Some("alice"));
+}
+
+#[tokio::test]
+async fn transitive_tags_are_inherited_along_the_chain_and_stay_what_they_are() {
+    let lab = start_with_roles(trusting(&json!("000000000000"))).await;
+    let (_, client) = node(&lab).await;
+    let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build().unwrap();
+    let tagged = backup(&client).tags(tag("Team", "a")).tags(tag("Job", "b"));
+    let first = sts(&lab, session(tagged.transitive_tag_keys("Team")).await);
+    let other = backup(&first).tags(tag("team", "c"));
+    refused(other, "InvalidParameterValue", "from the calling session").await;
+    let second = session(backup(&first).tags(tag("Job", "d"))).await;
+    let issued = lab.with_service(|service| service.tokens.get(second.access_key_id()).unwrap());
+    let Some(Holder::Session(session)) = issued.map(|token| token.holder) else { panic!() };
+    let tags = session.tags.iter().map(|tag| (tag.key.as_str(), tag.value.as_str()));
+    assert_eq!(tags.collect::<Vec<_>>(), [("Job", "d"), ("Team", "a")]);
 }
 
 #[tokio::test]
