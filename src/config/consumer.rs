@@ -1,13 +1,14 @@
 //! A `[[consumer]]`: who may have credentials without a file of its own.
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
 use toml::Spanned;
 
 use super::file::{AbsolutePath, AccountName, OutletName, Text};
+use super::role::{Misplaced, table_with_role};
 use super::{Origin, Settings};
+use crate::pure::assumption::Assumption;
 
 /// A `[[consumer]]`. Names of users and groups are not looked up yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,21 +20,23 @@ pub struct ConsumerSettings {
     pub units: Vec<String>,
     /// Narrows: running one of these programs.
     pub executables: Vec<PathBuf>,
+    /// A role of its own, instead of the registered one.
+    pub assumption: Option<Assumption>,
     pub origin: Origin,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Consumer {
-    name: Text<OutletName>,
-    #[serde(default)]
-    users: Vec<Text<AccountName>>,
-    #[serde(default)]
-    groups: Vec<Text<AccountName>>,
-    #[serde(default)]
-    units: Vec<Text<UnitName>>,
-    #[serde(default)]
-    executables: Vec<Text<AbsolutePath>>,
+table_with_role! {
+    pub(super) struct Consumer {
+        name: Text<OutletName>,
+        #[serde(default)]
+        users: Vec<Text<AccountName>>,
+        #[serde(default)]
+        groups: Vec<Text<AccountName>>,
+        #[serde(default)]
+        units: Vec<Text<UnitName>>,
+        #[serde(default)]
+        executables: Vec<Text<AbsolutePath>>,
+    }
 }
 
 /// Takes a file's consumers over. A later file's replaces an earlier one's of the same name.
@@ -45,11 +48,12 @@ pub(super) fn merge(
     settings: &mut Settings,
     consumers: Vec<Spanned<Consumer>>,
     origin: impl Fn(Range<usize>) -> Origin,
-) -> Result<(), (Range<usize>, String)> {
+    directory: &Path,
+) -> Result<(), Misplaced> {
     let mut here = Vec::new();
     for consumer in consumers {
         let span = consumer.span();
-        let consumer = consumer_settings(consumer.into_inner(), origin(span.clone()));
+        let consumer = consumer_settings(consumer.into_inner(), origin(span.clone()), directory)?;
         let name = consumer.name.clone();
         let wrong = |message: String| (span.clone(), message);
         if consumer.users.is_empty() && consumer.groups.is_empty() {
@@ -88,11 +92,16 @@ pub(super) fn check_names(settings: &Settings) -> Result<(), String> {
     Ok(())
 }
 
-fn consumer_settings(consumer: Consumer, origin: Origin) -> ConsumerSettings {
+fn consumer_settings(
+    mut consumer: Consumer,
+    origin: Origin,
+    directory: &Path,
+) -> Result<ConsumerSettings, Misplaced> {
     let accounts = |names: Vec<Text<AccountName>>| {
         names.into_iter().map(|Text(AccountName(name))| name).collect()
     };
-    ConsumerSettings {
+    Ok(ConsumerSettings {
+        assumption: consumer.take_role_keys().assumption(directory)?,
         name: consumer.name.0.0,
         users: accounts(consumer.users),
         groups: accounts(consumer.groups),
@@ -103,7 +112,7 @@ fn consumer_settings(consumer: Consumer, origin: Origin) -> ConsumerSettings {
             .map(|Text(AbsolutePath(path))| path)
             .collect(),
         origin,
-    }
+    })
 }
 
 struct UnitName(String);
@@ -127,8 +136,6 @@ impl std::str::FromStr for UnitName {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::super::file;
     use super::*;
 
@@ -152,6 +159,7 @@ mod tests {
                 groups: vec![],
                 units: vec!["backup@x.service".into()],
                 executables: vec!["/usr/bin/restic".into()],
+                assumption: None,
                 origin: Origin::File { path: "/etc/x.toml".into(), line: 1 },
             }]
         );
@@ -167,6 +175,7 @@ mod tests {
             (consumer("users = [\"a\"]\nunits = [\".service\"]"), "expected a unit's whole"),
             (consumer("users = [\"a\"]\nexecutables = [\"restic\"]"), "expected an absolute path"),
             (consumer("users = \"a\""), ":3:9: invalid type"),
+            (consumer("users = [\"a\"]\nduration = \"1h\""), ":4:12: duration is of no use"),
             (consumer("users = [\"a:b\"]"), "expected the name or the number of a user"),
             (consumer("users = [\"a\"]\nuids = [1]"), ":4:1: unknown field `uids`"),
             (consumer("users = [\"a\"]").repeat(2), ":4:1: consumer 'a' stands twice"),

@@ -126,7 +126,8 @@ impl Page {
 
 impl Page {
     fn consumer(&mut self, consumer: &ConsumerSettings) {
-        let ConsumerSettings { name, users, groups, units, executables, origin } = consumer;
+        let ConsumerSettings { name, users, groups, units, executables, assumption, origin } =
+            consumer;
         self.section("[[consumer]]");
         self.line("name", quoted(name), origin);
         let executables = executables.iter().map(|path| path.display().to_string()).collect();
@@ -137,6 +138,9 @@ impl Page {
                 let list = list.iter().map(quoted).collect::<Vec<_>>().join(", ");
                 self.line(name, format_args!("[{list}]"), origin);
             }
+        }
+        if let Some(assumption) = assumption {
+            self.role(assumption, origin);
         }
     }
 }
