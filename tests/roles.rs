@@ -196,6 +196,48 @@ fn failing(status: u16) -> Fault {
 }
 
 #[test]
+fn a_consumer_has_the_role_of_the_target_that_it_names() {
+    let stage = set();
+    let consumer = |name: &str, more: &str| {
+        format!("[[consumer]]\nname = \"{name}\"\nusers = [\"{}\"]\n{more}\n", stage::NOBODY)
+    };
+    let closed = with_role(&stage, "closed", "Closed", "");
+    stage.settings(
+        &[
+            with_role(&stage, "backup", "Backup", "mode = \"0600\""),
+            target(&stage, "default", "mode = \"0600\""),
+            closed,
+            consumer("nightly", "target = \"backup\""),
+            consumer("shut", "target = \"closed\""),
+            consumer("plain", ""),
+        ]
+        .concat(),
+    );
+    let (_, _daemon) = stage.start_registered();
+    assumed(&stage, "backup");
+    let key = |target: &str| value(&held(&stage, target), "aws_access_key_id");
+    for (name, target) in [("nightly", "backup"), ("plain", "default")] {
+        let asked = ["credential-process", "--target", name];
+        assert!(stage.succeed(&asked).contains(&key(target)), "{name}");
+        if stage::is_root() {
+            let other = stage.command_of_nobody(&asked).output().unwrap();
+            assert!(stage::printed(other).contains(&key(target)), "{name}");
+        }
+    }
+    // Never the registered role's in another's place.
+    let asked = ["credential-process", "--target", "shut"];
+    wait_for("the role's refusal", || {
+        let (said, _) = stage.refused(&asked, Exit::TryAgain);
+        if said.ends_with(": denied") { Ok(()) } else { Err(said) }
+    });
+    if stage::is_root() {
+        let asked = ["credential-process", "--target", "backup"];
+        let output = stage.command_of_nobody(&asked).output().unwrap();
+        stage::refusal(&output, Exit::Refused);
+    }
+}
+
+#[test]
 fn a_target_has_its_own_role_beside_those_with_the_registered_one() {
     let stage = set();
     let keys = "duration = \"15m\"\n";

@@ -134,7 +134,7 @@ fn the_example_settings_leave_none_out() {
     assert_eq!(targets.len(), 4);
     assert_eq!(targets[2].assumption.as_ref().unwrap().duration, SessionDuration::default());
     let consumers = all_switched_on().consumers;
-    assert!(matches!(&consumers[..], [nightly] if nightly.assumption.is_some()));
+    assert!(matches!(&consumers[..], [_, weekly] if weekly.assumption.is_some()));
 }
 
 /// The example with every setting in force: prose has a blank behind its mark, settings have none.

@@ -14,6 +14,8 @@ use crate::pure::assumption::Assumption;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConsumerSettings {
     pub name: String,
+    /// The target whose credentials it gets; the registered role's when there is none.
+    pub target: Option<String>,
     pub users: Vec<String>,
     pub groups: Vec<String>,
     /// Narrows: in one of these units of the service manager.
@@ -28,6 +30,7 @@ pub struct ConsumerSettings {
 table_with_role! {
     pub(super) struct Consumer {
         name: Text<OutletName>,
+        target: Option<Text<OutletName>>,
         #[serde(default)]
         users: Vec<Text<AccountName>>,
         #[serde(default)]
@@ -60,6 +63,11 @@ pub(super) fn merge(
             return Err(wrong(format!(
                 "consumer '{name}' names neither users nor groups; units and executables only \
                  narrow them"
+            )));
+        }
+        if consumer.target.is_some() && consumer.assumption.is_some() {
+            return Err(wrong(format!(
+                "consumer '{name}' has a role of its own and a target's credentials: leave one out"
             )));
         }
         if here.contains(&name) {
@@ -103,6 +111,7 @@ fn consumer_settings(
     Ok(ConsumerSettings {
         assumption: consumer.take_role_keys().assumption(directory)?,
         name: consumer.name.0.0,
+        target: consumer.target.map(|Text(OutletName(name))| name),
         users: accounts(consumer.users),
         groups: accounts(consumer.groups),
         units: consumer.units.into_iter().map(|Text(UnitName(unit))| unit).collect(),
@@ -148,13 +157,14 @@ mod tests {
 
     #[test]
     fn a_consumer_is_read_with_its_place() {
-        let text = "[[consumer]]\nname = \"a\"\nusers = [\"backup\", \"34\"]\n\
+        let text = "[[consumer]]\nname = \"a\"\ntarget = \"t\"\nusers = [\"backup\", \"34\"]\n\
                     units = [\"backup@x.service\"]\nexecutables = [\"/usr/bin/restic\"]\n";
         let settings = read(text).unwrap();
         assert_eq!(
             settings.consumers,
             [ConsumerSettings {
                 name: "a".into(),
+                target: Some("t".into()),
                 users: vec!["backup".into(), "34".into()],
                 groups: vec![],
                 units: vec!["backup@x.service".into()],
@@ -176,6 +186,12 @@ mod tests {
             (consumer("users = [\"a\"]\nexecutables = [\"restic\"]"), "expected an absolute path"),
             (consumer("users = \"a\""), ":3:9: invalid type"),
             (consumer("users = [\"a\"]\nduration = \"1h\""), ":4:12: duration is of no use"),
+            (
+                consumer(
+                    "users = [\"a\"]\ntarget = \"b\"\nrole_arn = \"arn:aws:iam::111122223333:role/b\"",
+                ),
+                ":1:1: consumer 'a' has a role of its own and a target's",
+            ),
             (consumer("users = [\"a:b\"]"), "expected the name or the number of a user"),
             (consumer("users = [\"a\"]\nuids = [1]"), ":4:1: unknown field `uids`"),
             (consumer("users = [\"a\"]").repeat(2), ":4:1: consumer 'a' stands twice"),

@@ -126,10 +126,13 @@ impl Page {
 
 impl Page {
     fn consumer(&mut self, consumer: &ConsumerSettings) {
-        let ConsumerSettings { name, users, groups, units, executables, assumption, origin } =
-            consumer;
+        let ConsumerSettings { name, target, users, groups, units, executables, .. } = consumer;
+        let ConsumerSettings { assumption, origin, .. } = consumer;
         self.section("[[consumer]]");
         self.line("name", quoted(name), origin);
+        if let Some(target) = target {
+            self.line("target", quoted(target), origin);
+        }
         let executables = executables.iter().map(|path| path.display().to_string()).collect();
         for (name, list) in
             [("users", users), ("groups", groups), ("units", units), ("executables", &executables)]

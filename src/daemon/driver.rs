@@ -465,6 +465,7 @@ fn policy(daemon: &Daemon) -> Policy {
 }
 
 fn consumers(daemon: &Daemon) -> Vec<String> {
-    let registered = daemon.settings.consumers.iter().filter(|one| one.assumption.is_none());
+    let consumers = daemon.settings.consumers.iter();
+    let registered = consumers.filter(|one| one.assumption.is_none() && one.target.is_none());
     registered.map(|consumer| consumer.name.clone()).collect()
 }

@@ -15,6 +15,8 @@ use crate::vault::VaultError;
 pub enum DaemonError {
     #[error("{origin}: {kind} '{name}': {source}")]
     Account { origin: Origin, kind: &'static str, name: String, source: UnknownAccount },
+    #[error("{origin}: consumer '{consumer}': there is no target '{target}'")]
+    NoTarget { origin: Origin, consumer: String, target: String },
     #[error("{}: another daemon answers here", path.display())]
     Occupied { path: PathBuf },
     #[error(transparent)]
@@ -33,6 +35,7 @@ impl Advice for DaemonError {
             Self::Account { source, .. } => {
                 format!("create the {0}, or name another in the settings", source.kind)
             }
+            Self::NoTarget { .. } => "name a [[target]] of the settings, or none".to_owned(),
             Self::Connection(_) | Self::Sts(_) => {
                 "check [service] in the settings: rolekeeper config show".to_owned()
             }
@@ -51,7 +54,7 @@ impl Advice for DaemonError {
 
     fn exit(&self) -> Exit {
         match self {
-            Self::Account { .. } | Self::Sts(_) => Exit::Configuration,
+            Self::Account { .. } | Self::NoTarget { .. } | Self::Sts(_) => Exit::Configuration,
             Self::Connection(error) => error.exit(),
             Self::Occupied { .. } => Exit::TryAgain,
             Self::Socket { .. } => Exit::CannotCreate,

@@ -188,13 +188,14 @@ impl Clerk {
     fn hand_out(&self, caller: &Caller, allowed: Allowed<'_>) -> Secret<Vec<u8>> {
         let snapshot = self.stock.shelf.look();
         let now = self.stock.clock.now();
-        match snapshot.credentials_for(allowed.name).filter(|token| token.is_usable(now)) {
+        let source = allowed.target.unwrap_or(allowed.name);
+        match snapshot.credentials_for(source).filter(|token| token.is_usable(now)) {
             Some(token) => {
                 lock(&self.audit).vended(caller, allowed, &token);
                 credentials(allowed.name, &token)
             }
             None => {
-                let why = snapshot.failure_of(allowed.name).map(|failure| failure.class.as_str());
+                let why = snapshot.failure_of(source).map(|failure| failure.class.as_str());
                 let why = why.unwrap_or(snapshot.status.state.name());
                 refused(&Complaint::new(
                     Exit::TryAgain,

@@ -245,4 +245,10 @@ async fn a_role_that_systems_manager_may_not_hand_out_is_not_handed_out() {
     let answer = machine.token(&lab).await;
     assert_eq!(answer.code(), "AccessDeniedException");
     assert!(answer.body.contains("does not trust ssm.amazonaws.com"), "{}", answer.body);
+    // Nor is it promised to machines that are still to come.
+    let wish = ssm(&lab).create_activation().iam_role("service-role/Rehearsal");
+    let error = wish.send().await.unwrap_err();
+    assert_eq!(error.code(), Some("ValidationException"));
+    let message = error.message().unwrap_or_default();
+    assert!(message.contains("missing ssm service principal"), "{message}");
 }
