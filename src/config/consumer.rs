@@ -1,13 +1,14 @@
 //! A `[[consumer]]`: who may have credentials without a file of its own.
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
 use toml::Spanned;
 
 use super::file::{AbsolutePath, AccountName, OutletName, Text};
+use super::role::{Misplaced, table_with_role};
 use super::{Origin, Settings};
+use crate::pure::assumption::Assumption;
 
 /// A `[[consumer]]`. Names of users and groups are not looked up yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,22 +22,24 @@ pub struct ConsumerSettings {
     pub units: Vec<String>,
     /// Narrows: running one of these programs.
     pub executables: Vec<PathBuf>,
+    /// A role of its own, instead of the registered one.
+    pub assumption: Option<Assumption>,
     pub origin: Origin,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Consumer {
-    name: Text<OutletName>,
-    target: Option<Text<OutletName>>,
-    #[serde(default)]
-    users: Vec<Text<AccountName>>,
-    #[serde(default)]
-    groups: Vec<Text<AccountName>>,
-    #[serde(default)]
-    units: Vec<Text<UnitName>>,
-    #[serde(default)]
-    executables: Vec<Text<AbsolutePath>>,
+table_with_role! {
+    pub(super) struct Consumer {
+        name: Text<OutletName>,
+        target: Option<Text<OutletName>>,
+        #[serde(default)]
+        users: Vec<Text<AccountName>>,
+        #[serde(default)]
+        groups: Vec<Text<AccountName>>,
+        #[serde(default)]
+        units: Vec<Text<UnitName>>,
+        #[serde(default)]
+        executables: Vec<Text<AbsolutePath>>,
+    }
 }
 
 /// Takes a file's consumers over. A later file's replaces an earlier one's of the same name.
@@ -48,17 +51,23 @@ pub(super) fn merge(
     settings: &mut Settings,
     consumers: Vec<Spanned<Consumer>>,
     origin: impl Fn(Range<usize>) -> Origin,
-) -> Result<(), (Range<usize>, String)> {
+    directory: &Path,
+) -> Result<(), Misplaced> {
     let mut here = Vec::new();
     for consumer in consumers {
         let span = consumer.span();
-        let consumer = consumer_settings(consumer.into_inner(), origin(span.clone()));
+        let consumer = consumer_settings(consumer.into_inner(), origin(span.clone()), directory)?;
         let name = consumer.name.clone();
         let wrong = |message: String| (span.clone(), message);
         if consumer.users.is_empty() && consumer.groups.is_empty() {
             return Err(wrong(format!(
                 "consumer '{name}' names neither users nor groups; units and executables only \
                  narrow them"
+            )));
+        }
+        if consumer.target.is_some() && consumer.assumption.is_some() {
+            return Err(wrong(format!(
+                "consumer '{name}' has a role of its own and a target's credentials: leave one out"
             )));
         }
         if here.contains(&name) {
@@ -91,11 +100,16 @@ pub(super) fn check_names(settings: &Settings) -> Result<(), String> {
     Ok(())
 }
 
-fn consumer_settings(consumer: Consumer, origin: Origin) -> ConsumerSettings {
+fn consumer_settings(
+    mut consumer: Consumer,
+    origin: Origin,
+    directory: &Path,
+) -> Result<ConsumerSettings, Misplaced> {
     let accounts = |names: Vec<Text<AccountName>>| {
         names.into_iter().map(|Text(AccountName(name))| name).collect()
     };
-    ConsumerSettings {
+    Ok(ConsumerSettings {
+        assumption: consumer.take_role_keys().assumption(directory)?,
         name: consumer.name.0.0,
         target: consumer.target.map(|Text(OutletName(name))| name),
         users: accounts(consumer.users),
@@ -107,7 +121,7 @@ fn consumer_settings(consumer: Consumer, origin: Origin) -> ConsumerSettings {
             .map(|Text(AbsolutePath(path))| path)
             .collect(),
         origin,
-    }
+    })
 }
 
 struct UnitName(String);
@@ -131,8 +145,6 @@ impl std::str::FromStr for UnitName {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::super::file;
     use super::*;
 
@@ -157,6 +169,7 @@ mod tests {
                 groups: vec![],
                 units: vec!["backup@x.service".into()],
                 executables: vec!["/usr/bin/restic".into()],
+                assumption: None,
                 origin: Origin::File { path: "/etc/x.toml".into(), line: 1 },
             }]
         );
@@ -172,6 +185,13 @@ mod tests {
             (consumer("users = [\"a\"]\nunits = [\".service\"]"), "expected a unit's whole"),
             (consumer("users = [\"a\"]\nexecutables = [\"restic\"]"), "expected an absolute path"),
             (consumer("users = \"a\""), ":3:9: invalid type"),
+            (consumer("users = [\"a\"]\nduration = \"1h\""), ":4:12: duration is of no use"),
+            (
+                consumer(
+                    "users = [\"a\"]\ntarget = \"b\"\nrole_arn = \"arn:aws:iam::111122223333:role/b\"",
+                ),
+                ":1:1: consumer 'a' has a role of its own and a target's",
+            ),
             (consumer("users = [\"a:b\"]"), "expected the name or the number of a user"),
             (consumer("users = [\"a\"]\nuids = [1]"), ":4:1: unknown field `uids`"),
             (consumer("users = [\"a\"]").repeat(2), ":4:1: consumer 'a' stands twice"),

@@ -126,7 +126,8 @@ impl Page {
 
 impl Page {
     fn consumer(&mut self, consumer: &ConsumerSettings) {
-        let ConsumerSettings { name, target, users, groups, units, executables, origin } = consumer;
+        let ConsumerSettings { name, target, users, groups, units, executables, .. } = consumer;
+        let ConsumerSettings { assumption, origin, .. } = consumer;
         self.section("[[consumer]]");
         self.line("name", quoted(name), origin);
         if let Some(target) = target {
@@ -140,6 +141,9 @@ impl Page {
                 let list = list.iter().map(quoted).collect::<Vec<_>>().join(", ");
                 self.line(name, format_args!("[{list}]"), origin);
             }
+        }
+        if let Some(assumption) = assumption {
+            self.role(assumption, origin);
         }
     }
 }
