@@ -4,12 +4,13 @@
 //! bytes) and never decrypts, so the timing advisory on the `rsa` crate (RUSTSEC-2023-0071), which is
 //! about decryption oracles, does not reach it; signing is blinded all the same.
 
+use aws_lc_rs::signature::{RSA_PSS_2048_8192_SHA256, RsaPublicKeyComponents};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use rsa::pkcs1::{DecodeRsaPrivateKey, EncodeRsaPrivateKey};
 use rsa::pkcs8::{DecodePublicKey, EncodePublicKey};
-use rsa::pss::{BlindedSigningKey, Signature, VerifyingKey};
+use rsa::pss::BlindedSigningKey;
 use rsa::rand_core::OsRng;
-use rsa::signature::{RandomizedSigner, SignatureEncoding, Verifier};
+use rsa::signature::{RandomizedSigner, SignatureEncoding};
 use rsa::traits::PublicKeyParts;
 use rsa::{BigUint, RsaPrivateKey, RsaPublicKey};
 use sha2::Sha256;
@@ -99,16 +100,15 @@ impl PublicKey {
     }
 
     /// Whether `signature` (base64) is this key's over `text`. Any salt but 32 bytes is refused.
+    ///
+    /// AWS-LC verifies what the rsa crate signs: a mistake of one would not hide in both.
     pub fn verify(&self, text: &str, signature: &str) -> bool {
-        STANDARD
-            .decode(signature)
-            .ok()
-            .and_then(|bytes| Signature::try_from(bytes.as_slice()).ok())
-            .is_some_and(|signature| {
-                VerifyingKey::<Sha256>::new(self.0.clone())
-                    .verify(text.as_bytes(), &signature)
-                    .is_ok()
-            })
+        let modulus = self.0.n().to_bytes_be();
+        let exponent = self.0.e().to_bytes_be();
+        let key = RsaPublicKeyComponents { n: &modulus, e: &exponent };
+        STANDARD.decode(signature).is_ok_and(|signature| {
+            key.verify(&RSA_PSS_2048_8192_SHA256, text.as_bytes(), &signature).is_ok()
+        })
     }
 
     /// The padded block of 256 bytes inside a signature (RSAVP1 of RFC 8017, section 5.2.2), for
