@@ -6,6 +6,7 @@
 //! and because who may start a program may also look like it.
 
 pub mod peer;
+pub mod socket_table;
 
 use std::path::PathBuf;
 
@@ -55,6 +56,8 @@ pub enum Grounds {
     User,
     Group,
     Everyone,
+    /// It showed the token of a consumer's token file.
+    Token,
 }
 
 /// A refusal. To those whom no rule names, it does not tell which names there are.
@@ -183,6 +186,7 @@ impl Grounds {
             Self::User => "user",
             Self::Group => "group",
             Self::Everyone => "everyone",
+            Self::Token => "token",
         }
     }
 }
