@@ -29,6 +29,15 @@ impl Settings {
         page.setting("enabled", &self.health);
         let interval = quoted(display_duration(self.health_interval.value));
         page.line("interval", interval, &self.health_interval.origin);
+        for (section, listen) in [
+            ("[endpoint.container]", &self.container_listen),
+            ("[endpoint.imds]", &self.imds_listen),
+        ] {
+            if let Some(address) = listen.value {
+                page.section(section);
+                page.line("listen", quoted(address), &listen.origin);
+            }
+        }
         for target in &self.targets {
             page.target(target);
         }
@@ -86,7 +95,8 @@ impl Page {
 
 impl Page {
     fn consumer(&mut self, consumer: &ConsumerSettings) {
-        let ConsumerSettings { name, users, groups, units, executables, origin } = consumer;
+        let ConsumerSettings { name, users, groups, units, executables, token_file, origin } =
+            consumer;
         self.section("[[consumer]]");
         self.line("name", quoted(name), origin);
         let executables = executables.iter().map(|path| path.display().to_string()).collect();
@@ -97,6 +107,15 @@ impl Page {
                 let list = list.iter().map(quoted).collect::<Vec<_>>().join(", ");
                 self.line(name, format_args!("[{list}]"), origin);
             }
+        }
+        if let Some(file) = token_file {
+            self.line("token_file", quoted(file.path.display()), origin);
+            for (name, account) in [("owner", &file.owner), ("group", &file.group)] {
+                if let Some(account) = account {
+                    self.line(name, quoted(account), origin);
+                }
+            }
+            self.line("mode", quoted(format_args!("{:04o}", file.mode)), origin);
         }
     }
 }
@@ -133,7 +152,8 @@ mod tests {
         let mut settings = Settings::default();
         let text = "[service]\nregion = \"eu-central-1\"\n[[target]]\nname = \"a\"\npath = \"/c\"\n\
                     owner = \"backup\"\n[[consumer]]\nname = \"b\"\nusers = [\"x\", \"y\"]\n\
-                    units = [\"b.service\"]\n[refresh]\non_expiry = \"keep\"\n";
+                    units = [\"b.service\"]\ntoken_file = \"/t\"\ngroup = \"x\"\n\
+                    [endpoint.imds]\nlisten = \"127.0.0.1:1339\"\n[refresh]\non_expiry = \"keep\"\n";
         super::super::file::merge(&mut settings, "/1".as_ref(), text).unwrap();
         let mut again = Settings::default();
         super::super::file::merge(&mut again, "/1".as_ref(), &settings.show()).unwrap();
@@ -142,6 +162,8 @@ mod tests {
         assert_eq!(again.targets[0].owner, settings.targets[0].owner);
         assert_eq!(again.consumers[0].users, ["x", "y"]);
         assert_eq!(again.consumers[0].units, settings.consumers[0].units);
+        assert_eq!(again.consumers[0].token_file, settings.consumers[0].token_file);
+        assert_eq!(again.imds_listen.value, settings.imds_listen.value);
         assert!(settings.show().contains("# /1:2"));
     }
 

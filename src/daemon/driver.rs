@@ -5,14 +5,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use super::report::{self, LastFailure, TargetOutcome};
 use super::rotation::{self, RotationOutcome};
-use super::{Daemon, DaemonError, Seams, access, targets};
+use super::rules::{Rulebook, Rules};
+use super::{Daemon, DaemonError, Seams, targets};
 use crate::control::{Complaint, Order, Wish};
 use crate::host::service_manager;
-use crate::pure::access::Access;
 use crate::pure::advice::{Advice, Exit};
 use crate::pure::fingerprint::{Similarity, SimilarityThreshold, Verdict, compare};
 use crate::pure::identity::Fingerprint;
@@ -34,7 +34,7 @@ const BOOT: Duration = Duration::from_secs(5 * 60);
 pub(super) struct Driver {
     daemon: Daemon,
     shelf: Shelf,
-    rules: watch::Sender<Arc<Access>>,
+    rules: Rulebook,
     vault: Vault,
     ssm: Ssm,
     registration: Registration,
@@ -52,14 +52,14 @@ impl Driver {
     pub(super) fn new(
         daemon: Daemon,
         shelf: Shelf,
-        rules: watch::Sender<Arc<Access>>,
+        rules: Rulebook,
         vault: Vault,
         registration: Registration,
         ssm: Ssm,
     ) -> Result<Self, DaemonError> {
         let targets = targets(&daemon.settings, &daemon.directories.runtime)?;
         // The settings may have been read again since the sockets were bound.
-        rules.send_replace(Arc::new(access(&daemon.settings, &daemon.directories.runtime)?));
+        rules.put(Rules::read(&daemon.settings, &daemon.directories.runtime)?);
         let outcomes = targets.iter().map(|_| TargetOutcome::default()).collect();
         // What an earlier run left stays while it is valid. A file that cannot be read is reported
         // when it is written.
@@ -387,11 +387,11 @@ impl Driver {
     /// New settings: targets, rules and pace at once, the connection at the next start.
     async fn reload(&mut self) {
         let (settings, directory) = (&self.daemon.settings, &self.daemon.directories.runtime);
-        let read = access(settings, directory)
-            .and_then(|access| Ok((access, targets(settings, directory)?)));
+        let read = Rules::read(settings, directory)
+            .and_then(|rules| Ok((rules, targets(settings, directory)?)));
         match read {
-            Ok((access, targets)) => {
-                self.rules.send_replace(Arc::new(access));
+            Ok((rules, targets)) => {
+                self.rules.put(rules);
                 self.retarget(targets);
                 self.refresher.set_policy(policy(&self.daemon));
                 tracing::info!("settings reloaded");
