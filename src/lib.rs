@@ -8,6 +8,11 @@
 //!
 //! [`pure`] decides: values in, values out, no clock, no chance, no files. [`daemon`] does: it is
 //! the only module that knows every adapter. Between them, adapters talk to the world and never to
+//! one another: [`ssm`] talks to Systems Manager, [`sts`] to STS, [`vault`] remembers, [`hardware`] observes the
+//! machine, [`targets`] delivers to credentials files, [`control`] answers the operator, [`config`]
+//! reads the settings. [`connection`], [`host`], [`keys`] and [`shelf`] are leaves that everybody
+//! may use. [`lab`] stands in for the service; the production program has nothing of it.
+//! `tests/layers.rs` keeps the arrows as they are.
 //! one another: [`ssm`] talks to Systems Manager, [`vault`] remembers, [`hardware`] observes the
 //! machine, [`targets`] delivers to credentials files, [`vending`] and [`endpoints`] hand them
 //! to programs that ask, [`control`] answers the operator, [`config`] reads the settings. [`host`],
@@ -33,6 +38,16 @@
 //! 9. On failure the old token stays published until its end; the wait comes from the class's row,
 //!    and `status` names both.
 //!
+//! # A role of one's own
+//!
+//! A target may have a role that is assumed from the registered one. A task for each of them sees on
+//! the shelf that there is a token, [`Assumer::handle`] answers [`Assume`], [`sts`] walks the chain of
+//! roles, and the token at its end goes into that target alone. It is renewed by its own half-life;
+//! its failures are its own. When the registered role's token is gone, what is held stays until its
+//! end; on another machine it is withdrawn at once.
+//!
+//! [`Assume`]: pure::assumer::Action::Assume
+//! [`Assumer::handle`]: pure::assumer::Assumer::handle
 //! [`compare`]: pure::fingerprint::compare
 //! [`FailureClass`]: pure::failure::FailureClass
 //! [`ProbeHardware`]: pure::refresher::Action::ProbeHardware
@@ -45,6 +60,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod connection;
 pub mod control;
 pub mod daemon;
 pub mod endpoints;
@@ -55,6 +71,7 @@ pub mod lab;
 pub mod pure;
 pub mod shelf;
 pub mod ssm;
+pub mod sts;
 pub mod targets;
 pub mod vault;
 pub mod vending;

@@ -1,5 +1,7 @@
-//! What the driver last knew, for everyone who only reads: a watch pair with one writer.
+//! What is known now, for everyone who only reads: a watch pair. The driver writes it, and for each
+//! target with a role of its own the task that assumes it writes that target's entry.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,18 +15,46 @@ use crate::pure::role_token::RoleToken;
 
 /// The driver's half.
 #[derive(Debug)]
-pub struct Shelf(watch::Sender<Snapshot>);
+pub struct Shelf(watch::Sender<Held>);
+
+/// The half of whoever assumes a target's role: the target's own place. Empty when it is dropped.
+#[derive(Debug)]
+pub struct Place {
+    name: String,
+    sender: watch::Sender<Held>,
+}
 
 /// Everybody else's half. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct ShelfReader(watch::Receiver<Snapshot>);
+pub struct ShelfReader(watch::Receiver<Held>);
 
 /// One consistent view.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
+    /// The targets of the registered role come first, then the others by name.
     pub status: Status,
-    /// What outlets may hand out now; `None` while there is nothing usable.
+    /// The registered role's, which outlets may hand out now; `None` while there is nothing usable.
     pub token: Option<Arc<RoleToken>>,
+    registered: Arc<BTreeSet<String>>,
+    assumed: BTreeMap<String, Assumed>,
+}
+
+/// What stands in a place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assumed {
+    pub status: TargetStatus,
+    /// What the target's outlets may hand out now.
+    pub token: Option<Arc<RoleToken>>,
+}
+
+/// What was put there, by whom.
+#[derive(Debug)]
+struct Held {
+    status: Status,
+    token: Option<Arc<RoleToken>>,
+    /// Who has the registered role's credentials: names of targets and consumers.
+    registered: Arc<BTreeSet<String>>,
+    assumed: BTreeMap<String, Assumed>,
 }
 
 /// What `status` shows, and its JSON form. Holds no secret.
@@ -82,6 +112,12 @@ pub struct TargetStatus {
     pub error: Option<String>,
     /// What to do about the error.
     pub remedy: Option<String>,
+    /// The ARN of its own role; `None` is the registered role.
+    pub role_arn: Option<String>,
+    /// What it is to hold: its own role's credentials, or the registered role's.
+    pub credentials: Option<Credentials>,
+    /// Why its own role was not assumed.
+    pub failure: Option<Failure>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,32 +137,85 @@ pub struct Moment(pub UtcDateTime);
 impl Shelf {
     /// An empty shelf and its reader.
     pub fn new() -> (Self, ShelfReader) {
-        let (sender, receiver) =
-            watch::channel(Snapshot { status: Status::unregistered(), token: None });
+        let (sender, receiver) = watch::channel(Held {
+            status: Status::unregistered(),
+            token: None,
+            registered: Arc::default(),
+            assumed: BTreeMap::new(),
+        });
         (Self(sender), ShelfReader(receiver))
     }
 
-    /// Replaces what readers see, and wakes those who wait.
-    pub fn put(&self, snapshot: Snapshot) {
-        self.0.send_replace(snapshot);
+    /// Replaces what readers see, but for the places of others, and wakes those who wait.
+    /// `registered` are the names of all who have the registered role's credentials.
+    pub fn put(&self, status: Status, token: Option<Arc<RoleToken>>, registered: BTreeSet<String>) {
+        self.0.send_modify(|held| {
+            held.status = status;
+            held.token = token;
+            if *held.registered != registered {
+                held.registered = Arc::new(registered);
+            }
+        });
     }
 
-    /// Changes a part of what readers see.
-    pub fn change(&self, change: impl FnOnce(&mut Snapshot)) {
-        self.0.send_modify(change);
+    /// A target's own place. There is one for each name.
+    pub fn place(&self, name: &str) -> Place {
+        Place { name: name.to_owned(), sender: self.0.clone() }
+    }
+
+    /// Somebody who only reads.
+    pub fn reader(&self) -> ShelfReader {
+        ShelfReader(self.0.subscribe())
+    }
+}
+
+impl Place {
+    /// Replaces what stands here, and wakes those who wait if that is something else.
+    pub fn put(&self, assumed: Assumed) {
+        self.sender.send_if_modified(|held| {
+            let before = held.assumed.insert(self.name.clone(), assumed);
+            before.as_ref() != held.assumed.get(&self.name)
+        });
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.sender.send_if_modified(|held| held.assumed.remove(&self.name).is_some());
     }
 }
 
 impl ShelfReader {
     /// The newest view.
     pub fn look(&self) -> Snapshot {
-        self.0.borrow().clone()
+        self.0.borrow().snapshot()
     }
 
     /// Waits for a view other than the last one waited for; `None` when the driver is gone.
     pub async fn changed(&mut self) -> Option<Snapshot> {
         self.0.changed().await.ok()?;
-        Some(self.0.borrow_and_update().clone())
+        Some(self.0.borrow_and_update().snapshot())
+    }
+}
+
+impl Held {
+    fn snapshot(&self) -> Snapshot {
+        let mut status = self.status.clone();
+        status.targets.extend(self.assumed.values().map(|assumed| assumed.status.clone()));
+        let (token, registered) = (self.token.clone(), Arc::clone(&self.registered));
+        Snapshot { status, token, registered, assumed: self.assumed.clone() }
+    }
+}
+
+impl Snapshot {
+    /// What the outlets of a target or a consumer may hand out now. The registered role's credentials
+    /// are for those alone that have no role of their own; for an unknown name there is nothing.
+    pub fn credentials_for(&self, name: &str) -> Option<Arc<RoleToken>> {
+        if self.registered.contains(name) {
+            self.token.clone()
+        } else {
+            self.assumed.get(name)?.token.clone()
+        }
     }
 }
 
@@ -185,6 +274,7 @@ mod tests {
     use time::macros::utc_datetime;
 
     use super::*;
+    use crate::pure::secret::Secret;
 
     #[test]
     fn status_has_the_members_and_words_that_scripts_rely_on() {
@@ -205,5 +295,54 @@ mod tests {
         // Times have whole seconds in text.
         read.credentials.as_mut().unwrap().issued_at = Moment(utc_datetime!(2026-11-22 00:00:00.7));
         assert_eq!(read, status);
+    }
+
+    fn token(id: &str) -> Option<Arc<RoleToken>> {
+        let (secret, at) = (|| Some(Secret::new("x".to_owned())), utc_datetime!(2026-11-22 01:00));
+        let token = RoleToken::new(Some(id.to_owned()), secret(), secret(), at, Some(at), false);
+        Some(Arc::new(token.unwrap()))
+    }
+
+    fn target(name: &str, role_arn: Option<&str>) -> TargetStatus {
+        TargetStatus {
+            name: name.to_owned(),
+            path: "/c".into(),
+            profile: "default".to_owned(),
+            written_at: None,
+            error: None,
+            remedy: None,
+            role_arn: role_arn.map(str::to_owned),
+            credentials: None,
+            failure: None,
+        }
+    }
+
+    #[test]
+    fn a_target_with_a_role_of_its_own_never_has_the_registered_roles_credentials() {
+        let (shelf, reader) = Shelf::new();
+        let place = shelf.place("backup");
+        let registered = token("ASIAREGISTERED00");
+        let mut status = Status::unregistered();
+        status.targets.push(target("default", None));
+        let names = || BTreeSet::from(["default".to_owned(), "nightly".to_owned()]);
+        shelf.put(status.clone(), registered.clone(), names());
+        assert_eq!(reader.look().credentials_for("nightly"), registered);
+        assert_eq!(reader.look().credentials_for("default"), registered);
+        assert_eq!(reader.look().credentials_for("backup"), None);
+
+        let own = target("backup", Some("arn:aws:iam::111122223333:role/backup"));
+        place.put(Assumed { status: own.clone(), token: None });
+        assert_eq!(reader.look().credentials_for("backup"), None);
+        let assumed = token("ASIABACKUP000000");
+        place.put(Assumed { status: own, token: assumed.clone() });
+        // The driver's news leave the place as it is.
+        shelf.put(status, registered, names());
+        let view = reader.look();
+        assert_eq!(view.credentials_for("backup"), assumed);
+        let shown = view.status.targets.iter().map(|target| target.name.as_str());
+        assert_eq!(shown.collect::<Vec<_>>(), ["default", "backup"]);
+        drop(place);
+        assert_eq!(reader.look().credentials_for("backup"), None);
+        assert_eq!(reader.look().status.targets.len(), 1);
     }
 }

@@ -71,6 +71,9 @@ fn a_registered_machine_gets_credentials_and_shows_how_it_is() {
             "written_at": shown["issued_at"],
             "error": null,
             "remedy": null,
+            "role_arn": null,
+            "credentials": shown,
+            "failure": null,
         }],
         "failure": null,
     });
@@ -187,7 +190,7 @@ fn a_fingerprint_is_shown_compared_and_judged_without_a_daemon() {
     assert!(stage.succeed(&["fingerprint", "show"]).contains("similar"));
     let said = stage.succeed(&["fingerprint", "set-threshold", "75"]);
     assert_eq!(said, "the similarity threshold is now 75 %\n");
-    pretend_other_hardware(&stage);
+    stage.pretend_other_hardware();
     let output = stage.run(&["fingerprint", "diff", "--json"]);
     let (message, remedy) = refusal(&output, Exit::Refused);
     assert_eq!(message, "this is not the machine that registered");
@@ -208,7 +211,7 @@ fn another_machine_hibernates_until_the_operator_accepts_it() {
     let stage = Stage::set();
     let (_, mut daemon) = stage.start_registered();
     daemon.stop();
-    pretend_other_hardware(&stage);
+    stage.pretend_other_hardware();
     let registration = fs::read(stage.record("RegistrationKey")).unwrap();
     let daemon = stage.start();
     let status = stage.status_when("a refusal", |status| !status["failure"].is_null());
@@ -232,17 +235,6 @@ fn another_machine_hibernates_until_the_operator_accepts_it() {
     assert_eq!((&status["state"], &status["failure"]), (&json!("fresh"), &Value::Null));
     assert_eq!(stage.succeed(&["fingerprint", "set-threshold", "-1"]).lines().count(), 1);
     assert_eq!(stage.status()["fingerprint"]["verdict"], "disabled");
-}
-
-/// The record of a machine that has nothing in common with this one.
-fn pretend_other_hardware(stage: &Stage) {
-    let path = stage.record("InstanceFingerprint");
-    let mut record: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-    // The reference agent keeps the map as a map.
-    for (_, hash) in record["hardwareHash"].as_object_mut().unwrap() {
-        *hash = "another machine".into();
-    }
-    fs::write(&path, record.to_string()).unwrap();
 }
 
 #[test]

@@ -15,6 +15,7 @@ use proc_macro2::{TokenStream, TokenTree};
 const MAY_NAME: &[(&str, &[&[&str]])] = &[
     ("pure", &[]),
     // Leaves: one seam or one primitive each.
+    ("connection", &[&["pure"]]),
     ("host", &[&["pure"]]),
     ("keys", &[&["pure"]]),
     ("shelf", &[&["pure"]]),
@@ -39,7 +40,7 @@ const MAY_NAME: &[(&str, &[&[&str]])] = &[
     ("bin/rolekeeper-lab", &[&["pure", "lab"]]),
 ];
 
-const LEAVES: &[&str] = &["host", "keys", "shelf"];
+const LEAVES: &[&str] = &["connection", "host", "keys", "shelf"];
 
 const ADAPTERS: &[&str] =
     &["config", "control", "endpoints", "hardware", "ssm", "sts", "targets", "vault", "vending"];
@@ -71,6 +72,7 @@ const EXPOSURES: &[(&str, usize, &str)] = &[
         "the credentials are printed, or handed to a command: who asked wants them",
     ),
     ("endpoints/mod.rs", 1, "a reply's body goes to the client on loopback that showed its token"),
+    ("endpoints/token_file.rs", 1, "a bearer token goes into its consumer's file"),
     ("keys.rs", 1, "the private key's text is decoded from the vault's record"),
     ("pure/identity.rs", 2, "an activation code's shape is checked; the one request borrows it"),
     ("pure/ini/mod.rs", 9, "a credentials file's text is read and written; all of it is secret"),
@@ -87,6 +89,7 @@ const EXPOSURES: &[(&str, usize, &str)] = &[
     ("ssm/mod.rs", 2, "an answer is parsed"),
     ("ssm/signer.rs", 1, "the session token goes into its header, as SigV4 wants it"),
     ("ssm/wire.rs", 1, "the activation code goes into the one body that carries it"),
+    ("sts/mod.rs", 2, "secret and session token go to the SDK's signer"),
     ("targets/existing.rs", 2, "the file that stands is compared, and its size is checked"),
     ("vending/protocol.rs", 2, "an answer's line, for a peer whom a rule allows; wiped when sent"),
     ("vending/server.rs", 1, "the line goes over the socket"),

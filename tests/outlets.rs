@@ -240,6 +240,10 @@ fn a_consumer_whom_this_machine_does_not_know_keeps_the_old_rules() {
     stage.succeed(&["credential-process"]);
     let (message, _) = stage.refused(&["run"], Exit::Configuration);
     assert!(message.contains("rolekeeper.toml:6: consumer 'a'"), "{message}");
+    stage.settings("[[consumer]]\nname = \"a\"\ntarget = \"x\"\nusers = [\"0\"]\n");
+    let (message, remedy) = stage.refused(&["run"], Exit::Configuration);
+    assert!(message.ends_with("consumer 'a': there is no target 'x'"), "{message}");
+    assert!(remedy.starts_with("name a [[target]]"), "{remedy}");
 }
 
 /// What the daemon says to these bytes, after which nothing more comes.
@@ -445,11 +449,15 @@ fn hand_over(stage: &Stage, script: &str) -> Handed {
 }
 
 fn get(handed: &Handed, path: &str, headers: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(&handed.address).unwrap();
     let address = &handed.address;
-    let head =
-        format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n");
-    stream.write_all(head.as_bytes()).unwrap();
+    let head = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
+    send(handed, &format!("{head}{headers}\r\n"))
+}
+
+/// The status and the body of the answer to these bytes, after which nothing more comes.
+fn send(handed: &Handed, bytes: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(&handed.address).unwrap();
+    stream.write_all(bytes.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
@@ -478,6 +486,15 @@ fn a_container_endpoint_lives_as_long_as_its_command() {
     assert_eq!(get(&handed, &handed.path, "Authorization: wrong\r\n").0, 403);
     assert_eq!(get(&handed, "/other", &token).0, 404);
     assert_eq!(get(&handed, &handed.path, &format!("{token}Origin: http://evil\r\n")).0, 403);
+    assert_eq!(get(&handed, &handed.path, &format!("{token}X-Forwarded-For: ::1\r\n")).0, 403);
+    assert_eq!(get(&handed, &handed.path, &format!("{token}Host: evil.example\r\n")).0, 400);
+    let address = &handed.address;
+    let head = format!("HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{token}\r\n");
+    let posted = format!("POST {} {head}", handed.path);
+    assert_eq!(send(&handed, &posted).0, 405);
+    assert_eq!(send(&handed, "no HTTP at all\r\n\r\n").0, 400);
+    let many = format!("{token}{}", "X: y\r\n".repeat(40));
+    assert_eq!(get(&handed, &handed.path, &many).0, 431);
     let large = format!("{token}X-Large: {}\r\n", "x".repeat(20_000));
     assert_eq!(get(&handed, &handed.path, &large).0, 431);
 

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use rolekeeper::config::Settings;
 use rolekeeper::pure::advice::Exit;
+use rolekeeper::pure::assumption::SessionDuration;
 
 const EXAMPLE_SETTINGS: &str = "packaging/rolekeeper.toml";
 
@@ -129,7 +130,9 @@ fn the_example_settings_leave_none_out() {
         assert!(line.contains(EXAMPLE_SETTINGS_NAME), "not in the example: {line}");
     }
     assert!(!switched_on.lines().any(|line| line.starts_with('#')), "{switched_on}");
-    assert_eq!(all_switched_on().targets.len(), 2);
+    let targets = all_switched_on().targets;
+    assert_eq!(targets.len(), 4);
+    assert_eq!(targets[2].assumption.as_ref().unwrap().duration, SessionDuration::default());
     assert_eq!(all_switched_on().consumers.len(), 1);
 }
 

@@ -9,7 +9,7 @@ use crate::control::{self, Command, Complaint, ControlError, Reply};
 use crate::daemon::targets;
 use crate::host::clock::{Clock, SystemClock};
 use crate::pure::advice::{Advice, Exit};
-use crate::shelf::{self, State};
+use crate::shelf::{self, Credentials, Failure, State};
 use crate::targets::published;
 use crate::vault::{Vault, VaultError};
 
@@ -71,7 +71,10 @@ fn without_daemon(places: &Places, complaint: &Complaint) -> Result<shelf::Statu
         Err(VaultError::Missing { .. }) => {}
         Err(error) => return Err(error.into()),
     }
-    for target in targets(&places.settings()?, &directories.runtime)? {
+    let settings = places.settings()?;
+    for target in targets(&settings, &directories.runtime)? {
+        let said = settings.targets.iter().find(|said| said.name == target.name);
+        let assumption = said.and_then(|said| said.assumption.as_ref());
         let held = published(&target);
         let end = held.as_ref().ok().and_then(|held| held.as_ref()?.expires_at);
         // Nobody renews them, but programs can still use them.
@@ -85,9 +88,12 @@ fn without_daemon(places: &Places, complaint: &Complaint) -> Result<shelf::Statu
             written_at: None,
             error: held.as_ref().err().map(ToString::to_string),
             remedy: held.err().map(|error| error.remedy()),
+            role_arn: assumption.map(|assumption| assumption.role().to_string()),
+            credentials: None,
+            failure: None,
         });
     }
-    status.failure = Some(shelf::Failure {
+    status.failure = Some(Failure {
         class: "no-daemon".to_owned(),
         message: complaint.message.clone(),
         remedy: complaint.remedy.clone(),
@@ -135,15 +141,36 @@ fn page(status: &shelf::Status) -> String {
         };
         line("target", &format!("{}: {place}, {outcome}", target.name));
         if let Some(remedy) = &target.remedy {
-            line("try", remedy);
+            line("  try", remedy);
+        }
+        if let Some(role) = &target.role_arn {
+            line("  role", role);
+            match &target.credentials {
+                Some(Credentials { access_key_id_suffix: suffix, expires_at, .. }) => {
+                    line("  holds", &format!("access key id ..{suffix}, expires {expires_at}"));
+                }
+                None => line("  holds", "nothing usable"),
+            }
+        }
+        match (&target.failure, &target.credentials) {
+            (Some(failure), _) => failed(&mut line, ["  failure", "  try", "  next try"], failure),
+            (None, Some(own)) if target.role_arn.is_some() => {
+                line("  refresh", &own.next_refresh_at.to_string());
+            }
+            _ => {}
         }
     }
     if let Some(failure) = &status.failure {
-        line("failure", &format!("{}: {}", failure.class, failure.message));
-        line("try", &failure.remedy);
-        if let Some(at) = failure.next_try_at {
-            line("next try", &format!("{at}, after {} in a row", failure.attempts));
-        }
+        failed(&mut line, ["failure", "try", "next try"], failure);
     }
     page
+}
+
+fn failed(line: &mut impl FnMut(&str, &str), names: [&str; 3], failure: &Failure) {
+    let [what, remedy, next] = names;
+    line(what, &format!("{}: {}", failure.class, failure.message));
+    line(remedy, &failure.remedy);
+    if let Some(at) = failure.next_try_at {
+        line(next, &format!("{at}, after {} in a row", failure.attempts));
+    }
 }

@@ -13,6 +13,8 @@ use super::{DEFAULT_MODE, Origin, Settings};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConsumerSettings {
     pub name: String,
+    /// The target whose credentials it gets; the registered role's when there is none.
+    pub target: Option<String>,
     pub users: Vec<String>,
     pub groups: Vec<String>,
     /// Narrows: in one of these units of the service manager.
@@ -38,6 +40,7 @@ pub struct TokenFileSettings {
 #[serde(deny_unknown_fields)]
 pub(super) struct Consumer {
     name: Text<OutletName>,
+    target: Option<Text<OutletName>>,
     #[serde(default)]
     users: Vec<Text<AccountName>>,
     #[serde(default)]
@@ -139,6 +142,7 @@ fn consumer_settings(consumer: Consumer, origin: Origin) -> ConsumerSettings {
     });
     ConsumerSettings {
         name: consumer.name.0.0,
+        target: consumer.target.map(|Text(OutletName(name))| name),
         users: accounts(consumer.users),
         groups: accounts(consumer.groups),
         units: consumer.units.into_iter().map(|Text(UnitName(unit))| unit).collect(),
@@ -187,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_consumer_is_read_with_its_place() {
-        let text = "[[consumer]]\nname = \"a\"\nusers = [\"backup\", \"34\"]\n\
+        let text = "[[consumer]]\nname = \"a\"\ntarget = \"t\"\nusers = [\"backup\", \"34\"]\n\
                     units = [\"backup@x.service\"]\nexecutables = [\"/usr/bin/restic\"]\n\
                     token_file = \"/run/t\"\ngroup = \"backup\"\n";
         let settings = read(text).unwrap();
@@ -195,6 +199,7 @@ mod tests {
             settings.consumers,
             [ConsumerSettings {
                 name: "a".into(),
+                target: Some("t".into()),
                 users: vec!["backup".into(), "34".into()],
                 groups: vec![],
                 units: vec!["backup@x.service".into()],

@@ -20,7 +20,7 @@ pub(super) struct Endpoints {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Endpoint {
-    listen: Spanned<Text<LoopbackAddress>>,
+    listen: Option<Spanned<Text<LoopbackAddress>>>,
 }
 
 /// Takes a file's endpoints over.
@@ -29,7 +29,7 @@ pub(super) fn merge(
     endpoints: Endpoints,
     origin: impl Fn(Range<usize>) -> Origin,
 ) {
-    let listen = |endpoint: Option<Endpoint>| endpoint.map(|endpoint| endpoint.listen);
+    let listen = |endpoint: Option<Endpoint>| endpoint.and_then(|endpoint| endpoint.listen);
     let address = |Text(LoopbackAddress(address))| Some(address);
     set(&mut settings.container_listen, listen(endpoints.container), address, &origin);
     set(&mut settings.imds_listen, listen(endpoints.imds), address, &origin);
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn endpoints_are_off_until_they_are_named() {
-        let settings = read("").unwrap();
+        let settings = read("[endpoint.container]\n[endpoint.imds]\n").unwrap();
         assert_eq!((settings.container_listen.value, settings.imds_listen.value), (None, None));
         let settings = read("[endpoint.imds]\nlisten = \"[::1]:1339\"\n").unwrap();
         assert_eq!(settings.container_listen.value, None);
@@ -111,7 +111,6 @@ mod tests {
             assert!(error.contains(expected), "{listen}: {error}");
         }
         for (text, expected) in [
-            ("[endpoint.container]\n", "missing field `listen`"),
             ("[endpoint.ecs]\nlisten = \"127.0.0.1:1\"\n", "unknown field `ecs`"),
             ("[endpoint]\nlisten = \"127.0.0.1:1\"\n", "unknown field `listen`"),
         ] {

@@ -12,6 +12,7 @@ use toml::Spanned;
 
 use super::consumer::{self, Consumer};
 use super::endpoint::{self, Endpoints};
+use super::role::{Misplaced, table_with_role};
 use super::{ConfigError, OnExpiry, Origin, Setting, Settings, TargetSettings};
 use crate::pure::duration::parse_duration;
 use crate::pure::identity::Region;
@@ -35,6 +36,7 @@ struct File {
 struct Service {
     region: Option<Spanned<Text<Region>>>,
     endpoint_url: Option<Spanned<Text<Url>>>,
+    sts_endpoint_url: Option<Spanned<Text<Url>>>,
     fips: Option<Spanned<bool>>,
     dual_stack: Option<Spanned<bool>>,
     ca_bundle: Option<Spanned<Text<AbsolutePath>>>,
@@ -56,15 +58,15 @@ struct Health {
     interval: Option<Spanned<Text<HealthInterval>>>,
 }
 
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Target {
-    name: Text<OutletName>,
-    path: Text<AbsolutePath>,
-    profile: Option<Text<ProfileName>>,
-    owner: Option<Text<AccountName>>,
-    group: Option<Text<AccountName>>,
-    mode: Option<Text<FileMode>>,
+table_with_role! {
+    struct Target {
+        name: Text<OutletName>,
+        path: Text<AbsolutePath>,
+        profile: Option<Text<ProfileName>>,
+        owner: Option<Text<AccountName>>,
+        group: Option<Text<AccountName>>,
+        mode: Option<Text<FileMode>>,
+    }
 }
 
 /// Reads `text` over what is set already.
@@ -83,6 +85,8 @@ pub(super) fn merge(settings: &mut Settings, path: &Path, text: &str) -> Result<
     if let Some(service) = file.service {
         set(&mut settings.region, service.region, |Text(region)| Some(region), origin);
         set(&mut settings.endpoint_url, service.endpoint_url, |Text(Url(url))| Some(url), origin);
+        let url = |Text(Url(url))| Some(url);
+        set(&mut settings.sts_endpoint_url, service.sts_endpoint_url, url, origin);
         set(&mut settings.fips, service.fips, |fips| fips, origin);
         set(&mut settings.dual_stack, service.dual_stack, |dual_stack| dual_stack, origin);
         let bundle = |Text(AbsolutePath(path))| Some(path);
@@ -103,10 +107,12 @@ pub(super) fn merge(settings: &mut Settings, path: &Path, text: &str) -> Result<
         endpoint::merge(settings, endpoints, origin);
         endpoint::check(settings).map_err(|message| invalid(None, message))?;
     }
+    let directory = path.parent().unwrap_or(Path::new("/"));
     let mut spans = Vec::new();
     for target in file.target {
         let span = target.span();
-        let target = target_settings(target.into_inner(), origin(span.clone()));
+        let target = target_settings(target.into_inner(), origin(span.clone()), directory)
+            .map_err(|(span, message)| invalid(Some(span), message))?;
         spans.push((target.name.clone(), span.clone()));
         match settings.targets.iter().position(|earlier| earlier.name == target.name) {
             Some(index) if settings.targets[index].is_from(path) => {
@@ -157,9 +163,14 @@ pub(super) fn set<T, U>(
     }
 }
 
-fn target_settings(target: Target, origin: Origin) -> TargetSettings {
+fn target_settings(
+    mut target: Target,
+    origin: Origin,
+    directory: &Path,
+) -> Result<TargetSettings, Misplaced> {
     let account = |name: Option<Text<AccountName>>| name.map(|Text(AccountName(name))| name);
-    TargetSettings {
+    Ok(TargetSettings {
+        assumption: target.take_role_keys().assumption(directory)?,
         name: target.name.0.0,
         path: target.path.0.0,
         profile: target.profile.map_or_else(ProfileName::default, |Text(name)| name),
@@ -167,7 +178,7 @@ fn target_settings(target: Target, origin: Origin) -> TargetSettings {
         group: account(target.group),
         mode: target.mode.map_or(super::DEFAULT_MODE, |Text(FileMode(mode))| mode),
         origin,
-    }
+    })
 }
 
 impl TargetSettings {

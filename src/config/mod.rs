@@ -8,6 +8,7 @@ mod consumer;
 mod endpoint;
 mod error;
 mod file;
+mod role;
 mod show;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use std::time::Duration;
 pub use consumer::{ConsumerSettings, TokenFileSettings};
 pub use error::ConfigError;
 
+use crate::pure::assumption::Assumption;
 use crate::pure::identity::Region;
 use crate::pure::ini::ProfileName;
 
@@ -73,6 +75,8 @@ pub struct Settings {
     /// From the registration when absent.
     pub region: Setting<Option<Region>>,
     pub endpoint_url: Setting<Option<String>>,
+    /// The same for STS alone.
+    pub sts_endpoint_url: Setting<Option<String>>,
     pub fips: Setting<bool>,
     pub dual_stack: Setting<bool>,
     pub ca_bundle: Setting<Option<PathBuf>>,
@@ -100,6 +104,8 @@ pub struct TargetSettings {
     pub group: Option<String>,
     /// Permission bits.
     pub mode: u32,
+    /// A role of its own, instead of the registered one.
+    pub assumption: Option<Assumption>,
     pub origin: Origin,
 }
 
@@ -156,6 +162,7 @@ impl Default for Settings {
             files: Vec::new(),
             region: default(None),
             endpoint_url: default(None),
+            sts_endpoint_url: default(None),
             fips: default(false),
             dual_stack: default(false),
             ca_bundle: default(None),

@@ -3,6 +3,7 @@
 use std::fmt::{self, Display, Write};
 
 use super::{ConsumerSettings, OnExpiry, Origin, Setting, Settings, TargetSettings};
+use crate::pure::assumption::Assumption;
 use crate::pure::duration::display_duration;
 
 impl Settings {
@@ -14,6 +15,9 @@ impl Settings {
         page.optional("region", region, &self.region.origin, "from the registration");
         let url = self.endpoint_url.value.as_ref().map(quoted);
         page.optional("endpoint_url", url, &self.endpoint_url.origin, "AWS's own for the region");
+        let url = self.sts_endpoint_url.value.as_ref().map(quoted);
+        let otherwise = "endpoint_url, or AWS's own for the region";
+        page.optional("sts_endpoint_url", url, &self.sts_endpoint_url.origin, otherwise);
         page.setting("fips", &self.fips);
         page.setting("dual_stack", &self.dual_stack);
         let bundle = self.ca_bundle.value.as_ref().map(|path| quoted(path.display()));
@@ -90,15 +94,62 @@ impl Page {
             }
         }
         self.line("mode", quoted(format_args!("{:04o}", target.mode)), &target.origin);
+        if let Some(assumption) = &target.assumption {
+            self.role(assumption, &target.origin);
+        }
+    }
+
+    fn role(&mut self, assumption: &Assumption, origin: &Origin) {
+        match assumption.chain.roles() {
+            [role] => self.line("role_arn", quoted(role), origin),
+            roles => self.line("role_chain", list(roles), origin),
+        }
+        let texts = [
+            ("session_name", assumption.session_name.as_ref().map(quoted)),
+            ("external_id", assumption.external_id.as_ref().map(quoted)),
+            ("source_identity", assumption.source_identity.as_ref().map(quoted)),
+        ];
+        for (key, value) in texts {
+            value.into_iter().for_each(|value| self.line(key, value, origin));
+        }
+        let tags = assumption.tags.iter();
+        let transitive = tags.clone().filter(|(_, _, is_transitive)| *is_transitive);
+        let transitive = transitive.map(|(key, ..)| key).collect::<Vec<_>>();
+        if !assumption.tags.is_empty() {
+            let tags = tags.map(|(key, value, _)| format!("{} = {}", quoted(key), quoted(value)));
+            let tags = tags.collect::<Vec<_>>().join(", ");
+            self.line("tags", format_args!("{{ {tags} }}"), origin);
+        }
+        if !transitive.is_empty() {
+            self.line("transitive_tags", list(&transitive), origin);
+        }
+        self.line("duration", quoted(assumption.duration), origin);
+        if let Some(policy) = &assumption.policy {
+            self.line("session_policy", quoted(policy), origin);
+        }
+        if !assumption.policy_arns.is_empty() {
+            self.line("session_policy_arns", list(&assumption.policy_arns), origin);
+        }
     }
 }
 
 impl Page {
     fn consumer(&mut self, consumer: &ConsumerSettings) {
-        let ConsumerSettings { name, users, groups, units, executables, token_file, origin } =
-            consumer;
+        let ConsumerSettings {
+            name,
+            target,
+            users,
+            groups,
+            units,
+            executables,
+            token_file,
+            origin,
+        } = consumer;
         self.section("[[consumer]]");
         self.line("name", quoted(name), origin);
+        if let Some(target) = target {
+            self.line("target", quoted(target), origin);
+        }
         let executables = executables.iter().map(|path| path.display().to_string()).collect();
         for (name, list) in
             [("users", users), ("groups", groups), ("units", units), ("executables", &executables)]
@@ -133,6 +184,10 @@ fn quoted(text: impl Display) -> String {
     toml::Value::String(text.to_string()).to_string()
 }
 
+fn list(items: &[impl Display]) -> String {
+    format!("[{}]", items.iter().map(quoted).collect::<Vec<_>>().join(", "))
+}
+
 /// `http://user:password@proxy` as `http://user:***@proxy`.
 fn without_password(url: &str) -> String {
     let parts = url.split_once("://").and_then(|(scheme, rest)| {
@@ -165,6 +220,36 @@ mod tests {
         assert_eq!(again.consumers[0].token_file, settings.consumers[0].token_file);
         assert_eq!(again.imds_listen.value, settings.imds_listen.value);
         assert!(settings.show().contains("# /1:2"));
+    }
+
+    #[test]
+    fn a_role_that_is_shown_reads_back_as_the_same_role() {
+        let text = r#"
+[[target]]
+name = "a"
+path = "/c"
+role_chain = ["arn:aws:iam::111122223333:role/hub", "arn:aws:iam::444455556666:role/leaf"]
+session_name = "nightly"
+external_id = "ours"
+source_identity = "alice"
+tags = { "Cost Center" = "42", Team = "a" }
+transitive_tags = ["Team"]
+duration = "20m"
+session_policy = '{ "Statement": [ { "Effect": "Allow", "Action": "s3:Get*", "Resource": "*" } ] }'
+session_policy_arns = ["arn:aws:iam::aws:policy/ReadOnlyAccess"]
+[[target]]
+name = "b"
+path = "/d"
+role_arn = "arn:aws:iam::111122223333:role/b"
+"#;
+        let mut settings = Settings::default();
+        super::super::file::merge(&mut settings, "/1".as_ref(), text).unwrap();
+        let mut again = Settings::default();
+        super::super::file::merge(&mut again, "/1".as_ref(), &settings.show()).unwrap();
+        for (shown, target) in again.targets.iter().zip(&settings.targets) {
+            assert!(target.assumption.is_some());
+            assert_eq!(shown.assumption, target.assumption);
+        }
     }
 
     #[test]

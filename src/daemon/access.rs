@@ -12,17 +12,22 @@ use crate::targets::Target;
 ///
 /// # Errors
 ///
-/// A user or a group that this machine does not have.
+/// A user or a group that this machine does not have, or a target that the settings do not have.
 pub(super) fn access(settings: &Settings, runtime_dir: &Path) -> Result<Access, DaemonError> {
     let targets = targets(settings, runtime_dir)?;
     let grant = |target: &Target| {
         let named = settings.targets.iter().find(|settings| settings.name == target.name);
-        Grant { name: target.name.clone(), rule: readers(target, named) }
+        let name = target.name.clone();
+        Grant { target: Some(name.clone()), name, rule: readers(target, named) }
     };
     Ok(Access {
         owner: accounts::own_uid().as_raw(),
         targets: targets.iter().map(grant).collect(),
-        consumers: settings.consumers.iter().map(consumer).collect::<Result<_, _>>()?,
+        consumers: settings
+            .consumers
+            .iter()
+            .map(|settings| consumer(settings, &targets))
+            .collect::<Result<_, _>>()?,
     })
 }
 
@@ -41,7 +46,16 @@ fn readers(target: &Target, settings: Option<&TargetSettings>) -> Rule {
     }
 }
 
-fn consumer(settings: &ConsumerSettings) -> Result<Grant, DaemonError> {
+fn consumer(settings: &ConsumerSettings, targets: &[Target]) -> Result<Grant, DaemonError> {
+    if let Some(name) = &settings.target
+        && !targets.iter().any(|target| target.name == *name)
+    {
+        return Err(DaemonError::NoTarget {
+            origin: settings.origin.clone(),
+            consumer: settings.name.clone(),
+            target: name.clone(),
+        });
+    }
     let unknown = |source| DaemonError::Account {
         origin: settings.origin.clone(),
         kind: "consumer",
@@ -52,6 +66,7 @@ fn consumer(settings: &ConsumerSettings) -> Result<Grant, DaemonError> {
     let groups = settings.groups.iter().map(|name| accounts::group(name).map(|gid| gid.as_raw()));
     Ok(Grant {
         name: settings.name.clone(),
+        target: settings.target.clone(),
         rule: Rule {
             users: users.collect::<Result<_, _>>().map_err(unknown)?,
             groups: groups.collect::<Result<_, _>>().map_err(unknown)?,
@@ -78,6 +93,7 @@ mod tests {
             owner: owner.map(|uid| uid.to_string()),
             group: group.map(|gid| gid.to_string()),
             mode,
+            assumption: None,
             origin: Origin::Default,
         };
         let access =

@@ -1,25 +1,32 @@
 //! Performs what the refresher decides. Owns the vault, the targets and the shelf; nobody else
 //! writes them.
 
+mod orders;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::assumption::Means;
 use super::report::{self, LastFailure, TargetOutcome};
+use super::roles::Roles;
 use super::rotation::{self, RotationOutcome};
 use super::rules::{Rulebook, Rules};
-use super::{Daemon, DaemonError, Seams, targets};
+use super::targets::{AssumedTarget, targets_by_role};
+use super::{Daemon, DaemonError, Seams, sts_connection};
 use crate::control::{Complaint, Order, Wish};
 use crate::host::service_manager;
 use crate::pure::advice::{Advice, Exit};
-use crate::pure::fingerprint::{Similarity, SimilarityThreshold, Verdict, compare};
+use crate::pure::assumption::SessionName;
+use crate::pure::fingerprint::{Similarity, Verdict, compare};
 use crate::pure::identity::Fingerprint;
 use crate::pure::refresher::{Action, AskAs, Event, Policy, Refresher};
 use crate::pure::role_token::RoleToken;
 use crate::shelf::{Moment, Shelf};
 use crate::ssm::{InstanceKey, Ssm};
+use crate::sts::Sts;
 use crate::targets::{Delivery, Target, TargetError, deliver, published, withdraw};
 use crate::vault::{FingerprintRecord, Registration, Vault, VaultError};
 
@@ -45,6 +52,8 @@ pub(super) struct Driver {
     similarity: Option<Similarity>,
     failure: Option<LastFailure>,
     rotation: rotation::Pace,
+    roles: Roles,
+    means: Option<Means>,
     ready: bool,
 }
 
@@ -57,7 +66,7 @@ impl Driver {
         registration: Registration,
         ssm: Ssm,
     ) -> Result<Self, DaemonError> {
-        let targets = targets(&daemon.settings, &daemon.directories.runtime)?;
+        let (targets, assumed) = targets_by_role(&daemon.settings, &daemon.directories.runtime)?;
         // The settings may have been read again since the sockets were bound.
         rules.put(Rules::read(&daemon.settings, &daemon.directories.runtime)?);
         let outcomes = targets.iter().map(|_| TargetOutcome::default()).collect();
@@ -66,7 +75,7 @@ impl Driver {
         let left = targets.iter().filter_map(|target| published(target).ok()?);
         let published_until = left.filter_map(|published| published.expires_at).max();
         let refresher = Refresher::new(policy(&daemon), published_until, ssm.clock().now());
-        Ok(Self {
+        let mut driver = Self {
             registration,
             record: vault.fingerprint_record()?,
             daemon,
@@ -80,8 +89,12 @@ impl Driver {
             similarity: None,
             failure: None,
             rotation: rotation::Pace::default(),
+            roles: Roles::default(),
+            means: None,
             ready: false,
-        })
+        };
+        driver.engage(assumed)?;
+        Ok(driver)
     }
 
     /// Runs until it is dropped. `waiting` are orders that came before there was a driver.
@@ -94,7 +107,7 @@ impl Driver {
         for order in waiting {
             match order.wish {
                 // That is what has just been done. Who asked may have left.
-                Wish::Refresh => drop(order.reply.send(self.refreshed())),
+                Wish::Refresh => self.answer_refresh(order.reply),
                 _ => self.obey(order).await,
             }
         }
@@ -135,7 +148,11 @@ impl Driver {
         match action {
             Action::ProbeHardware => Some(self.probe()),
             Action::Publish(token) => Some(self.publish(&token)),
-            Action::RequestToken(ask_as) => Some(self.request_token(ask_as).await),
+            Action::RequestToken(ask_as) => {
+                // What was decided shows before anybody is waited for.
+                self.report();
+                Some(self.request_token(ask_as).await)
+            }
             Action::RotateKey => self.rotate_key().await,
             Action::Withdraw => Some(self.withdraw()),
         }
@@ -315,85 +332,23 @@ impl Driver {
         }
     }
 
-    async fn obey(&mut self, Order { wish, reply }: Order) {
-        let answer = match wish {
-            Wish::AcceptFingerprint => self.accept_fingerprint().await,
-            Wish::Refresh => {
-                self.handle(Event::Nudged).await;
-                self.refreshed()
-            }
-            Wish::RotateKey => self.rotate_on_order().await,
-            Wish::SetThreshold(threshold) => self.set_threshold(threshold).await,
-        };
-        // Who asked may have left.
-        let _ = reply.send(answer);
-    }
-
-    /// What a refresh led to, for the operator.
-    fn refreshed(&self) -> Result<String, Complaint> {
-        if let Some(failure) = &self.failure {
-            return Err(failure.complaint.clone());
-        }
-        if let Some(complaint) = self.outcomes.iter().find_map(TargetOutcome::complaint) {
-            return Err(complaint.clone());
-        }
-        match self.refresher.token() {
-            Some(token) => {
-                Ok(format!("credentials renewed, good until {}", Moment(token.expires_at)))
-            }
-            None => Err(Complaint::new(
-                Exit::TryAgain,
-                "there are no credentials yet",
-                "rolekeeper status",
-            )),
-        }
-    }
-
-    async fn accept_fingerprint(&mut self) -> Result<String, Complaint> {
-        let hardware = self.seams().probe.observe().hash();
-        let now = self.ssm.clock().now();
-        self.vault.accept_hardware(&hardware, now).map_err(|error| Complaint::of(&error))?;
-        self.reload_record()?;
-        self.handle(Event::Nudged).await;
-        Ok("this machine's hardware is now the registered one".to_owned())
-    }
-
-    async fn set_threshold(&mut self, threshold: SimilarityThreshold) -> Result<String, Complaint> {
-        self.vault.set_threshold(threshold).map_err(|error| Complaint::of(&error))?;
-        self.reload_record()?;
-        self.handle(Event::Nudged).await;
-        Ok(format!("the similarity threshold is now {threshold}"))
-    }
-
-    fn reload_record(&mut self) -> Result<(), Complaint> {
-        self.record = self.vault.fingerprint_record().map_err(|error| Complaint::of(&error))?;
-        Ok(())
-    }
-
-    async fn rotate_on_order(&mut self) -> Result<String, Complaint> {
-        if let Event::Hardware { verdict: Verdict::Different, .. } = self.probe() {
-            return Err(Complaint::new(
-                Exit::Refused,
-                "this is not the machine that registered: its key is not replaced",
-                "rolekeeper fingerprint diff",
-            ));
-        }
-        if let Some(token) = self.rotate().await? {
-            self.handle(Event::Token(Arc::new(token))).await;
-        }
-        Ok("the RSA key was replaced".to_owned())
-    }
-
-    /// New settings: targets, rules and pace at once, the connection at the next start.
+    /// New settings: targets, roles, rules and pace at once, the connection at the next start.
     async fn reload(&mut self) {
         let (settings, directory) = (&self.daemon.settings, &self.daemon.directories.runtime);
         let read = Rules::read(settings, directory)
-            .and_then(|rules| Ok((rules, targets(settings, directory)?)));
+            .and_then(|rules| Ok((rules, targets_by_role(settings, directory)?)));
         match read {
-            Ok((rules, targets)) => {
-                self.rules.put(rules);
+            Ok((rules, (targets, assumed))) => {
+                // What changes hands is emptied first, and nobody is let in before that shows.
+                self.roles.dismiss(&assumed).await;
                 self.retarget(targets);
+                self.rules.put(rules);
+                self.report();
                 self.refresher.set_policy(policy(&self.daemon));
+                self.roles.set_policy(policy(&self.daemon)).await;
+                if let Err(error) = self.engage(assumed) {
+                    tracing::error!("{error}; no new role is assumed; try: {}", error.remedy());
+                }
                 tracing::info!("settings reloaded");
                 self.handle(Event::Retargeted).await;
             }
@@ -402,6 +357,30 @@ impl Driver {
             }
         }
         self.handle(Event::Nudged).await;
+    }
+
+    /// Starts the tasks of those targets with a role of their own that have none yet.
+    fn engage(&mut self, assumed: Vec<AssumedTarget>) -> Result<(), DaemonError> {
+        if assumed.is_empty() {
+            return Ok(());
+        }
+        let means = match self.means.take() {
+            Some(means) => means,
+            None => {
+                let clock = self.ssm.clock().clone();
+                let region = self.registration.region.clone();
+                let connection = sts_connection(&self.daemon.settings, region);
+                Means {
+                    sts: Sts::new(&connection, clock.clone())?,
+                    session_name: SessionName::of_instance(&self.registration.instance_id),
+                    clock,
+                    entropy: Arc::clone(&self.seams().entropy),
+                }
+            }
+        };
+        self.roles.engage(assumed, &means, policy(&self.daemon), &self.shelf);
+        self.means = Some(means);
+        Ok(())
     }
 
     /// What stays keeps its history; what is no target any more loses our keys, which nobody would
@@ -436,7 +415,7 @@ impl Driver {
 
     /// Tells everybody who only reads.
     fn report(&mut self) {
-        let snapshot = report::Report {
+        let report = report::Report {
             now: self.ssm.clock().now(),
             region: self.ssm.region(),
             registration: &self.registration,
@@ -445,10 +424,13 @@ impl Driver {
             targets: &self.targets,
             outcomes: &self.outcomes,
             failure: self.failure.as_ref(),
-        }
-        .snapshot();
-        let line = report::line(&snapshot.status);
-        self.shelf.put(snapshot);
+        };
+        let status = report.status();
+        let line = report::line(&status);
+        let access = self.rules.current_access();
+        let targets = self.targets.iter().map(|target| target.name.clone());
+        let consumers = access.consumers.iter().map(|consumer| consumer.name.clone());
+        self.shelf.put(status, report.token().cloned(), targets.chain(consumers).collect());
         let settled = self.failure.is_some() || self.refresher.token().is_some();
         if settled && !self.ready {
             self.ready = true;

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::config::Origin;
+use crate::connection::UnusableConnection;
 use crate::host::accounts::UnknownAccount;
 use crate::pure::advice::{Advice, Exit};
 use crate::ssm::SsmError;
@@ -14,12 +15,16 @@ use crate::vault::VaultError;
 pub enum DaemonError {
     #[error("{origin}: {kind} '{name}': {source}")]
     Account { origin: Origin, kind: &'static str, name: String, source: UnknownAccount },
+    #[error("{origin}: consumer '{consumer}': there is no target '{target}'")]
+    NoTarget { origin: Origin, consumer: String, target: String },
     #[error("{}: another daemon answers here", path.display())]
     Occupied { path: PathBuf },
     #[error(transparent)]
     Connection(#[from] SsmError),
     #[error("{}: {source}", path.display())]
     Socket { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Sts(#[from] UnusableConnection),
     #[error(transparent)]
     Vault(#[from] VaultError),
 }
@@ -30,7 +35,8 @@ impl Advice for DaemonError {
             Self::Account { source, .. } => {
                 format!("create the {0}, or name another in the settings", source.kind)
             }
-            Self::Connection(_) => {
+            Self::NoTarget { .. } => "name a [[target]] of the settings, or none".to_owned(),
+            Self::Connection(_) | Self::Sts(_) => {
                 "check [service] in the settings: rolekeeper config show".to_owned()
             }
             Self::Occupied { .. } => {
@@ -48,7 +54,7 @@ impl Advice for DaemonError {
 
     fn exit(&self) -> Exit {
         match self {
-            Self::Account { .. } => Exit::Configuration,
+            Self::Account { .. } | Self::NoTarget { .. } | Self::Sts(_) => Exit::Configuration,
             Self::Connection(error) => error.exit(),
             Self::Occupied { .. } => Exit::TryAgain,
             Self::Socket { .. } => Exit::CannotCreate,

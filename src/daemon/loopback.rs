@@ -16,8 +16,8 @@ use crate::endpoints::{self, Asked, TokenFile};
 use crate::host::accounts;
 use crate::host::clock::Clock;
 use crate::host::peer::Caller;
+use crate::pure::access::Allowed;
 use crate::pure::access::peer::Peer;
-use crate::pure::access::{Allowed, Grounds};
 use crate::pure::metadata::container::{self, BearerToken, Grant};
 use crate::pure::metadata::session::SessionKey;
 use crate::pure::metadata::tree::{Leaf, Tree};
@@ -59,7 +59,8 @@ struct Clerk {
 }
 
 /// What the container endpoint has for the bearer of a token.
-struct Offer {
+struct Offer<'a> {
+    allowed: Allowed<'a>,
     path: String,
     bearer: BearerToken,
     credentials: Option<Arc<RoleToken>>,
@@ -120,22 +121,26 @@ where
 impl Clerk {
     /// The token decides: a container's users are not this machine's.
     async fn answer_container(self: Arc<Self>, asked: Asked) -> Reply {
-        let snapshot = self.stock.shelf.look();
-        let offers = self.keyring.honoured(self.seams.clock.since_boot());
-        let offers = offers.into_iter().map(|known| Offer {
-            path: format!("{CONTAINER_PATH}{}", known.consumer),
-            credentials: credentials(&snapshot, &known.consumer),
-            bearer: known.token,
+        let (access, snapshot) = (self.stock.access.borrow().clone(), self.stock.shelf.look());
+        let known = self.keyring.honoured(self.seams.clock.since_boot());
+        let offers = known.into_iter().filter_map(|known| {
+            let allowed = access.bearer(&known.consumer)?;
+            Some(Offer {
+                path: format!("{CONTAINER_PATH}{}", allowed.name),
+                credentials: credentials(&snapshot, allowed),
+                bearer: known.token,
+                allowed,
+            })
         });
         let offers = offers.collect::<Vec<_>>();
         let grants = offers.iter().map(Offer::grant).collect::<Vec<_>>();
         let now = self.stock.clock.now();
-        let (reply, name) = asked.head(|head| {
-            let name = head.path.strip_prefix(CONTAINER_PATH).unwrap_or_default();
-            (container::answer(head, &grants, now), name.to_owned())
+        let (reply, offer) = asked.head(|head| {
+            let offer = offers.iter().find(|offer| offer.path == head.path);
+            (container::answer(head, &grants, now), offer)
         });
-        let allowed = Allowed { name: &name, because: Grounds::Token };
-        self.note(&caller(asked.user), &reply, allowed, credentials(&snapshot, &name).as_deref());
+        let vended = offer.and_then(|offer| Some((offer.allowed, offer.credentials.as_deref()?)));
+        self.note(&caller(asked.user), &reply, vended);
         reply
     }
 
@@ -159,7 +164,7 @@ impl Clerk {
 
     fn tell(&self, asked: &Asked, caller: &Caller, allowed: Allowed<'_>) -> Reply {
         let snapshot = self.stock.shelf.look();
-        let token = credentials(&snapshot, allowed.name);
+        let token = credentials(&snapshot, allowed);
         let role = format!("{ROLE_PATH}/{}", allowed.name);
         let leaf = Leaf::Credentials(token.as_deref().ok_or(Unavailable::Now));
         let tree = machine(&snapshot).with(&role, leaf);
@@ -174,20 +179,18 @@ impl Clerk {
             let reply = instance::answer(head, &self.session_key, &tree, nonce, now);
             (reply, asks == Some(&role))
         });
-        self.note(caller, &reply, allowed, token.as_deref().filter(|_| vended));
+        self.note(
+            caller,
+            &reply,
+            token.as_deref().filter(|_| vended).map(|token| (allowed, token)),
+        );
         reply
     }
 
     /// For the log: what was handed out, and what looks like somebody who should not be here.
-    fn note(
-        &self,
-        caller: &Caller,
-        reply: &Reply,
-        allowed: Allowed<'_>,
-        token: Option<&RoleToken>,
-    ) {
-        match (reply.status, token, &reply.refused) {
-            (200, Some(token), _) => self.audit().vended(caller, allowed, token),
+    fn note(&self, caller: &Caller, reply: &Reply, vended: Option<(Allowed<'_>, &RoleToken)>) {
+        match (reply.status, vended, &reply.refused) {
+            (200, Some((allowed, token)), _) => self.audit().vended(caller, allowed, token),
             (403, _, Some(refusal)) => {
                 self.audit().refused(caller, None, refusal, self.seams.clock.since_boot());
             }
@@ -200,7 +203,7 @@ impl Clerk {
     }
 }
 
-impl Offer {
+impl Offer<'_> {
     fn grant(&self) -> Grant<'_> {
         Grant {
             token: &self.bearer,
@@ -212,9 +215,8 @@ impl Offer {
     }
 }
 
-/// What a consumer or a target of this name may hand out now.
-fn credentials(snapshot: &Snapshot, _name: &str) -> Option<Arc<RoleToken>> {
-    snapshot.token.clone()
+fn credentials(snapshot: &Snapshot, allowed: Allowed<'_>) -> Option<Arc<RoleToken>> {
+    snapshot.credentials_for(allowed.target.unwrap_or(allowed.name))
 }
 
 /// What the kernel tells of the other end: its user, and no more.

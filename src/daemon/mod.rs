@@ -2,9 +2,11 @@
 //!
 //! [`Daemon::run`] waits until this machine is registered, then hands the vault to the driver, which
 //! performs what `pure::refresher` decides. Beside the driver run small tasks that only read the
-//! shelf: the control socket, the programs' sockets and the health ping.
+//! shelf, the control socket, the programs' sockets and the health ping, and one for each target with
+//! a role of its own, which performs what `pure::assumer` decides.
 
 mod access;
+mod assumption;
 mod driver;
 mod error;
 mod health;
@@ -12,6 +14,7 @@ mod keyring;
 mod loopback;
 mod registration;
 mod report;
+mod roles;
 mod rotation;
 mod rules;
 mod targets;
@@ -32,6 +35,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::config::Settings;
+use crate::connection::Connection;
 use crate::control::{self, Complaint, Order};
 use crate::hardware::{Probe, SystemProbe};
 use crate::host::clock::{Clock, ServiceClock, SystemClock};
@@ -40,7 +44,7 @@ use crate::host::service_manager;
 use crate::pure::advice::Exit;
 use crate::pure::identity::Region;
 use crate::shelf::{Shelf, ShelfReader};
-use crate::ssm::{Connection, Ssm};
+use crate::ssm::Ssm;
 use crate::vault::{Notice, Vault, VaultError};
 use crate::vending::{self, Stock};
 
@@ -207,7 +211,7 @@ impl Daemon {
     }
 }
 
-/// How to reach the service, by the settings; `region` is the registration's.
+/// How to reach Systems Manager, by the settings; `region` is the registration's.
 pub fn connection(settings: &Settings, region: Region) -> Connection {
     Connection {
         region: settings.region.value.clone().unwrap_or(region),
@@ -218,6 +222,19 @@ pub fn connection(settings: &Settings, region: Region) -> Connection {
         proxy: settings.proxy.value.clone(),
         attempt_timeout: settings.timeout.value,
     }
+}
+
+/// The same for STS. An address that names Systems Manager, as that of a VPC endpoint does, is not
+/// STS's.
+fn sts_connection(settings: &Settings, region: Region) -> Connection {
+    let connection = connection(settings, region);
+    let shared = connection.endpoint_url.clone().filter(|url| !names_systems_manager(url));
+    Connection { endpoint_url: settings.sts_endpoint_url.value.clone().or(shared), ..connection }
+}
+
+fn names_systems_manager(url: &str) -> bool {
+    let host = url.parse::<http::Uri>().ok().and_then(|uri| uri.host().map(str::to_owned));
+    host.is_some_and(|host| host.split('.').any(|label| ["ssm", "ssm-fips"].contains(&label)))
 }
 
 fn unregistered() -> Complaint {
@@ -240,5 +257,35 @@ fn log(notice: &Notice) {
         Notice::JournalUnusable(error) => {
             tracing::warn!(%error, "a registration's journal is unusable")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Origin, Setting};
+
+    #[test]
+    fn sts_is_where_the_settings_say_and_never_where_systems_manager_is_alone() {
+        let sts_at = |endpoint_url: Option<&str>, sts_endpoint_url: Option<&str>| {
+            let setting = |url: Option<&str>| Setting {
+                value: url.map(str::to_owned),
+                origin: Origin::Default,
+            };
+            let settings = Settings {
+                endpoint_url: setting(endpoint_url),
+                sts_endpoint_url: setting(sts_endpoint_url),
+                ..Settings::default()
+            };
+            sts_connection(&settings, "eu-central-1".parse().unwrap()).endpoint_url
+        };
+        let lab = Some("http://127.0.0.1:4599");
+        let vpc = Some("https://vpce-0.ssm.eu-central-1.vpce.amazonaws.com");
+        let sts = Some("https://vpce-0.sts.eu-central-1.vpce.amazonaws.com");
+        assert_eq!(sts_at(None, None), None);
+        assert_eq!(sts_at(lab, None).as_deref(), lab);
+        assert_eq!(sts_at(lab, sts).as_deref(), sts);
+        assert_eq!(sts_at(vpc, None), None);
+        assert_eq!(sts_at(vpc, sts).as_deref(), sts);
     }
 }

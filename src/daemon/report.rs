@@ -1,5 +1,7 @@
 //! What the driver knows, as `status` shows it.
 
+use std::sync::Arc;
+
 use time::UtcDateTime;
 
 use crate::control::Complaint;
@@ -9,14 +11,13 @@ use crate::pure::fingerprint::Similarity;
 use crate::pure::identity::Region;
 use crate::pure::refresher::{Condition, Refresher};
 use crate::pure::role_token::RoleToken;
-use crate::shelf::{
-    Credentials, Failure, FingerprintStatus, Moment, Snapshot, State, Status, TargetStatus,
-};
+use crate::shelf::{Credentials, Failure, FingerprintStatus, Moment, State, Status, TargetStatus};
 use crate::ssm::SsmError;
+use crate::sts::StsError;
 use crate::targets::{Delivery, Target, TargetError};
 use crate::vault::{Registration, VaultError};
 
-/// Everything that goes into a snapshot.
+/// Everything that goes into a status.
 pub(super) struct Report<'a> {
     pub now: UtcDateTime,
     pub region: &'a Region,
@@ -54,6 +55,25 @@ impl LastFailure {
         Self { class, complaint: Complaint::new(Exit::Unavailable, message, remedy) }
     }
 
+    /// There is nothing to assume a role from.
+    pub(super) fn no_base() -> Self {
+        let message = "there are no credentials of the registered role to assume the role from";
+        let remedy = "mend what `rolekeeper status` says of the registered role";
+        let class = FailureClass::Local;
+        Self { class, complaint: Complaint::new(Exit::TryAgain, message, remedy) }
+    }
+
+    /// As `status` shows it.
+    pub(super) fn shown(&self, attempts: u32, next_try_at: Option<Moment>) -> Failure {
+        Failure {
+            class: self.class.name().to_owned(),
+            message: self.complaint.message.clone(),
+            remedy: self.complaint.remedy.clone(),
+            attempts,
+            next_try_at,
+        }
+    }
+
     /// The service gave this machine's role to a fingerprint that it cannot know.
     pub(super) fn given_to_a_stranger() -> Self {
         let message = "this is not the machine that registered; the service's token is not used";
@@ -65,6 +85,12 @@ impl LastFailure {
 
 impl From<SsmError> for LastFailure {
     fn from(error: SsmError) -> Self {
+        Self { class: error.class, complaint: Complaint::of(&error) }
+    }
+}
+
+impl From<StsError> for LastFailure {
+    fn from(error: StsError) -> Self {
         Self { class: error.class, complaint: Complaint::of(&error) }
     }
 }
@@ -116,31 +142,30 @@ impl TargetOutcome {
 }
 
 impl Report<'_> {
-    pub(super) fn snapshot(&self) -> Snapshot {
-        let token = self.refresher.token().filter(|token| token.is_usable(self.now));
+    pub(super) fn status(&self) -> Status {
         let next_refresh_at = Moment(self.refresher.next_request());
-        let status = Status {
+        let credentials = self.token().map(|token| credentials(token, next_refresh_at));
+        let failure =
+            |failure: &LastFailure| failure.shown(self.refresher.failures(), Some(next_refresh_at));
+        let target = |(target, outcome)| TargetStatus {
+            credentials: credentials.clone(),
+            ..target_status(target, outcome)
+        };
+        Status {
             state: self.state(),
             instance_id: Some(self.registration.instance_id.to_string()),
             region: Some(self.region.to_string()),
-            credentials: token.map(|token| Credentials {
-                access_key_id_suffix: token.access_key_id.suffix().to_owned(),
-                issued_at: Moment(token.issued_at),
-                expires_at: Moment(token.expires_at),
-                next_refresh_at,
-            }),
             fingerprint: self.similarity.map(fingerprint),
-            targets: self.targets(),
-            failure: self.failure.map(|LastFailure { class, complaint }| Failure {
-                class: class.name().to_owned(),
-                message: complaint.message.clone(),
-                remedy: complaint.remedy.clone(),
-                attempts: self.refresher.failures(),
-                next_try_at: Some(next_refresh_at),
-            }),
+            targets: self.targets.iter().zip(self.outcomes).map(target).collect(),
+            failure: self.failure.map(failure),
+            credentials,
             ..Status::unregistered()
-        };
-        Snapshot { status, token: token.cloned() }
+        }
+    }
+
+    /// What outlets may hand out now.
+    pub(super) fn token(&self) -> Option<&Arc<RoleToken>> {
+        self.refresher.token().filter(|token| token.is_usable(self.now))
     }
 
     fn state(&self) -> State {
@@ -152,17 +177,30 @@ impl Report<'_> {
             Condition::Mismatch => State::Mismatch,
         }
     }
+}
 
-    fn targets(&self) -> Vec<TargetStatus> {
-        let status = |(target, outcome): (&Target, &TargetOutcome)| TargetStatus {
-            name: target.name.clone(),
-            path: target.path.clone(),
-            profile: target.profile.to_string(),
-            written_at: outcome.written_at,
-            error: outcome.complaint.as_ref().map(|complaint| complaint.message.clone()),
-            remedy: outcome.complaint.as_ref().map(|complaint| complaint.remedy.clone()),
-        };
-        self.targets.iter().zip(self.outcomes).map(status).collect()
+/// A target and what became of its last delivery; nothing about credentials.
+pub(super) fn target_status(target: &Target, outcome: &TargetOutcome) -> TargetStatus {
+    TargetStatus {
+        name: target.name.clone(),
+        path: target.path.clone(),
+        profile: target.profile.to_string(),
+        written_at: outcome.written_at,
+        error: outcome.complaint.as_ref().map(|complaint| complaint.message.clone()),
+        remedy: outcome.complaint.as_ref().map(|complaint| complaint.remedy.clone()),
+        role_arn: None,
+        credentials: None,
+        failure: None,
+    }
+}
+
+/// What may be seen of a token.
+pub(super) fn credentials(token: &RoleToken, next_refresh_at: Moment) -> Credentials {
+    Credentials {
+        access_key_id_suffix: token.access_key_id.suffix().to_owned(),
+        issued_at: Moment(token.issued_at),
+        expires_at: Moment(token.expires_at),
+        next_refresh_at,
     }
 }
 

@@ -74,6 +74,11 @@ impl Rulebook {
         }
     }
 
+    /// Who may have what now.
+    pub(super) fn current_access(&self) -> Arc<Access> {
+        Arc::clone(&self.access.borrow())
+    }
+
     pub(super) fn access(&self) -> watch::Receiver<Arc<Access>> {
         self.access.subscribe()
     }

@@ -6,11 +6,19 @@ use super::DaemonError;
 use crate::config::{DEFAULT_MODE, Settings, TargetSettings};
 use crate::host::accounts;
 use crate::host::replace::Access;
+use crate::pure::assumption::Assumption;
 use crate::pure::ini::ProfileName;
 use crate::targets::Target;
 
 /// The group that may read the default target, where it exists.
 const GROUP: &str = "rolekeeper";
+
+/// A target with a role of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct AssumedTarget {
+    pub target: Target,
+    pub assumption: Assumption,
+}
 
 /// The targets that the settings name; `<runtime>/credentials` when they name none.
 ///
@@ -22,6 +30,24 @@ pub fn targets(settings: &Settings, runtime_dir: &Path) -> Result<Vec<Target>, D
         return Ok(vec![default_target(runtime_dir)]);
     }
     settings.targets.iter().map(target).collect()
+}
+
+/// The targets of the registered role, and those with roles of their own.
+pub(super) fn targets_by_role(
+    settings: &Settings,
+    runtime_dir: &Path,
+) -> Result<(Vec<Target>, Vec<AssumedTarget>), DaemonError> {
+    let (mut registered, mut assumed) = (Vec::new(), Vec::new());
+    // The default target stands in none of the settings, and has no role.
+    let assumptions = settings.targets.iter().map(|target| target.assumption.clone());
+    let assumptions = assumptions.chain(std::iter::repeat(None));
+    for (target, assumption) in targets(settings, runtime_dir)?.into_iter().zip(assumptions) {
+        match assumption {
+            None => registered.push(target),
+            Some(assumption) => assumed.push(AssumedTarget { target, assumption }),
+        }
+    }
+    Ok((registered, assumed))
 }
 
 /// Root hands the file to the service's group; everybody else can only give away what is theirs.

@@ -99,6 +99,13 @@ enum Moment {
     Text(String),
 }
 
+impl Create {
+    /// The role that machines are to have, where one is named.
+    pub fn role(&self) -> Option<&str> {
+        self.iam_role.as_deref()
+    }
+}
+
 impl Activations {
     pub fn new(store: &Store) -> Self {
         Self(store.table())

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::answers::Refusal;
 use super::policy::{Asker, MalformedPolicy, Policy, Trust, TrustPolicy};
 use super::{ACCOUNT, issue};
 use crate::host::entropy::Entropy;
@@ -116,6 +117,19 @@ impl Roles {
 
     pub fn by_arn(&self, arn: &str) -> Option<&Role> {
         self.0.values().find(|role| role.arn() == arn)
+    }
+
+    /// Whether an activation may name the role, with its path or without: one that is defined must
+    /// trust Systems Manager, and one that is not is taken on trust. The words are AWS's.
+    pub fn check_for_machines(&self, iam_role: &str) -> Result<(), Refusal> {
+        let name = iam_role.rsplit('/').next().unwrap_or_default();
+        match self.get(name).filter(|role| !role.trusts_service(SYSTEMS_MANAGER)) {
+            None => Ok(()),
+            Some(role) => Err(Refusal::validation(format!(
+                "Nonexistent role or missing ssm service principal in trust policy: {}",
+                role.arn()
+            ))),
+        }
     }
 
     /// Adds a role, or replaces the one of that name.

@@ -9,7 +9,7 @@ use serde_json::Value;
 use time::UtcDateTime;
 
 use super::access::{arn, authorize};
-use super::activations::Activations;
+use super::activations::{Activations, Create};
 use super::answers::{self, Refusal};
 use super::buckets::Buckets;
 use super::clock::{ClockSetting, LabClock};
@@ -260,7 +260,11 @@ impl Service {
     ) -> Result<Value, Refusal> {
         let region = &self.region;
         match operation {
-            Operation::CreateActivation => self.activations.create(body(request)?, entropy, now),
+            Operation::CreateActivation => {
+                let asked = body::<Create>(request)?;
+                asked.role().map_or(Ok(()), |role| self.roles.check_for_machines(role))?;
+                self.activations.create(asked, entropy, now)
+            }
             Operation::DescribeActivations => self.activations.describe(&body(request)?, now),
             Operation::DeleteActivation => self.activations.delete(body(request)?),
             Operation::DescribeInstanceInformation => {

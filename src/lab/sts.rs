@@ -27,8 +27,7 @@ const LONGEST_POLICY: usize = 2048;
 const MOST_TAGS: usize = 50;
 
 /// Members of AWS's `AssumeRole` that would have to mean something, and do not here.
-const NOT_HERE: [&str; 5] =
-    ["PolicyArns", "TransitiveTagKeys", "SerialNumber", "TokenCode", "ProvidedContexts"];
+const NOT_HERE: [&str; 4] = ["PolicyArns", "SerialNumber", "TokenCode", "ProvidedContexts"];
 
 /// `AssumeRole`'s request.
 #[derive(Debug)]
@@ -41,6 +40,8 @@ struct AssumeRole {
     /// The policy's share of its bound, in percent.
     packed_policy_size: Option<usize>,
     tags: Vec<SessionTag>,
+    /// Keys of tags that the next session of a chain inherits.
+    transitive: Vec<String>,
     source_identity: Option<String>,
 }
 
@@ -57,11 +58,13 @@ pub fn assume_role(
     let mut asked = AssumeRole::parse(&form(request)?)?;
     let role = asked.permit(caller, roles)?;
     asked.check_lifetime(caller, role)?;
+    asked.inherit_tags(caller)?;
     let session = Session {
         role_name: role.name.clone(),
         name: asked.session_name,
         policy: asked.policy,
         tags: asked.tags,
+        transitive: asked.transitive,
         source_identity: asked.source_identity,
     };
     let token = tokens.issue_session(session.clone(), asked.lifetime, entropy, now)?;
@@ -132,6 +135,24 @@ impl AssumeRole {
         Ok(role)
     }
 
+    /// What goes on along the chain: a tag of that key cannot be set anew.
+    fn inherit_tags(&mut self, caller: &Caller) -> Result<(), Refusal> {
+        let Caller::Session(session) = caller else { return Ok(()) };
+        let is_transitive = |tag: &&SessionTag| session.transitive.contains(&tag.key);
+        for tag in session.tags.iter().filter(is_transitive) {
+            if self.tags.iter().any(|own| own.key.eq_ignore_ascii_case(&tag.key)) {
+                return Err(Refusal::new(
+                    "InvalidParameterValue",
+                    "One of the specified transitive tag keys can't be set because it conflicts \
+                     with a transitive tag key from the calling session.",
+                ));
+            }
+            self.tags.push(tag.clone());
+            self.transitive.push(tag.key.clone());
+        }
+        Ok(())
+    }
+
     fn check_lifetime(&self, caller: &Caller, role: &Role) -> Result<(), Refusal> {
         if self.lifetime > role.longest_session {
             Err(Refusal::validation(
@@ -195,6 +216,7 @@ impl AssumeRole {
                 (Some(policy), Some((text.len() * 100).div_ceil(LONGEST_POLICY)))
             }
         };
+        let tags = tags(form)?;
         Ok(Self {
             role_arn,
             session_name,
@@ -202,7 +224,8 @@ impl AssumeRole {
             external_id,
             policy,
             packed_policy_size,
-            tags: tags(form)?,
+            transitive: transitive(form, &tags)?,
+            tags,
             source_identity,
         })
     }
@@ -241,6 +264,20 @@ fn tags(form: &Form) -> Result<Vec<SessionTag>, Refusal> {
         return Err(Refusal::validation(format!("A session has at most {MOST_TAGS} tags")));
     }
     Ok(tags)
+}
+
+/// `TransitiveTagKeys.member.N`, each of a tag that is sent.
+fn transitive(form: &Form, tags: &[SessionTag]) -> Result<Vec<String>, Refusal> {
+    let mut keys = Vec::new();
+    while let Some(key) = form.get(&format!("TransitiveTagKeys.member.{}", keys.len() + 1)) {
+        if !tags.iter().any(|tag| tag.key == key) {
+            return Err(Refusal::validation(
+                "The specified transitive tag key must be included in the requested tags.",
+            ));
+        }
+        keys.push(key.to_owned());
+    }
+    Ok(keys)
 }
 
 fn required(

@@ -76,6 +76,9 @@ pub struct Session {
     /// Allows nothing that the role's own policy does not allow.
     pub policy: Option<Policy>,
     pub tags: Vec<SessionTag>,
+    /// Keys of the tags that sessions which come of this one inherit.
+    #[serde(default)]
+    pub transitive: Vec<String>,
     pub source_identity: Option<String>,
 }
 
@@ -121,6 +124,7 @@ impl Session {
             name: name.to_owned(),
             policy: None,
             tags: Vec::new(),
+            transitive: Vec::new(),
             source_identity: None,
         }
     }

@@ -26,6 +26,8 @@ pub struct Access {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     pub name: String,
+    /// The target whose credentials these are; the registered role's when there is none.
+    pub target: Option<String>,
     pub rule: Rule,
 }
 
@@ -45,6 +47,8 @@ pub struct Rule {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Allowed<'a> {
     pub name: &'a str,
+    /// As [`Grant::target`].
+    pub target: Option<&'a str>,
     pub because: Grounds,
 }
 
@@ -99,6 +103,13 @@ impl Access {
         }
     }
 
+    /// What the bearer of a consumer's token gets, whoever that is.
+    pub fn bearer(&self, consumer: &str) -> Option<Allowed<'_>> {
+        let grant = self.consumers.iter().find(|grant| grant.name == consumer)?;
+        let target = grant.target.as_deref();
+        Some(Allowed { name: &grant.name, target, because: Grounds::Token })
+    }
+
     /// Every name that the peer may ask for.
     pub fn open_to(&self, peer: &Peer) -> Vec<&str> {
         let all = self.administrator(peer).is_some();
@@ -112,7 +123,7 @@ impl Access {
     ) -> Result<Allowed<'_>, Denied> {
         let mut in_order = self.targets.iter().chain(&self.consumers);
         let grant = in_order.find(|grant| wanted.is_none_or(|wanted| grant.name == wanted));
-        grant.map(|grant| Allowed { name: &grant.name, because }).ok_or_else(|| Denied {
+        grant.map(|grant| grant.allow(because)).ok_or_else(|| Denied {
             because: Denial::Unknown(wanted.unwrap_or_default().to_owned()),
             instead: self.grants().map(|grant| grant.name.clone()).collect(),
         })
@@ -122,7 +133,7 @@ impl Access {
         let mut narrower = None;
         for grant in self.grants().filter(|g| wanted.is_none_or(|wanted| g.name == wanted)) {
             match grant.judge(peer) {
-                Ok(because) => return Ok(Allowed { name: &grant.name, because }),
+                Ok(because) => return Ok(grant.allow(because)),
                 Err(denial) => narrower = narrower.or(denial),
             }
         }
@@ -150,6 +161,10 @@ impl Access {
 }
 
 impl Grant {
+    fn allow(&self, because: Grounds) -> Allowed<'_> {
+        Allowed { name: &self.name, target: self.target.as_deref(), because }
+    }
+
     /// `Err(None)`: this rule does not name the peer at all.
     fn judge(&self, peer: &Peer) -> Result<Grounds, Option<Denial>> {
         let Rule { users, groups, everyone, units, executables } = &self.rule;
@@ -241,7 +256,7 @@ mod tests {
     }
 
     fn grant(name: &str, rule: Rule) -> Grant {
-        Grant { name: name.to_owned(), rule }
+        Grant { name: name.to_owned(), target: None, rule }
     }
 
     fn access() -> Access {
@@ -296,6 +311,14 @@ mod tests {
     }
 
     #[test]
+    fn a_token_stands_for_its_consumer_and_for_no_target() {
+        let access = access();
+        let allowed = access.bearer("web").unwrap();
+        assert_eq!((allowed.name, allowed.because), ("web", Grounds::Token));
+        assert_eq!(access.bearer("default"), None);
+    }
+
+    #[test]
     fn a_group_counts_whether_it_is_the_first_or_another() {
         assert_eq!(name(None, &peer(1000, &[4, OWNER])).unwrap(), "default");
         assert_eq!(name(None, &Peer { gid: OWNER, ..peer(1000, &[]) }).unwrap(), "default");
@@ -333,7 +356,7 @@ mod tests {
         let mut access = access();
         access.targets[0].rule.everyone = true;
         let allowed = access.judge(None, &peer(NOBODY, &[])).unwrap();
-        assert_eq!(allowed, Allowed { name: "default", because: Grounds::Everyone });
+        assert_eq!(allowed, Allowed { name: "default", target: None, because: Grounds::Everyone });
     }
 
     proptest! {

@@ -35,7 +35,7 @@ pub enum FailureClass {
 }
 
 /// The longest wait for everything but a denial. With the minute that a request may take
-/// (`ssm::OPERATION_TIMEOUT`) a service that has recovered is heard within five minutes.
+/// (`connection::OPERATION_TIMEOUT`) a service that has recovered is heard within five minutes.
 const LONGEST: Duration = Duration::from_secs(240);
 
 /// Hibernation's steps; the reference agent's, whose pings come every 10, 20, 40 and 60 minutes

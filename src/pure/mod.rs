@@ -4,6 +4,8 @@
 
 pub mod access;
 pub mod advice;
+pub mod assumer;
+pub mod assumption;
 pub mod duration;
 pub mod failure;
 pub mod fingerprint;
@@ -12,7 +14,9 @@ pub mod ini;
 pub mod jitter;
 pub mod key_rotation;
 pub mod metadata;
+mod publication;
 pub mod refresher;
 pub mod role_token;
 pub mod secret;
 pub mod signing;
+mod timer;

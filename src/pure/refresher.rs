@@ -26,7 +26,10 @@ use time::UtcDateTime;
 use super::failure::FailureClass;
 use super::fingerprint::Verdict;
 use super::jitter::Jitter;
+pub use super::publication::Policy;
+use super::publication::{Content, Publication};
 use super::role_token::RoleToken;
+use super::timer::Timer;
 
 /// What happened.
 #[derive(Debug, Clone)]
@@ -72,22 +75,6 @@ pub enum AskAs {
     Stranger,
 }
 
-/// What the operator chose.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Policy {
-    /// The longest time between two requests while all is well.
-    pub interval: Duration,
-    /// Whether credentials that have ended are taken out of the files.
-    pub withdraw_expired: bool,
-}
-
-impl Default for Policy {
-    /// 30 minutes: half of the hour that the service's tokens live.
-    fn default() -> Self {
-        Self { interval: Duration::from_secs(30 * 60), withdraw_expired: true }
-    }
-}
-
 /// The state in one word, as `status` shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Condition {
@@ -114,22 +101,10 @@ pub struct Refresher {
     failure: Option<FailureClass>,
     /// Looks in a row that found another machine while this one was booting.
     looks: u8,
-    token: Option<Arc<RoleToken>>,
-    /// A request has ended, well or not. Until then `now` may be any wall clock's after a start.
-    heard: bool,
-    /// When the credentials in the files end; `None` when there are none of ours.
-    published_until: Option<UtcDateTime>,
-    /// A delivery that is not complete, or is due.
-    delivery: Option<Delivery>,
+    publication: Publication,
     next_request: Timer,
     next_look: Timer,
 }
-
-/// A request is kept from following another by less than this, whatever a token's life says.
-const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
-
-/// The share of a wait by which a fleet is spread: refreshes come up to a tenth early.
-const SPREAD: u32 = 10;
 
 /// Looks at a machine that is still booting, and the time between them. Source: the reference
 /// agent's `generateFingerprint`, three attempts 5 s apart.
@@ -153,37 +128,6 @@ enum Standing {
     Mismatch,
 }
 
-/// A delivery under way has no timer: its outcome sets the next one.
-#[derive(Debug)]
-struct Delivery {
-    attempts: u32,
-    timer: Option<Timer>,
-}
-
-/// A moment, and the wait that led to it: a clock that is set back must not lengthen the wait.
-#[derive(Debug, Clone, Copy)]
-struct Timer {
-    due: UtcDateTime,
-    wait: Duration,
-}
-
-impl Delivery {
-    fn due(now: UtcDateTime) -> Self {
-        Self { attempts: 0, timer: Some(Timer::after(Duration::ZERO, now)) }
-    }
-}
-
-impl Timer {
-    fn after(wait: Duration, now: UtcDateTime) -> Self {
-        Self { due: now.saturating_add(wait.try_into().unwrap_or(time::Duration::MAX)), wait }
-    }
-
-    fn is_due(&mut self, now: UtcDateTime) -> bool {
-        self.due = self.due.min(Self::after(self.wait, now).due);
-        self.due <= now
-    }
-}
-
 impl Refresher {
     /// Starts with a request due at once. `published_until` is the end of the credentials that an
     /// earlier run left in the files: they stay while they are valid.
@@ -195,10 +139,7 @@ impl Refresher {
             failures: 0,
             failure: None,
             looks: 0,
-            token: None,
-            heard: false,
-            published_until,
-            delivery: None,
+            publication: Publication::new(published_until),
             next_request: Timer::after(Duration::ZERO, now),
             next_look: Timer::after(Duration::ZERO, now),
         }
@@ -226,20 +167,14 @@ impl Refresher {
             (Phase::Waiting, _) => Some(self.next_request.due),
             (Phase::Probing | Phase::Requesting, _) => None,
         };
-        let delivery = self.delivery.as_ref().and_then(|delivery| delivery.timer);
-        let delivery = delivery.map(|timer| timer.due);
-        asking
-            .into_iter()
-            .chain(delivery)
-            .chain(self.withdrawal())
-            .min()
-            .unwrap_or(UtcDateTime::MAX)
+        let writing = self.publication.next(self.policy);
+        asking.into_iter().chain(writing).min().unwrap_or(UtcDateTime::MAX)
     }
 
     /// The state in one word.
     pub fn condition(&self, now: UtcDateTime) -> Condition {
-        let usable = self.published_until.is_some_and(|end| now < end);
-        let renewed = self.token.is_some() && self.failure.is_none();
+        let usable = self.publication.is_usable(now);
+        let renewed = self.publication.token().is_some() && self.failure.is_none();
         match (self.standing, usable, renewed) {
             (Standing::Mismatch, _, _) => Condition::Mismatch,
             (Standing::Denied, _, _) => Condition::Hibernating,
@@ -251,7 +186,7 @@ impl Refresher {
 
     /// The token that outlets may hand out.
     pub fn token(&self) -> Option<&Arc<RoleToken>> {
-        self.token.as_ref()
+        self.publication.token()
     }
 
     /// When the service is asked next.
@@ -270,14 +205,8 @@ impl Refresher {
     }
 
     fn on_deadline(&mut self, now: UtcDateTime) -> Vec<Action> {
-        let mut actions = Vec::new();
-        if self.withdrawal().is_some_and(|end| end <= now) {
-            self.withdraw(now);
-        }
-        let delivery = self.delivery.as_mut().and_then(|delivery| delivery.timer.as_mut());
-        if delivery.is_some_and(|timer| timer.is_due(now)) {
-            actions.push(self.deliver());
-        }
+        let due = self.publication.due(self.policy, now);
+        let mut actions = due.map(Action::from).into_iter().collect::<Vec<_>>();
         let look = self.next_look.is_due(now) && self.standing == Standing::Mismatch;
         if (self.next_request.is_due(now) || look) && self.phase == Phase::Waiting {
             self.phase = Phase::Probing;
@@ -291,9 +220,7 @@ impl Refresher {
         self.failures = 0;
         self.looks = 0;
         // The operator has mended a target, perhaps; the service may be out of reach all the same.
-        if self.delivery.as_ref().is_some_and(|delivery| delivery.timer.is_some()) {
-            self.delivery = Some(Delivery::due(now));
-        }
+        self.publication.hasten(now);
         if self.phase == Phase::Waiting {
             self.next_request = Timer::after(Duration::ZERO, now);
         }
@@ -303,12 +230,11 @@ impl Refresher {
     /// The new ones get what the old ones hold, whether or not the service can be reached; on other
     /// hardware, nothing.
     fn on_new_targets(&mut self, now: UtcDateTime) -> Vec<Action> {
-        let held = self.token.as_ref().is_some_and(|token| token.is_usable(now));
+        let held = self.token().is_some_and(|token| token.is_usable(now));
         if !held && self.standing != Standing::Mismatch {
             return Vec::new();
         }
-        self.delivery = Some(Delivery::due(now));
-        vec![self.deliver()]
+        vec![self.publication.repeat(now).into()]
     }
 
     fn on_hardware(&mut self, verdict: Verdict, settled: bool, now: UtcDateTime) -> Vec<Action> {
@@ -331,11 +257,8 @@ impl Refresher {
         if self.standing != Standing::Mismatch {
             self.standing = Standing::Mismatch;
             self.failures = 0;
-            self.token = None;
             self.next_request = Timer::after(Duration::ZERO, now);
-            // Even when nothing of ours is known of: a file may have been unreadable at the start.
-            self.withdraw(now);
-            actions.push(self.deliver());
+            actions.push(self.publication.renounce(now).into());
         }
         self.next_look = Timer::after(LOOK_INTERVAL, now);
         if self.next_request.is_due(now) {
@@ -353,20 +276,14 @@ impl Refresher {
         if token.is_dead_on_arrival(now) {
             return self.on_failure(FailureClass::BadAnswer, jitter, now);
         }
-        let life = (token.expires_at - now).unsigned_abs();
-        let wait = self.policy.interval.min(life / 2);
-        let pause = (wait - jitter.of(wait / SPREAD)).max(SHORTEST_PAUSE);
+        let pause = self.policy.pause(&token, jitter, now);
         self.phase = Phase::Waiting;
-        self.heard = true;
         self.standing = Standing::Good;
         self.failures = 0;
         self.failure = None;
         self.next_request = Timer::after(pause, now);
-        self.published_until = Some(token.expires_at);
-        self.delivery = Some(Delivery { attempts: 0, timer: None });
         let rotate = token.update_key_pair;
-        self.token = Some(token);
-        let mut actions = vec![self.deliver()];
+        let mut actions = vec![self.publication.take(token).into()];
         if rotate {
             actions.push(Action::RotateKey);
         }
@@ -381,7 +298,7 @@ impl Refresher {
         // Only the service's own yes, a nudge or the old hardware ends hibernation.
         let pace = if self.standing == Standing::Good { class } else { FailureClass::Denied };
         self.phase = Phase::Waiting;
-        self.heard = true;
+        self.publication.note_outcome();
         self.next_request = Timer::after(pace.delay(self.failures, jitter), now);
         self.failures = self.failures.saturating_add(1);
         self.failure = Some(class);
@@ -389,36 +306,16 @@ impl Refresher {
     }
 
     fn on_delivered(&mut self, complete: bool, jitter: Jitter, now: UtcDateTime) -> Vec<Action> {
-        let attempts = self.delivery.take().map_or(0, |delivery| delivery.attempts);
-        if !complete {
-            let timer = Timer::after(FailureClass::Local.delay(attempts, jitter), now);
-            let attempts = attempts.saturating_add(1);
-            self.delivery = Some(Delivery { attempts, timer: Some(timer) });
-        }
+        self.publication.delivered(complete, jitter, now);
         Vec::new()
     }
+}
 
-    /// When the files are to be emptied, as far as it is known. Not before a first request has
-    /// shown whether the clock can be trusted: a machine without one of its own may boot in any year,
-    /// and a good answer replaces the credentials anyway.
-    fn withdrawal(&self) -> Option<UtcDateTime> {
-        self.published_until.filter(|_| self.policy.withdraw_expired && self.heard)
-    }
-
-    /// From here on the files are to hold nothing of ours.
-    fn withdraw(&mut self, now: UtcDateTime) {
-        self.published_until = None;
-        self.delivery = Some(Delivery::due(now));
-    }
-
-    /// What the files are to hold now.
-    fn deliver(&mut self) -> Action {
-        if let Some(delivery) = &mut self.delivery {
-            delivery.timer = None;
-        }
-        match (&self.token, self.published_until) {
-            (Some(token), Some(_)) => Action::Publish(Arc::clone(token)),
-            _ => Action::Withdraw,
+impl From<Content> for Action {
+    fn from(content: Content) -> Self {
+        match content {
+            Content::Nothing => Self::Withdraw,
+            Content::Token(token) => Self::Publish(token),
         }
     }
 }

@@ -1,14 +1,9 @@
 //! Carries one request on the AWS SDK's runtime: endpoint, TLS, proxy, timeouts, retries.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use aws_sdk_ssm::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
 use aws_smithy_async::rt::sleep::TokioSleep;
-use aws_smithy_http_client::proxy::ProxyConfig;
-use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
-use aws_smithy_http_client::{Builder, Connector};
 use aws_smithy_runtime::client::identity::IdentityCache;
 use aws_smithy_runtime::client::orchestrator::operation::Operation;
 use aws_smithy_runtime::client::retries::classifiers::TransientErrorClassifier;
@@ -29,56 +24,22 @@ use aws_smithy_types::config_bag::Layer;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use futures_util::future::FutureExt;
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use serde::Deserialize;
 use time::UtcDateTime;
 
 use super::error::{Refusal, SsmError};
 use super::signer::{Credential, Holder, SCHEME, Signer};
+use crate::connection::{Connection, refusal_text};
 use crate::host::clock::ServiceClock;
 use crate::pure::failure::FailureClass;
 use crate::pure::identity::Region;
 use crate::pure::secret::Secret;
 
-/// Where and how to connect.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Connection {
-    pub region: Region,
-    /// Instead of AWS's own endpoint for the region.
-    pub endpoint_url: Option<String>,
-    pub fips: bool,
-    pub dual_stack: bool,
-    /// PEM certificates to trust instead of the system's.
-    pub ca_bundle: Option<PathBuf>,
-    /// A proxy for everything; otherwise `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` count.
-    pub proxy: Option<String>,
-    /// How long one attempt may take.
-    pub attempt_timeout: Duration,
-}
-
-/// The longest that a request with its retries takes: three attempts of 20 s. The reference agent
-/// allows 60 s for each of four.
-pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// The AWS SDKs' standard: one try, two retries.
-pub(super) const ATTEMPTS: u32 = 3;
-
-/// The AWS SDKs give a connection 3.1 s; a slow satellite link needs more.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long an idle connection is kept. Requests come minutes apart, so none is worth waking for.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The longest error text that is passed on.
-const LONGEST_MESSAGE: usize = 300;
-
 #[derive(Debug)]
 pub(super) struct Carrier {
     endpoint: String,
     region: Region,
-    attempt_timeout: Duration,
+    timeouts: TimeoutConfig,
     http: SharedHttpClient,
     clock: ServiceClock,
 }
@@ -90,9 +51,9 @@ struct Body(Secret<Vec<u8>>);
 impl Carrier {
     pub(super) fn new(connection: &Connection, clock: ServiceClock) -> Result<Self, SsmError> {
         let endpoint = resolve_endpoint(connection)?;
-        let http = http_client(connection, &endpoint)?;
-        let region = connection.region.clone();
-        Ok(Self { endpoint, region, attempt_timeout: connection.attempt_timeout, http, clock })
+        let http = connection.http_client(&endpoint)?;
+        let (region, timeouts) = (connection.region.clone(), connection.timeouts());
+        Ok(Self { endpoint, region, timeouts, http, clock })
     }
 
     pub(super) fn endpoint(&self) -> &str {
@@ -112,11 +73,6 @@ impl Carrier {
         attempts: u32,
     ) -> Result<Secret<Vec<u8>>, SsmError> {
         let clock = self.clock.clone();
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(CONNECT_TIMEOUT.min(self.attempt_timeout))
-            .operation_attempt_timeout(self.attempt_timeout)
-            .operation_timeout(OPERATION_TIMEOUT.min(self.attempt_timeout * ATTEMPTS))
-            .build();
         let call = Operation::builder()
             .service_name("ssm")
             .operation_name(operation)
@@ -127,7 +83,7 @@ impl Carrier {
             .standard_retry(&RetryConfig::standard().with_max_attempts(attempts))
             .retry_classifier(TransientErrorClassifier::<Refusal>::new())
             .retry_classifier(ByClass)
-            .timeout_config(timeouts)
+            .timeout_config(self.timeouts.clone())
             .with_connection_poisoning()
             .runtime_plugin(self.authentication(credential))
             .serializer(move |body: Body| request(operation, &body.0))
@@ -174,75 +130,6 @@ fn resolve_endpoint(connection: &Connection) -> Result<String, SsmError> {
     Ok(endpoint.url().to_owned())
 }
 
-fn http_client(connection: &Connection, endpoint: &str) -> Result<SharedHttpClient, SsmError> {
-    let uri = endpoint.parse::<http::Uri>().ok().filter(|uri| uri.host().is_some());
-    let uri =
-        uri.ok_or_else(|| SsmError::local("endpoint", endpoint, "this is not a URL".to_owned()))?;
-    let proxy = proxy(connection, &uri)?;
-    // Without TLS there is no reason to read the system's certificates.
-    let tls = match uri.scheme_str() {
-        Some("http") => None,
-        _ => Some(tls_context(connection, endpoint)?),
-    };
-    Ok(Builder::new().build_with_connector_fn(move |settings, _| {
-        let mut connector = Connector::builder()
-            .sleep_impl(TokioSleep::new())
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .proxy_config(proxy.clone());
-        connector.set_connector_settings(settings.cloned());
-        match &tls {
-            None => connector.build_http(),
-            Some(tls) => connector
-                .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
-                .tls_context(tls.clone())
-                .build(),
-        }
-    }))
-}
-
-fn proxy(connection: &Connection, uri: &http::Uri) -> Result<ProxyConfig, SsmError> {
-    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-    let local = host == "localhost"
-        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
-    match &connection.proxy {
-        _ if local => Ok(ProxyConfig::disabled()),
-        None => Ok(ProxyConfig::from_env()),
-        // The URL may hold a password, so the error does not repeat it.
-        Some(url) => ProxyConfig::all(url.as_str()).map_err(|_| {
-            SsmError::local("proxy", "[service] proxy", "this is not a proxy's URL".to_owned())
-        }),
-    }
-}
-
-fn tls_context(connection: &Connection, endpoint: &str) -> Result<TlsContext, SsmError> {
-    let trust_store = match &connection.ca_bundle {
-        None => TrustStore::default(),
-        Some(path) => {
-            let pem = read_bundle(path).map_err(|reason| {
-                let message = format!("the CA bundle {}: {reason}", path.display());
-                SsmError::local("connection", endpoint, message)
-            })?;
-            TrustStore::empty().with_pem_certificate(pem)
-        }
-    };
-    let context = TlsContext::builder().with_trust_store(trust_store).build();
-    context.map_err(|error| SsmError::local("connection", endpoint, error.to_string()))
-}
-
-/// The SDK panics over a certificate that it cannot read, so each is read here first.
-fn read_bundle(path: &Path) -> Result<Vec<u8>, String> {
-    let pem = std::fs::read(path).map_err(|error| error.to_string())?;
-    let mut roots = RootCertStore::empty();
-    for (number, certificate) in (1..).zip(CertificateDer::pem_slice_iter(&pem)) {
-        let certificate = certificate.map_err(|error| format!("certificate {number}: {error}"))?;
-        roots.add(certificate).map_err(|error| match error {
-            rustls::Error::InvalidCertificate(reason) => format!("certificate {number}: {reason}"),
-            error => format!("certificate {number}: {error}"),
-        })?;
-    }
-    if roots.is_empty() { Err("holds no PEM certificate".to_owned()) } else { Ok(pem) }
-}
-
 fn request(
     operation: &str,
     body: &Secret<Vec<u8>>,
@@ -277,12 +164,7 @@ fn read_answer(
         clock.heard(date);
     }
     let class = FailureClass::of_answer(status, code.as_deref(), message.as_deref());
-    let message = match (&code, message) {
-        (Some(code), Some(message)) => format!("{code}: {message}"),
-        (Some(code), None) => code.clone(),
-        (None, _) => format!("HTTP status {status} without an error of the service"),
-    };
-    let message = message.chars().filter(|c| !c.is_control()).take(LONGEST_MESSAGE).collect();
+    let message = refusal_text(status, code.as_deref(), message.as_deref());
     let request_id = request_id.map(str::to_owned);
     Err(OrchestratorError::operation(Refusal { class, code, message, request_id }))
 }
@@ -337,43 +219,11 @@ impl ClassifyRetry for ByClass {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use time::macros::utc_datetime;
 
     use super::*;
-
-    /// Made by `openssl req -x509` with a key that nobody kept.
-    const CERTIFICATE: &str = "\
------BEGIN CERTIFICATE-----\n\
-MIIBdDCCARugAwIBAgIUIXlGSVLJKMANT+opGqCC2Nk47KswCgYIKoZIzj0EAwIw\n\
-DzENMAsGA1UEAwwEVGVzdDAgFw0yNjExMjIwMjM0MzhaGA8yMTI2MTAyOTAyMzQz\n\
-OFowDzENMAsGA1UEAwwEVGVzdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABC9z\n\
-qrt5mCvXYLzRCroOLoMrDBt+fraOnogrxAyV/QImF4xXj3Zm1ZAgVZT+puZv/YbX\n\
-3f9v0EQxPdMiVLQkoNqjUzBRMB0GA1UdDgQWBBTlU115vkmq4ztW84799VFBMDpy\n\
-2jAfBgNVHSMEGDAWgBTlU115vkmq4ztW84799VFBMDpy2jAPBgNVHRMBAf8EBTAD\n\
-AQH/MAoGCCqGSM49BAMCA0cAMEQCIAgP8ZIhbRQ60CWeLgITXQ2Fsor2N/KqYK5J\n\
-8J2B3posAiANIL2sYkoeN1mU5I47Z14Fgn2nop6QLNDZDFurwI1mHQ==\n\
------END CERTIFICATE-----\n";
-
-    #[test]
-    fn a_ca_bundle_is_whole_or_an_error() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let read = |text: &str| {
-            std::fs::write(file.path(), text).unwrap();
-            read_bundle(file.path())
-        };
-        let bundle = format!("# ours\n{CERTIFICATE}\n{CERTIFICATE}");
-        assert_eq!(read(&bundle), Ok(bundle.into_bytes()));
-
-        let (start, end) = ("-----BEGIN CERTIFICATE-----\n", "-----END CERTIFICATE-----\n");
-        for damaged in [format!("{start}AAAA\n{end}"), format!("{start}?\n{end}"), start.to_owned()]
-        {
-            let reason = read(&format!("{CERTIFICATE}{damaged}")).unwrap_err();
-            assert!(reason.starts_with("certificate 2: "), "{reason}");
-        }
-        for text in ["", "no certificate"] {
-            assert_eq!(read(text), Err("holds no PEM certificate".to_owned()));
-        }
-    }
 
     #[test]
     fn http_dates_parse() {

@@ -1,10 +1,9 @@
 //! A request that did not succeed: who failed, how, and what the caller does next.
 
-use std::error::Error;
-
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 
+use crate::connection::{self, UnusableConnection};
 use crate::pure::advice::{Advice, Exit};
 use crate::pure::failure::FailureClass;
 
@@ -51,21 +50,10 @@ impl SsmError {
                 let Refusal { class, code, message, request_id } = context.into_err();
                 Self { operation, endpoint: endpoint.to_owned(), class, code, message, request_id }
             }
-            SdkError::TimeoutError(_) => {
-                let message = "no answer in time".to_owned();
-                Self::without_answer(operation, endpoint, FailureClass::Unreachable, message)
+            error => {
+                let (class, message) = connection::without_answer(&error);
+                Self::without_answer(operation, endpoint, class, message)
             }
-            SdkError::DispatchFailure(failure) => {
-                let message = match failure.as_connector_error() {
-                    Some(error) => innermost(error),
-                    None => "the request could not be sent".to_owned(),
-                };
-                Self::without_answer(operation, endpoint, FailureClass::Unreachable, message)
-            }
-            SdkError::ResponseError(_) => {
-                Self::bad_answer(operation, endpoint, "the answer broke off".to_owned())
-            }
-            other => Self::local(operation, endpoint, innermost(&other)),
         }
     }
 
@@ -81,6 +69,12 @@ impl SsmError {
 
     fn request_note(&self) -> String {
         self.request_id.as_ref().map(|id| format!(" (request id {id})")).unwrap_or_default()
+    }
+}
+
+impl From<UnusableConnection> for SsmError {
+    fn from(UnusableConnection { part, place, reason }: UnusableConnection) -> Self {
+        Self::local(part, &place, reason)
     }
 }
 
@@ -100,14 +94,4 @@ impl Advice for SsmError {
             | FailureClass::Unreachable => Exit::Unavailable,
         }
     }
-}
-
-/// The last error of the chain, which says what happened: "Connection refused", not "dispatch
-/// failure".
-fn innermost(error: &dyn Error) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
 }

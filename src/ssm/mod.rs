@@ -13,13 +13,13 @@ use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, FutureExt};
 
-pub use carrier::{Connection, OPERATION_TIMEOUT};
 pub use error::SsmError;
 pub use wire::{HealthReport, Tag};
 
 use carrier::Carrier;
 use signer::Credential;
 
+use crate::connection::{ATTEMPTS, Connection};
 use crate::host::clock::ServiceClock;
 use crate::keys::{PublicKey, SigningKey};
 use crate::pure::identity::{Activation, Fingerprint, InstanceId, Region};
@@ -57,7 +57,7 @@ impl Ssm {
     /// When the region has no endpoint under the given rules, or the CA bundle cannot be read.
     pub fn new(connection: &Connection, clock: ServiceClock) -> Result<Self, SsmError> {
         let carrier = Arc::new(Carrier::new(connection, clock.clone())?);
-        Ok(Self { carrier, clock, attempts: carrier::ATTEMPTS })
+        Ok(Self { carrier, clock, attempts: ATTEMPTS })
     }
 
     /// Where requests go.

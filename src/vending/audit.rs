@@ -51,11 +51,11 @@ impl Audit {
             return;
         }
         tracing::warn!(
-            // Anybody's words: quoted, so that no line of the log is theirs.
-            wanted = wanted.map(|name| format!("{name:?}")),
+            wanted,
             uid = caller.peer.uid,
             pid = caller.pid,
             unit = caller.peer.unit,
+            // With anybody's words in it: no line of the log becomes theirs.
             "credentials refused: {}",
             why.to_string().escape_debug(),
         );

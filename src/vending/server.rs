@@ -188,16 +188,23 @@ impl Clerk {
     fn hand_out(&self, caller: &Caller, allowed: Allowed<'_>) -> Secret<Vec<u8>> {
         let snapshot = self.stock.shelf.look();
         let now = self.stock.clock.now();
-        match snapshot.token.filter(|token| token.is_usable(now)) {
+        let source = allowed.target.unwrap_or(allowed.name);
+        match snapshot.credentials_for(source).filter(|token| token.is_usable(now)) {
             Some(token) => {
                 lock(&self.audit).vended(caller, allowed, &token);
                 credentials(allowed.name, &token)
             }
-            None => refused(&Complaint::new(
-                Exit::TryAgain,
-                format!("there are no usable credentials now: {}", snapshot.status.state.name()),
-                "rolekeeper status, for what stands in the way",
-            )),
+            None => {
+                let targets = &snapshot.status.targets;
+                let own = targets.iter().find(|target| target.name == source);
+                let own = own.and_then(|target| Some(target.failure.as_ref()?.class.as_str()));
+                let why = own.unwrap_or(snapshot.status.state.name());
+                refused(&Complaint::new(
+                    Exit::TryAgain,
+                    format!("there are no usable credentials now: {why}"),
+                    "rolekeeper status, for what stands in the way",
+                ))
+            }
         }
     }
 }

@@ -4,8 +4,8 @@
 #
 #   tests/clients/run.sh [DIRECTORY]     of rolekeeper and rolekeeper-lab; default: target/debug
 #
-# Python 3 with venv is needed, openssl, curl, node and npm. awscli and boto3 come from PyPI once and
-# the SDK from npm, into $XDG_CACHE_HOME/rolekeeper-clients (default ~/.cache); delete that directory
+# Python 3 with venv is needed, openssl, curl, node and npm. awscli, boto3 and moto (another stand-in for
+# STS) come from PyPI once and the SDK from npm, into $XDG_CACHE_HOME/rolekeeper-clients (default ~/.cache); delete that directory
 # to have newer ones.
 # Each script gets a lab of its own: a fresh one, on a free loopback port, with the options of `serve`
 # that the script asks for in a line that begins with "# lab options:" (in JavaScript, "// lab
@@ -17,6 +17,7 @@ programs=$(realpath "${1:-target/debug}")
 readonly programs
 readonly CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/rolekeeper-clients
 readonly VENV=$CACHE/venv
+export MOTO=$CACHE/moto
 export JAVASCRIPT=$CACHE/javascript
 readonly PACKAGES=(client-ssm client-sts client-s3 credential-providers)
 
@@ -31,6 +32,7 @@ readonly SCRIPTS=(
     faults.sh
     javascript.mjs
     tls.sh
+    roles.sh
 )
 
 scratch=$(mktemp -d)
@@ -61,6 +63,12 @@ install_clients() {
         python3 -m venv "$VENV"
         "$VENV/bin/pip" install --quiet --disable-pip-version-check awscli boto3
     fi
+    # Its own Python packages are not the clients'.
+    if ! has_moto &>/dev/null; then
+        rm -rf "$MOTO"
+        python3 -m venv "$MOTO"
+        "$MOTO/bin/pip" install --quiet --disable-pip-version-check 'moto[server]'
+    fi
     if ! has_javascript &>/dev/null; then
         rm -rf "$JAVASCRIPT"
         mkdir "$JAVASCRIPT"
@@ -68,6 +76,7 @@ install_clients() {
     fi
     exec 9>&-
     has_clients
+    has_moto
     has_javascript
     PATH=$VENV/bin:$programs:$PATH
     export PATH
@@ -75,6 +84,10 @@ install_clients() {
 
 has_clients() {
     "$VENV/bin/aws" --version && "$VENV/bin/python3" -c 'import boto3; print("boto3", boto3.__version__)'
+}
+
+has_moto() {
+    "$MOTO/bin/python3" -c 'import moto.server; print("moto", moto.__version__)'
 }
 
 has_javascript() {

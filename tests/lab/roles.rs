@@ -4,6 +4,7 @@ use aws_sdk_sts::operation::assume_role::builders::AssumeRoleFluentBuilder;
 use aws_sdk_sts::types::Tag;
 use rolekeeper::host::entropy::SystemEntropy;
 use rolekeeper::lab::roles::RoleDefinition;
+use rolekeeper::lab::tokens::Holder;
 
 use super::*;
 
@@ -162,7 +163,7 @@ async fn what_a_session_is_named_and_given_is_checked() {
         (backup(&client).external_id("a b"), "ValidationError", "'externalId'"),
         (backup(&client).source_identity("a:b"), "ValidationError", "'sourceIdentity'"),
         (backup(&client).tags(tag("k")).tags(tag("K")), "InvalidParameterValue", "Duplicate"),
-        (backup(&client).transitive_tag_keys("k"), "ValidationError", "TransitiveTagKeys"),
+        (backup(&client).transitive_tag_keys("k"), "ValidationError", "included in the requested"),
         (backup(&client).policy("{"), "MalformedPolicyDocument", "is not JSON"),
         (
             backup(&client).policy(r#"{"Statement": {"Effect": "Allow", "NotAction": "s3:*"}}"#),
@@ -199,6 +200,22 @@ async fn a_source_identity_stays_along_the_chain() {
 }
 
 #[tokio::test]
+async fn transitive_tags_are_inherited_along_the_chain_and_stay_what_they_are() {
+    let lab = start_with_roles(trusting(&json!("000000000000"))).await;
+    let (_, client) = node(&lab).await;
+    let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build().unwrap();
+    let tagged = backup(&client).tags(tag("Team", "a")).tags(tag("Job", "b"));
+    let first = sts(&lab, session(tagged.transitive_tag_keys("Team")).await);
+    let other = backup(&first).tags(tag("team", "c"));
+    refused(other, "InvalidParameterValue", "from the calling session").await;
+    let second = session(backup(&first).tags(tag("Job", "d"))).await;
+    let issued = lab.with_service(|service| service.tokens.get(second.access_key_id()).unwrap());
+    let Some(Holder::Session(session)) = issued.map(|token| token.holder) else { panic!() };
+    let tags = session.tags.iter().map(|tag| (tag.key.as_str(), tag.value.as_str()));
+    assert_eq!(tags.collect::<Vec<_>>(), [("Job", "d"), ("Team", "a")]);
+}
+
+#[tokio::test]
 async fn a_session_does_in_systems_manager_what_its_role_may() {
     let lab = start_with_roles(trusting(&json!(NODE_ROLE))).await;
     let (_, client) = node(&lab).await;
@@ -228,4 +245,10 @@ async fn a_role_that_systems_manager_may_not_hand_out_is_not_handed_out() {
     let answer = machine.token(&lab).await;
     assert_eq!(answer.code(), "AccessDeniedException");
     assert!(answer.body.contains("does not trust ssm.amazonaws.com"), "{}", answer.body);
+    // Nor is it promised to machines that are still to come.
+    let wish = ssm(&lab).create_activation().iam_role("service-role/Rehearsal");
+    let error = wish.send().await.unwrap_err();
+    assert_eq!(error.code(), Some("ValidationException"));
+    let message = error.message().unwrap_or_default();
+    assert!(message.contains("missing ssm service principal"), "{message}");
 }

@@ -17,7 +17,7 @@ use crate::weather::{HOUR, MINUTE, SECOND, Trouble, Weather};
 
 pub const START: UtcDateTime = utc_datetime!(2026-11-22 00:00);
 
-/// The longest that a request takes (`ssm::OPERATION_TIMEOUT`), and a service that is well.
+/// The longest that a request takes (`connection::OPERATION_TIMEOUT`), and a service that is well.
 pub const LONGEST_HANG: Duration = MINUTE;
 pub const LONGEST_ANSWER: Duration = Duration::from_secs(3);
 

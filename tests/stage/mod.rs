@@ -255,6 +255,17 @@ impl Stage {
         })
     }
 
+    /// Makes the record that of a machine that has nothing in common with this one.
+    pub fn pretend_other_hardware(&self) {
+        let path = self.record("InstanceFingerprint");
+        let mut record: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        // The reference agent keeps the map as a map.
+        for (_, hash) in record["hardwareHash"].as_object_mut().unwrap() {
+            *hash = "another machine".into();
+        }
+        fs::write(&path, record.to_string()).unwrap();
+    }
+
     /// Every file of the vault but the lock, with its bytes.
     pub fn vault(&self) -> Vec<(String, Vec<u8>)> {
         let mut files = fs::read_dir(self.path("state/vault"))

@@ -89,7 +89,10 @@ mod tests {
                     FDSize:\t64\nGroups:\t4 27 998 \nNStgid:\t7\n";
         let status = ProcessStatus { uid: 33, groups: vec![4, 27, 998] };
         assert_eq!(process_status(text), Some(status));
-        assert_eq!(process_status("Uid:\t0\t0\t0\t0\nGroups:\t\n").unwrap().groups, Vec::<u32>::new());
+        assert_eq!(
+            process_status("Uid:\t0\t0\t0\t0\nGroups:\t\n").unwrap().groups,
+            Vec::<u32>::new()
+        );
         for broken in ["", "Uid:\t0\t0\t0\t0\n", "Groups:\t1\n", "Uid:\t0\t0\nGroups:\tx\n"] {
             assert_eq!(process_status(broken), None, "{broken}");
         }

@@ -1,0 +1,278 @@
+//! The keys by which a table asks for a role of its own.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::ops::Range;
+use std::path::Path;
+
+use toml::Spanned;
+
+use super::file::Text;
+use crate::pure::assumption::{
+    Assumption, ExternalId, MOST_POLICY_ARNS, MalformedSessionPolicy, PolicyArn, RoleArn,
+    RoleChain, SessionDuration, SessionName, SessionPolicy, SessionTags, SourceIdentity,
+};
+
+/// A policy's file is not read further than this: the blanks of one that fits have an end.
+const LARGEST_POLICY_FILE: u64 = 64 * 1024;
+
+/// What is wrong, and where it stands.
+pub(super) type Misplaced = (Range<usize>, String);
+
+/// What a table says of its role.
+pub(super) struct RoleKeys {
+    pub role_arn: Option<Spanned<Text<RoleArn>>>,
+    pub role_chain: Option<Spanned<Vec<Text<RoleArn>>>>,
+    pub session_name: Option<Spanned<Text<SessionName>>>,
+    pub external_id: Option<Spanned<Text<ExternalId>>>,
+    pub source_identity: Option<Spanned<Text<SourceIdentity>>>,
+    pub tags: Option<Spanned<BTreeMap<String, String>>>,
+    pub transitive_tags: Option<Spanned<Vec<String>>>,
+    pub duration: Option<Spanned<Text<SessionDuration>>>,
+    pub session_policy: Option<Spanned<String>>,
+    pub session_policy_arns: Option<Spanned<Vec<Text<PolicyArn>>>>,
+}
+
+/// A table of the settings that may ask for a role of its own: the given keys, those of [`RoleKeys`],
+/// and no other. (serde's `flatten` knows neither unknown keys nor where a value stands.)
+macro_rules! table_with_role {
+    ($(#[$meta:meta])* struct $name:ident { $($key:ident: $type:ty,)* }) => {
+        $(#[$meta])*
+        #[derive(serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct $name {
+            $($key: $type,)*
+            role_arn: Option<Spanned<Text<$crate::pure::assumption::RoleArn>>>,
+            role_chain: Option<Spanned<Vec<Text<$crate::pure::assumption::RoleArn>>>>,
+            session_name: Option<Spanned<Text<$crate::pure::assumption::SessionName>>>,
+            external_id: Option<Spanned<Text<$crate::pure::assumption::ExternalId>>>,
+            source_identity: Option<Spanned<Text<$crate::pure::assumption::SourceIdentity>>>,
+            tags: Option<Spanned<std::collections::BTreeMap<String, String>>>,
+            transitive_tags: Option<Spanned<Vec<String>>>,
+            duration: Option<Spanned<Text<$crate::pure::assumption::SessionDuration>>>,
+            session_policy: Option<Spanned<String>>,
+            session_policy_arns: Option<Spanned<Vec<Text<$crate::pure::assumption::PolicyArn>>>>,
+        }
+
+        impl $name {
+            /// What it says of its role; the table keeps the rest.
+            fn take_role_keys(&mut self) -> $crate::config::role::RoleKeys {
+                $crate::config::role::RoleKeys {
+                    role_arn: self.role_arn.take(),
+                    role_chain: self.role_chain.take(),
+                    session_name: self.session_name.take(),
+                    external_id: self.external_id.take(),
+                    source_identity: self.source_identity.take(),
+                    tags: self.tags.take(),
+                    transitive_tags: self.transitive_tags.take(),
+                    duration: self.duration.take(),
+                    session_policy: self.session_policy.take(),
+                    session_policy_arns: self.session_policy_arns.take(),
+                }
+            }
+        }
+    };
+}
+pub(super) use table_with_role;
+
+impl RoleKeys {
+    /// What is to be assumed, if anything is. A policy's file is looked for from `directory` on, the
+    /// settings file's.
+    pub fn assumption(mut self, directory: &Path) -> Result<Option<Assumption>, Misplaced> {
+        let Some(chain) = self.take_chain()? else {
+            return match self.first_key() {
+                None => Ok(None),
+                Some((key, span)) => {
+                    Err((span, format!("{key} is of no use without role_arn or role_chain")))
+                }
+            };
+        };
+        Ok(Some(Assumption {
+            chain,
+            session_name: self.session_name.map(text),
+            external_id: self.external_id.map(text),
+            source_identity: self.source_identity.map(text),
+            tags: tags(self.tags, self.transitive_tags)?,
+            duration: self.duration.map(text).unwrap_or_default(),
+            policy: self.session_policy.map(|policy| read_policy(policy, directory)).transpose()?,
+            policy_arns: self.session_policy_arns.map_or(Ok(Vec::new()), policy_arns)?,
+        }))
+    }
+
+    fn take_chain(&mut self) -> Result<Option<RoleChain>, Misplaced> {
+        let (role, chain) = (self.role_arn.take(), self.role_chain.take());
+        let (span, roles) = match (role, chain) {
+            (None, None) => return Ok(None),
+            (Some(role), None) => (role.span(), vec![role.into_inner()]),
+            (None, Some(chain)) => (chain.span(), chain.into_inner()),
+            (Some(_), Some(chain)) => {
+                let message = "role_arn and role_chain exclude one another: the role of a chain is \
+                               its last";
+                return Err((chain.span(), message.to_owned()));
+            }
+        };
+        let roles = roles.into_iter().map(|Text(role)| role).collect::<Vec<_>>();
+        RoleChain::try_from(roles).map(Some).map_err(|error| (span, error.to_string()))
+    }
+
+    fn first_key(&self) -> Option<(&'static str, Range<usize>)> {
+        fn span<T>(key: &Option<Spanned<T>>) -> Option<Range<usize>> {
+            key.as_ref().map(Spanned::span)
+        }
+        let keys = [
+            ("session_name", span(&self.session_name)),
+            ("external_id", span(&self.external_id)),
+            ("source_identity", span(&self.source_identity)),
+            ("tags", span(&self.tags)),
+            ("transitive_tags", span(&self.transitive_tags)),
+            ("duration", span(&self.duration)),
+            ("session_policy", span(&self.session_policy)),
+            ("session_policy_arns", span(&self.session_policy_arns)),
+        ];
+        keys.into_iter().find_map(|(key, span)| Some((key, span?)))
+    }
+}
+
+fn text<T>(key: Spanned<Text<T>>) -> T {
+    key.into_inner().0
+}
+
+fn tags(
+    tags: Option<Spanned<BTreeMap<String, String>>>,
+    transitive: Option<Spanned<Vec<String>>>,
+) -> Result<SessionTags, Misplaced> {
+    let checked = match tags {
+        None => SessionTags::default(),
+        Some(tags) => {
+            let span = tags.span();
+            SessionTags::new(tags.into_inner()).map_err(|error| (span, error.to_string()))?
+        }
+    };
+    let Some(transitive) = transitive else { return Ok(checked) };
+    let span = transitive.span();
+    checked.with_transitive(transitive.get_ref()).map_err(|error| (span, error.to_string()))
+}
+
+fn policy_arns(arns: Spanned<Vec<Text<PolicyArn>>>) -> Result<Vec<PolicyArn>, Misplaced> {
+    match arns.get_ref().len() {
+        count if count > MOST_POLICY_ARNS => {
+            let message = format!("{count} policies, and a session has at most {MOST_POLICY_ARNS}");
+            Err((arns.span(), message))
+        }
+        _ => Ok(arns.into_inner().into_iter().map(|Text(arn)| arn).collect()),
+    }
+}
+
+/// A policy that stands there, or the path of a file that holds one.
+fn read_policy(policy: Spanned<String>, directory: &Path) -> Result<SessionPolicy, Misplaced> {
+    let (span, written) = (policy.span(), policy.into_inner());
+    if written.trim_start().starts_with('{') {
+        return written.parse().map_err(|error| (span, format!("session_policy: {error}")));
+    }
+    let path = directory.join(&written);
+    let misplaced =
+        |reason: String| (span.clone(), format!("session_policy {}: {reason}", path.display()));
+    let text = read_file(&path).map_err(&misplaced)?;
+    text.parse().map_err(|error: MalformedSessionPolicy| misplaced(error.to_string()))
+}
+
+fn read_file(path: &Path) -> Result<String, String> {
+    // Opening a pipe would wait for its other end.
+    let found = std::fs::metadata(path).map_err(|error| error.to_string())?;
+    if !found.is_file() {
+        return Err("this is not a file".to_owned());
+    }
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    let mut text = String::new();
+    let read = file.take(LARGEST_POLICY_FILE + 1).read_to_string(&mut text);
+    match read.map_err(|error| error.to_string())? as u64 {
+        length if length > LARGEST_POLICY_FILE => {
+            Err(format!("larger than {LARGEST_POLICY_FILE} bytes"))
+        }
+        _ => Ok(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::config::Settings;
+    use crate::pure::assumption::Assumption;
+
+    const ROLE: &str = "arn:aws:iam::111122223333:role/backup";
+    const POLICY: &str = r#"{"Statement":{"Effect":"Allow","Action":"s3:Get*","Resource":"*"}}"#;
+
+    fn read_in(directory: &Path, keys: &str) -> Result<Option<Assumption>, String> {
+        let file = directory.join("x.toml");
+        let text = format!("[[target]]\nname = \"a\"\npath = \"/c\"\n{keys}\n");
+        std::fs::write(&file, text).unwrap();
+        let settings = Settings::load(Some(&file)).map_err(|error| error.to_string())?;
+        Ok(settings.targets.into_iter().next().unwrap().assumption)
+    }
+
+    fn read(keys: &str) -> Result<Option<Assumption>, String> {
+        read_in(tempfile::tempdir().unwrap().path(), keys)
+    }
+
+    #[test]
+    fn a_target_without_a_role_has_the_registered_one() {
+        assert_eq!(read(""), Ok(None));
+        let assumption = read(&format!("role_arn = \"{ROLE}\"")).unwrap().unwrap();
+        assert_eq!(assumption, Assumption::of(ROLE.parse().unwrap()));
+    }
+
+    #[test]
+    fn mistakes_have_their_place() {
+        let with_role = |keys: &str| format!("role_arn = \"{ROLE}\"\n{keys}");
+        let many = format!("[{}]", ["\"arn:aws:iam::aws:policy/x\""; 11].join(", "));
+        for (keys, expected) in [
+            ("role_arn = \"backup\"".to_owned(), "x.toml:4:12: role 'backup': expected an ARN"),
+            ("role_chain = []".to_owned(), "x.toml:4:14: expected at least one role"),
+            (format!("role_chain = [\"{ROLE}\", 7]"), "x.toml:4:56: invalid type"),
+            (with_role("role_chain = []"), "x.toml:5:14: role_arn and role_chain exclude"),
+            ("duration = \"1h\"".to_owned(), "x.toml:4:12: duration is of no use without role_arn"),
+            (with_role("duration = \"2h\""), "x.toml:5:12: AWS gives a role that is assumed from"),
+            (with_role("session_name = \"a b\""), "x.toml:5:16: session name 'a b': expected 2 to"),
+            (with_role("tags = { \"aws:x\" = \"y\" }"), "x.toml:5:8: tag 'aws:x': a key has"),
+            (with_role("tags = { x = 7 }"), "x.toml:5:14: invalid type"),
+            (with_role("transitive_tags = [\"x\"]"), "x.toml:5:19: transitive tag 'x' is not one"),
+            (
+                with_role("session_policy = '{\"Statement\":'"),
+                "session_policy: the policy is not JSON",
+            ),
+            (with_role("session_policy = \"none.json\""), "none.json: No such file"),
+            (with_role("session_policy = \"/dev/null\""), "/dev/null: this is not a file"),
+            (with_role(&format!("session_policy_arns = {many}")), "x.toml:5:23: 11 policies"),
+            (with_role("rolearn = \"x\""), "x.toml:5:1: unknown field `rolearn`"),
+        ] {
+            let error = read(&keys).unwrap_err();
+            assert!(error.contains(expected), "{keys}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_policy_stands_there_or_in_a_file_beside_the_settings() {
+        let directory = tempfile::tempdir().unwrap();
+        let read = |policy: &str| {
+            let keys = format!("role_arn = \"{ROLE}\"\nsession_policy = '{policy}'");
+            read_in(directory.path(), &keys).map(|assumption| assumption.unwrap().policy.unwrap())
+        };
+        std::fs::create_dir(directory.path().join("policies")).unwrap();
+        let file = directory.path().join("policies/backup.json");
+        std::fs::write(&file, POLICY).unwrap();
+        assert_eq!(read(POLICY), read("policies/backup.json"));
+        assert_eq!(read("policies/backup.json"), read(file.to_str().unwrap()));
+        std::fs::write(&file, "{\n  \"Statement\": oops\n}").unwrap();
+        let error = read("policies/backup.json").unwrap_err();
+        assert!(error.contains("x.toml:5:18: session_policy "), "{error}");
+        assert!(
+            error.ends_with("policies/backup.json: the policy is not JSON (line 2, column 16)"),
+            "{error}"
+        );
+        std::fs::write(&file, " ".repeat(70_000)).unwrap();
+        let error = read("policies/backup.json").unwrap_err();
+        assert!(error.ends_with("larger than 65536 bytes"), "{error}");
+    }
+}

@@ -1,0 +1,234 @@
+//! How this machine reaches AWS: endpoint, certificates, proxy, patience. Every client of AWS is
+//! built from it, so that what helps one helps all.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use aws_smithy_async::rt::sleep::TokioSleep;
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
+use aws_smithy_http_client::{Builder, Connector};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::timeout::TimeoutConfig;
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use crate::pure::failure::FailureClass;
+use crate::pure::identity::Region;
+
+/// Where and how to connect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connection {
+    pub region: Region,
+    /// Instead of AWS's own endpoint for the region.
+    pub endpoint_url: Option<String>,
+    pub fips: bool,
+    pub dual_stack: bool,
+    /// PEM certificates to trust instead of the system's.
+    pub ca_bundle: Option<PathBuf>,
+    /// A proxy for everything; otherwise `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` count.
+    pub proxy: Option<String>,
+    /// How long one attempt may take.
+    pub attempt_timeout: Duration,
+}
+
+/// A setting by which nothing can be reached.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {reason}")]
+pub struct UnusableConnection {
+    /// Whose use it was to be: `endpoint`, `proxy` or `connection`.
+    pub part: &'static str,
+    /// A URL or a setting; never one with a password.
+    pub place: String,
+    pub reason: String,
+}
+
+/// The longest that a request with its retries takes: three attempts of 20 s. The reference agent
+/// allows 60 s for each of four.
+pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The AWS SDKs' standard: one try, two retries.
+pub const ATTEMPTS: u32 = 3;
+
+/// The AWS SDKs give a connection 3.1 s; a slow satellite link needs more.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long an idle connection is kept. Requests come minutes apart, so none is worth waking for.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The longest text of a service's error that is passed on.
+const LONGEST_MESSAGE: usize = 300;
+
+impl Connection {
+    /// A client for the endpoint with that URL. Nothing is sent yet.
+    ///
+    /// # Errors
+    ///
+    /// When the URL, the proxy or the CA bundle cannot be used.
+    pub fn http_client(&self, endpoint: &str) -> Result<SharedHttpClient, UnusableConnection> {
+        let uri = endpoint.parse::<http::Uri>().ok().filter(|uri| uri.host().is_some());
+        let uri =
+            uri.ok_or_else(|| UnusableConnection::new("endpoint", endpoint, "this is not a URL"))?;
+        let proxy = self.proxy(&uri)?;
+        // Without TLS there is no reason to read the system's certificates.
+        let tls = match uri.scheme_str() {
+            Some("http") => None,
+            _ => Some(self.tls_context(endpoint)?),
+        };
+        Ok(Builder::new().build_with_connector_fn(move |settings, _| {
+            let mut connector = Connector::builder()
+                .sleep_impl(TokioSleep::new())
+                .pool_idle_timeout(IDLE_TIMEOUT)
+                .proxy_config(proxy.clone());
+            connector.set_connector_settings(settings.cloned());
+            match &tls {
+                None => connector.build_http(),
+                Some(tls) => connector
+                    .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+                    .tls_context(tls.clone())
+                    .build(),
+            }
+        }))
+    }
+
+    /// For an attempt, and for all of them together.
+    pub fn timeouts(&self) -> TimeoutConfig {
+        TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT.min(self.attempt_timeout))
+            .operation_attempt_timeout(self.attempt_timeout)
+            .operation_timeout(OPERATION_TIMEOUT.min(self.attempt_timeout * ATTEMPTS))
+            .build()
+    }
+
+    fn proxy(&self, uri: &http::Uri) -> Result<ProxyConfig, UnusableConnection> {
+        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+        let local = host == "localhost"
+            || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+        match &self.proxy {
+            _ if local => Ok(ProxyConfig::disabled()),
+            None => Ok(ProxyConfig::from_env()),
+            // The URL may hold a password, so the error does not repeat it.
+            Some(url) => ProxyConfig::all(url.as_str()).map_err(|_| {
+                UnusableConnection::new("proxy", "[service] proxy", "this is not a proxy's URL")
+            }),
+        }
+    }
+
+    fn tls_context(&self, endpoint: &str) -> Result<TlsContext, UnusableConnection> {
+        let trust_store = match &self.ca_bundle {
+            None => TrustStore::default(),
+            Some(path) => {
+                let pem = read_bundle(path).map_err(|reason| {
+                    let reason = format!("the CA bundle {}: {reason}", path.display());
+                    UnusableConnection::new("connection", endpoint, reason)
+                })?;
+                TrustStore::empty().with_pem_certificate(pem)
+            }
+        };
+        let context = TlsContext::builder().with_trust_store(trust_store).build();
+        context.map_err(|error| UnusableConnection::new("connection", endpoint, error.to_string()))
+    }
+}
+
+impl UnusableConnection {
+    pub fn new(part: &'static str, place: &str, reason: impl Into<String>) -> Self {
+        Self { part, place: place.to_owned(), reason: reason.into() }
+    }
+}
+
+/// What became of a request that the service has not answered. The runtime's error goes no further:
+/// its `Debug` form holds the raw answer.
+pub fn without_answer<E>(error: &SdkError<E, HttpResponse>) -> (FailureClass, String)
+where
+    E: Error + 'static,
+{
+    match error {
+        SdkError::TimeoutError(_) => (FailureClass::Unreachable, "no answer in time".to_owned()),
+        SdkError::DispatchFailure(failure) => {
+            let message = match failure.as_connector_error() {
+                Some(error) => innermost(error),
+                None => "the request could not be sent".to_owned(),
+            };
+            (FailureClass::Unreachable, message)
+        }
+        SdkError::ResponseError(_) => (FailureClass::BadAnswer, "the answer broke off".to_owned()),
+        other => (FailureClass::Local, innermost(other)),
+    }
+}
+
+/// A service's refusal as it is shown: its code, and its message on one line of bounded length.
+pub fn refusal_text(status: u16, code: Option<&str>, message: Option<&str>) -> String {
+    let text = match (code, message) {
+        (Some(code), Some(message)) => format!("{code}: {message}"),
+        (Some(code), None) => code.to_owned(),
+        (None, _) => format!("HTTP status {status} without an error of the service"),
+    };
+    text.chars().filter(|c| !c.is_control()).take(LONGEST_MESSAGE).collect()
+}
+
+/// The SDK panics over a certificate that it cannot read, so each is read here first.
+fn read_bundle(path: &Path) -> Result<Vec<u8>, String> {
+    let pem = std::fs::read(path).map_err(|error| error.to_string())?;
+    let mut roots = RootCertStore::empty();
+    for (number, certificate) in (1..).zip(CertificateDer::pem_slice_iter(&pem)) {
+        let certificate = certificate.map_err(|error| format!("certificate {number}: {error}"))?;
+        roots.add(certificate).map_err(|error| match error {
+            rustls::Error::InvalidCertificate(reason) => format!("certificate {number}: {reason}"),
+            error => format!("certificate {number}: {error}"),
+        })?;
+    }
+    if roots.is_empty() { Err("holds no PEM certificate".to_owned()) } else { Ok(pem) }
+}
+
+/// The last error of the chain, which says what happened: "Connection refused", not "dispatch
+/// failure".
+fn innermost(error: &dyn Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Made by `openssl req -x509` with a key that nobody kept.
+    const CERTIFICATE: &str = "\
+-----BEGIN CERTIFICATE-----\n\
+MIIBdDCCARugAwIBAgIUIXlGSVLJKMANT+opGqCC2Nk47KswCgYIKoZIzj0EAwIw\n\
+DzENMAsGA1UEAwwEVGVzdDAgFw0yNjExMjIwMjM0MzhaGA8yMTI2MTAyOTAyMzQz\n\
+OFowDzENMAsGA1UEAwwEVGVzdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABC9z\n\
+qrt5mCvXYLzRCroOLoMrDBt+fraOnogrxAyV/QImF4xXj3Zm1ZAgVZT+puZv/YbX\n\
+3f9v0EQxPdMiVLQkoNqjUzBRMB0GA1UdDgQWBBTlU115vkmq4ztW84799VFBMDpy\n\
+2jAfBgNVHSMEGDAWgBTlU115vkmq4ztW84799VFBMDpy2jAPBgNVHRMBAf8EBTAD\n\
+AQH/MAoGCCqGSM49BAMCA0cAMEQCIAgP8ZIhbRQ60CWeLgITXQ2Fsor2N/KqYK5J\n\
+8J2B3posAiANIL2sYkoeN1mU5I47Z14Fgn2nop6QLNDZDFurwI1mHQ==\n\
+-----END CERTIFICATE-----\n";
+
+    #[test]
+    fn a_ca_bundle_is_whole_or_an_error() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let read = |text: &str| {
+            std::fs::write(file.path(), text).unwrap();
+            read_bundle(file.path())
+        };
+        let bundle = format!("# ours\n{CERTIFICATE}\n{CERTIFICATE}");
+        assert_eq!(read(&bundle), Ok(bundle.into_bytes()));
+
+        let (start, end) = ("-----BEGIN CERTIFICATE-----\n", "-----END CERTIFICATE-----\n");
+        for damaged in [format!("{start}AAAA\n{end}"), format!("{start}?\n{end}"), start.to_owned()]
+        {
+            let reason = read(&format!("{CERTIFICATE}{damaged}")).unwrap_err();
+            assert!(reason.starts_with("certificate 2: "), "{reason}");
+        }
+        for text in ["", "no certificate"] {
+            assert_eq!(read(text), Err("holds no PEM certificate".to_owned()));
+        }
+    }
+}

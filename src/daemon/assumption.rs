@@ -1,0 +1,266 @@
+//! Performs what `pure::assumer` decides for one target with a role of its own. One task each, on its
+//! own clock: the only writer of the target's file and of its place on the shelf.
+
+use std::collections::VecDeque;
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, FutureExt};
+use tokio::sync::{mpsc, oneshot};
+
+use super::report::{LastFailure, TargetOutcome, credentials, target_status};
+use super::targets::AssumedTarget;
+use crate::control::Complaint;
+use crate::host::clock::ServiceClock;
+use crate::host::entropy::Entropy;
+use crate::pure::assumer::{Action, Assumer, Base, Event, Policy};
+use crate::pure::assumption::SessionName;
+use crate::pure::role_token::RoleToken;
+use crate::shelf::{Assumed, Moment, Place, ShelfReader, Snapshot, State};
+use crate::sts::{Sts, StsError};
+use crate::targets::{deliver, published, withdraw};
+
+/// Time is looked at again at least this often: suspend and clock steps do no harm.
+const TICK: Duration = Duration::from_secs(60);
+
+/// What the driver says to a task.
+#[derive(Debug)]
+pub(super) enum Word {
+    /// It is no target any more: take our keys out of the file, say so, and end.
+    Leave(oneshot::Sender<()>),
+    /// The operator wants it now; the answer comes when an attempt has ended.
+    Nudge(oneshot::Sender<Result<(), Complaint>>),
+    Policy(Policy),
+}
+
+/// What all tasks share.
+#[derive(Debug, Clone)]
+pub(super) struct Means {
+    pub sts: Sts,
+    /// The session's, unless a target has another.
+    pub session_name: SessionName,
+    pub clock: ServiceClock,
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// One task.
+#[derive(Debug)]
+pub(super) struct Assumption {
+    means: Means,
+    of: Arc<AssumedTarget>,
+    place: Place,
+    assumer: Assumer,
+    base: Option<Base>,
+    outcome: TargetOutcome,
+    failure: Option<LastFailure>,
+    /// Who waits for the end of an attempt.
+    asked: Vec<oneshot::Sender<Result<(), Complaint>>>,
+}
+
+type Answer = BoxFuture<'static, Result<RoleToken, StsError>>;
+
+impl Assumption {
+    pub(super) fn new(means: Means, of: Arc<AssumedTarget>, place: Place, policy: Policy) -> Self {
+        // What an earlier run left stays while it is valid. A file that cannot be read is reported
+        // when it is written.
+        let left = published(&of.target).ok().flatten().and_then(|left| left.expires_at);
+        let assumer = Assumer::new(policy, left, means.clock.now());
+        let (base, outcome, failure, asked) = (None, TargetOutcome::default(), None, Vec::new());
+        Self { means, of, place, assumer, base, outcome, failure, asked }
+    }
+
+    /// Runs until the driver lets it go.
+    pub(super) async fn run(mut self, mut shelf: ShelfReader, mut words: mpsc::Receiver<Word>) {
+        let mut answer = None::<Answer>;
+        let mut next = self.look(&shelf.look());
+        loop {
+            if let Some(base) = self.handle(next) {
+                answer = Some(self.ask(base));
+            } else if !self.assumer.is_assuming() {
+                answer = None;
+            }
+            let under_way = async {
+                match &mut answer {
+                    Some(answer) => answer.await,
+                    None => pending().await,
+                }
+            };
+            next = tokio::select! {
+                word = words.recv() => match word {
+                    None => return,
+                    Some(Word::Leave(done)) => {
+                        self.outcome.note(&self.of.target, withdraw(&self.of.target), self.now());
+                        // The place is empty before another has it.
+                        drop(self);
+                        // Who asked may have left.
+                        let _ = done.send(());
+                        return;
+                    }
+                    Some(Word::Nudge(reply)) => {
+                        self.asked.push(reply);
+                        // The base that it comes with may not have been seen yet.
+                        let mut events = self.look(&shelf.look());
+                        events.push(Event::Nudged);
+                        events
+                    }
+                    Some(Word::Policy(policy)) => {
+                        self.assumer.set_policy(policy);
+                        Vec::new()
+                    }
+                },
+                view = shelf.changed() => match view {
+                    None => return,
+                    Some(view) => self.look(&view),
+                },
+                answer = under_way => vec![self.answered(answer)],
+                () = tokio::time::sleep(self.pause()) => Vec::new(),
+            };
+        }
+    }
+
+    /// Until the next deadline, a minute at most.
+    fn pause(&self) -> Duration {
+        let wait = self.assumer.next_deadline() - self.now();
+        Duration::try_from(wait).unwrap_or(Duration::ZERO).min(TICK)
+    }
+
+    /// What has become of the registered role's credentials, if that is news.
+    fn look(&mut self, view: &Snapshot) -> Vec<Event> {
+        let base = match (view.status.state, &view.token) {
+            (State::Mismatch, _) => Base::Mismatch,
+            (_, Some(token)) => Base::Usable(Arc::clone(token)),
+            (_, None) if view.status.failure.is_some() => Base::Gone,
+            // Nobody has been asked for them yet.
+            (_, None) => return Vec::new(),
+        };
+        if self.base.as_ref() == Some(&base) {
+            return Vec::new();
+        }
+        self.base = Some(base.clone());
+        vec![Event::Base(base)]
+    }
+
+    /// What happened, that time has passed, and all that follows; the base, if the role is to be
+    /// assumed now.
+    fn handle(&mut self, events: Vec<Event>) -> Option<Arc<RoleToken>> {
+        let mut wanted = None;
+        let mut events = VecDeque::from(events);
+        // Whatever it was may have moved the clock.
+        events.push_back(Event::Deadline);
+        while let Some(event) = events.pop_front() {
+            let jitter = self.means.entropy.jitter();
+            for action in self.assumer.handle(event, jitter, self.now()) {
+                match action {
+                    Action::Assume(base) => wanted = Some(base),
+                    Action::Publish(token) => events.push_back(self.publish(&token)),
+                    Action::Withdraw => events.push_back(self.withdraw()),
+                }
+            }
+        }
+        self.report();
+        if !self.assumer.is_assuming() {
+            let outcome = self.complaint().map_or(Ok(()), Err);
+            for reply in self.asked.drain(..) {
+                // Who asked may have left.
+                let _ = reply.send(outcome.clone());
+            }
+        }
+        wanted
+    }
+
+    fn ask(&self, base: Arc<RoleToken>) -> Answer {
+        let (of, means) = (Arc::clone(&self.of), self.means.clone());
+        async move {
+            let steps = of.assumption.steps(&means.session_name);
+            means.sts.assume(&base, &steps).await
+        }
+        .boxed()
+    }
+
+    fn answered(&mut self, answer: Result<RoleToken, StsError>) -> Event {
+        let now = self.now();
+        let answer = answer.map_err(LastFailure::from).and_then(|token| {
+            if token.is_dead_on_arrival(now) {
+                Err(LastFailure::dead_on_arrival(&token))
+            } else {
+                Ok(token)
+            }
+        });
+        match answer {
+            Ok(token) => {
+                self.failure = None;
+                Event::Assumed(Arc::new(token))
+            }
+            Err(failure) => {
+                let LastFailure { class, complaint } = &failure;
+                let (message, remedy) = (&complaint.message, &complaint.remedy);
+                let name = &self.of.target.name;
+                tracing::warn!(
+                    target_name = name,
+                    class = class.name(),
+                    "{message}; try: {remedy}"
+                );
+                let class = *class;
+                self.failure = Some(failure);
+                Event::Failed(class)
+            }
+        }
+    }
+
+    fn publish(&mut self, token: &RoleToken) -> Event {
+        let of = Arc::clone(&self.of);
+        self.outcome.note(&of.target, deliver(&of.target, token), self.now());
+        let complete = self.outcome.complaint().is_none();
+        tracing::info!(
+            target_name = of.target.name,
+            role = %of.assumption.role(),
+            expires_at = %Moment(token.expires_at),
+            complete,
+            "role assumed",
+        );
+        Event::Delivered { complete }
+    }
+
+    fn withdraw(&mut self) -> Event {
+        let of = Arc::clone(&self.of);
+        self.outcome.note(&of.target, withdraw(&of.target), self.now());
+        let complete = self.outcome.complaint().is_none();
+        tracing::warn!(target_name = of.target.name, complete, "credentials withdrawn");
+        Event::Delivered { complete }
+    }
+
+    /// Tells everybody who only reads.
+    fn report(&mut self) {
+        let (now, next) = (self.now(), Moment(self.assumer.next_request()));
+        let token = self.assumer.token().filter(|token| token.is_usable(now)).cloned();
+        if self.base == Some(Base::Mismatch) {
+            self.failure = None;
+        }
+        let failure = match &self.failure {
+            Some(failure) => Some(failure.shown(self.assumer.failures(), Some(next))),
+            None if self.waits_for_base() => Some(LastFailure::no_base().shown(0, None)),
+            None => None,
+        };
+        let mut status = target_status(&self.of.target, &self.outcome);
+        status.role_arn = Some(self.of.assumption.role().to_string());
+        status.credentials = token.as_ref().map(|token| credentials(token, next));
+        status.failure = failure;
+        self.place.put(Assumed { status, token });
+    }
+
+    /// Whether it would ask, and has nothing to ask with.
+    fn waits_for_base(&self) -> bool {
+        self.assumer.lacks_base() && self.assumer.next_request() <= self.now()
+    }
+
+    fn complaint(&self) -> Option<Complaint> {
+        let failure = self.failure.as_ref().map(|failure| failure.complaint.clone());
+        let waits = self.waits_for_base().then(|| LastFailure::no_base().complaint);
+        failure.or(waits).or_else(|| self.outcome.complaint().cloned())
+    }
+
+    fn now(&self) -> time::UtcDateTime {
+        self.means.clock.now()
+    }
+}

@@ -1,0 +1,409 @@
+//! When to assume a target's own role, to publish its credentials and to withdraw them. One of these
+//! for each target that has one; none knows of the others.
+//!
+//! ```text
+//!             base usable and request due
+//!  WAITING ───────────────────────────────▶ ASSUMING
+//!   │ ▲ ▲    assumed: publish, wait half of its life │
+//!   │ │ ├────────────────────────────────────────────┤
+//!   │ │ │    failed: wait by class                   │
+//!   │ │ └────────────────────────────────────────────┘
+//!   │ └───────────────┐ base usable                  │
+//!   │ base gone       │                              │ not the registered machine:
+//!   └────────────▶ BASELESS ◀────────────────────────┘ withdraw, whatever is under way
+//!                  nobody is asked; what is held stays until its end
+//! ```
+//!
+//! The *base* are the registered role's credentials. Whoever runs this feeds events and performs the
+//! actions in order; calling with [`Event::Deadline`] too often, too early or too late is harmless.
+//! All times are by the service's clock as far as known.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use time::UtcDateTime;
+
+use super::failure::FailureClass;
+use super::jitter::Jitter;
+pub use super::publication::Policy;
+use super::publication::{Content, Publication};
+use super::role_token::RoleToken;
+use super::timer::Timer;
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// The whole chain was assumed.
+    Assumed(Arc<RoleToken>),
+    /// The registered role's credentials are others than before, or the same.
+    Base(Base),
+    /// Time has passed. Says nothing about which deadline, and need not be on time.
+    Deadline,
+    /// Publishing or withdrawing ended; `complete` when the target took it.
+    Delivered { complete: bool },
+    /// A role of the chain was not assumed.
+    Failed(FailureClass),
+    /// The operator wants it now.
+    Nudged,
+}
+
+/// What there is to assume a role from, once a first request for it has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Base {
+    /// No usable credentials, and that may change by itself.
+    Gone,
+    /// This is not the machine that registered.
+    Mismatch,
+    Usable(Arc<RoleToken>),
+}
+
+/// What to do, in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Assume the chain from this token, and report [`Event::Assumed`] or [`Event::Failed`]. An
+    /// earlier request that is still under way is given up.
+    Assume(Arc<RoleToken>),
+    /// Put the token into target and outlets, and report [`Event::Delivered`].
+    Publish(Arc<RoleToken>),
+    /// Take our credentials out of the target, and report [`Event::Delivered`].
+    Withdraw,
+}
+
+/// The state machine. One task owns it.
+#[derive(Debug)]
+pub struct Assumer {
+    policy: Policy,
+    /// `None` until it is known.
+    base: Option<Base>,
+    /// A request is under way.
+    is_assuming: bool,
+    /// Failures in a row of the present kind.
+    failures: u32,
+    failure: Option<FailureClass>,
+    publication: Publication,
+    next_request: Timer,
+}
+
+impl Assumer {
+    /// Starts with a request due as soon as there is a base. `published_until` is the end of the
+    /// credentials that an earlier run left in the file: they stay while they are valid.
+    pub fn new(policy: Policy, published_until: Option<UtcDateTime>, now: UtcDateTime) -> Self {
+        Self {
+            policy,
+            base: None,
+            is_assuming: false,
+            failures: 0,
+            failure: None,
+            publication: Publication::new(published_until),
+            next_request: Timer::after(Duration::ZERO, now),
+        }
+    }
+
+    /// Takes what happened, answers what to do.
+    pub fn handle(&mut self, event: Event, jitter: Jitter, now: UtcDateTime) -> Vec<Action> {
+        match event {
+            // Given up meanwhile: this is another machine.
+            Event::Assumed(_) | Event::Failed(_) if !self.is_assuming => Vec::new(),
+            Event::Assumed(token) => self.on_token(token, jitter, now),
+            Event::Base(base) => self.on_base(base, now),
+            Event::Deadline => self.on_deadline(now),
+            Event::Delivered { complete } => {
+                self.publication.delivered(complete, jitter, now);
+                Vec::new()
+            }
+            Event::Failed(class) => self.on_failure(class, jitter, now),
+            Event::Nudged => self.on_nudge(now),
+        }
+    }
+
+    /// When to call with [`Event::Deadline`] next. In the past when something is due.
+    pub fn next_deadline(&self) -> UtcDateTime {
+        let asking = match self.base {
+            Some(Base::Usable(_)) if !self.is_assuming => Some(self.next_request.due),
+            _ => None,
+        };
+        let writing = self.publication.next(self.policy);
+        asking.into_iter().chain(writing).min().unwrap_or(UtcDateTime::MAX)
+    }
+
+    /// The token that outlets may hand out.
+    pub fn token(&self) -> Option<&Arc<RoleToken>> {
+        self.publication.token()
+    }
+
+    /// When STS is asked next, if there is a base then.
+    pub fn next_request(&self) -> UtcDateTime {
+        self.next_request.due
+    }
+
+    /// Whether it is known that there is nothing to assume a role from.
+    pub fn lacks_base(&self) -> bool {
+        matches!(self.base, Some(Base::Gone | Base::Mismatch))
+    }
+
+    /// Whether the answer of a request is waited for.
+    pub fn is_assuming(&self) -> bool {
+        self.is_assuming
+    }
+
+    /// Failures in a row, 0 when all is well.
+    pub fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// Takes the operator's new choice; it counts from the next answer on.
+    pub fn set_policy(&mut self, policy: Policy) {
+        self.policy = policy;
+    }
+
+    fn on_base(&mut self, base: Base, now: UtcDateTime) -> Vec<Action> {
+        self.publication.note_outcome();
+        let before = self.base.replace(base);
+        if self.base != Some(Base::Mismatch) {
+            return self.on_deadline(now);
+        }
+        self.is_assuming = false;
+        if before == Some(Base::Mismatch) {
+            return self.on_deadline(now);
+        }
+        self.failures = 0;
+        self.failure = None;
+        self.next_request = Timer::after(Duration::ZERO, now);
+        vec![self.publication.renounce(now).into()]
+    }
+
+    fn on_deadline(&mut self, now: UtcDateTime) -> Vec<Action> {
+        let due = self.publication.due(self.policy, now);
+        let mut actions = due.map(Action::from).into_iter().collect::<Vec<_>>();
+        if let Some(Base::Usable(token)) = &self.base
+            && !token.is_usable(now)
+        {
+            self.base = Some(Base::Gone);
+        }
+        if let Some(Base::Usable(token)) = &self.base
+            && !self.is_assuming
+            && self.next_request.is_due(now)
+        {
+            self.is_assuming = true;
+            actions.push(Action::Assume(Arc::clone(token)));
+        }
+        actions
+    }
+
+    /// Whatever waits is due; a request under way is what was asked for.
+    fn on_nudge(&mut self, now: UtcDateTime) -> Vec<Action> {
+        self.failures = 0;
+        self.publication.hasten(now);
+        if !self.is_assuming {
+            self.next_request = Timer::after(Duration::ZERO, now);
+        }
+        self.on_deadline(now)
+    }
+
+    fn on_token(&mut self, token: Arc<RoleToken>, jitter: Jitter, now: UtcDateTime) -> Vec<Action> {
+        if token.is_dead_on_arrival(now) {
+            return self.on_failure(FailureClass::BadAnswer, jitter, now);
+        }
+        self.is_assuming = false;
+        self.failures = 0;
+        self.failure = None;
+        self.next_request = Timer::after(self.policy.pause(&token, jitter, now), now);
+        vec![self.publication.take(token).into()]
+    }
+
+    /// What is held stays until its end.
+    fn on_failure(&mut self, class: FailureClass, jitter: Jitter, now: UtcDateTime) -> Vec<Action> {
+        if class == FailureClass::Denied && self.failure != Some(class) {
+            self.failures = 0;
+        }
+        self.is_assuming = false;
+        self.next_request = Timer::after(class.delay(self.failures, jitter), now);
+        self.failures = self.failures.saturating_add(1);
+        self.failure = Some(class);
+        Vec::new()
+    }
+}
+
+impl From<Content> for Action {
+    fn from(content: Content) -> Self {
+        match content {
+            Content::Nothing => Self::Withdraw,
+            Content::Token(token) => Self::Publish(token),
+        }
+    }
+}
+
+#[cfg(test)]
+mod properties;
+
+#[cfg(test)]
+mod tests {
+    use time::macros::utc_datetime;
+
+    use super::*;
+    use crate::pure::secret::Secret;
+
+    const START: UtcDateTime = utc_datetime!(2026-11-22 00:00);
+    const DELIVERED: Event = Event::Delivered { complete: true };
+
+    fn at(seconds: i64) -> UtcDateTime {
+        START + time::Duration::seconds(seconds)
+    }
+
+    fn token(now: UtcDateTime, life: i64) -> Arc<RoleToken> {
+        let text = || Some(Secret::new("x".to_owned()));
+        let expires_at = now + time::Duration::seconds(life);
+        let id = Some("ASIAEXAMPLE000000001".to_owned());
+        Arc::new(RoleToken::new(id, text(), text(), now, Some(expires_at), false).unwrap())
+    }
+
+    fn base(now: UtcDateTime) -> Event {
+        Event::Base(Base::Usable(token(now, 3600)))
+    }
+
+    /// Feeds events at one moment, with no jitter; the actions of the last.
+    fn feed(assumer: &mut Assumer, events: &[Event], now: UtcDateTime) -> Vec<Action> {
+        let mut actions = Vec::new();
+        for event in events {
+            actions = assumer.handle(event.clone(), Jitter::NONE, now);
+        }
+        actions
+    }
+
+    fn fresh(life: i64) -> Assumer {
+        let mut assumer = Assumer::new(Policy::default(), None, START);
+        let assumed = Event::Assumed(token(START, life));
+        feed(&mut assumer, &[Event::Deadline, base(START), assumed, DELIVERED], START);
+        assumer
+    }
+
+    #[test]
+    fn nobody_is_asked_before_there_is_a_base() {
+        let mut assumer = Assumer::new(Policy::default(), None, START);
+        assert_eq!(feed(&mut assumer, &[Event::Deadline, Event::Nudged], START), []);
+        assert_eq!(feed(&mut assumer, &[Event::Base(Base::Gone)], START), []);
+        assert_eq!(assumer.next_deadline(), UtcDateTime::MAX);
+        let asked = feed(&mut assumer, &[base(START)], START);
+        assert_eq!(asked, [Action::Assume(token(START, 3600))]);
+        assert_eq!(feed(&mut assumer, &[base(START), Event::Deadline], START), []);
+    }
+
+    #[test]
+    fn credentials_are_renewed_after_half_of_their_life_and_30_minutes_at_most() {
+        assert_eq!(fresh(900).next_deadline(), at(450));
+        assert_eq!(fresh(3600).next_deadline(), at(1800));
+        let mut assumer = fresh(3600);
+        assert_eq!(feed(&mut assumer, &[Event::Deadline], at(1799)), []);
+        let asked = feed(&mut assumer, &[Event::Deadline], at(1800));
+        assert!(matches!(asked.as_slice(), [Action::Assume(_)]), "{asked:?}");
+    }
+
+    #[test]
+    fn a_renewed_base_is_used_when_the_time_has_come_and_not_before() {
+        let mut assumer = fresh(3600);
+        assert_eq!(feed(&mut assumer, &[base(at(1700))], at(1700)), []);
+        let asked = feed(&mut assumer, &[Event::Deadline], at(1800));
+        assert_eq!(asked, [Action::Assume(token(at(1700), 3600))]);
+    }
+
+    #[test]
+    fn credentials_stay_through_failures_and_are_withdrawn_at_their_end() {
+        let mut assumer = fresh(3600);
+        let mut now = at(1800);
+        feed(&mut assumer, &[base(now)], now);
+        while now < at(3600) {
+            let failed = Event::Failed(FailureClass::Unreachable);
+            assert_eq!(feed(&mut assumer, &[Event::Deadline, failed], now), []);
+            assert!(assumer.token().is_some() && assumer.failures() > 0);
+            now = assumer.next_deadline();
+        }
+        assert_eq!(now, at(3600));
+        assert!(feed(&mut assumer, &[Event::Deadline], now).contains(&Action::Withdraw));
+    }
+
+    #[test]
+    fn the_end_of_the_base_takes_nothing_away() {
+        let mut assumer = fresh(3600);
+        assert_eq!(feed(&mut assumer, &[Event::Base(Base::Gone)], at(1800)), []);
+        assert_eq!(assumer.next_deadline(), at(3600));
+        assert_eq!(feed(&mut assumer, &[Event::Deadline], at(3600)), [Action::Withdraw]);
+    }
+
+    #[test]
+    fn a_base_that_has_ended_is_not_asked_with() {
+        let mut assumer = Assumer::new(Policy::default(), None, START);
+        let ended = Event::Base(Base::Usable(token(START, 60)));
+        assert_eq!(feed(&mut assumer, &[ended], at(60)), []);
+        assert!(assumer.lacks_base());
+        assert_eq!(assumer.next_deadline(), UtcDateTime::MAX);
+    }
+
+    #[test]
+    fn another_machine_withdraws_at_once_and_asks_nobody() {
+        let mismatch = Event::Base(Base::Mismatch);
+        let mut assumer = fresh(3600);
+        assert_eq!(feed(&mut assumer, std::slice::from_ref(&mismatch), at(60)), [Action::Withdraw]);
+        assert!(assumer.token().is_none());
+        let more = [DELIVERED, mismatch, Event::Nudged, Event::Deadline];
+        assert_eq!(feed(&mut assumer, &more, at(7200)), []);
+        let asked = feed(&mut assumer, &[base(at(7200))], at(7200));
+        assert!(matches!(asked.as_slice(), [Action::Assume(_)]), "{asked:?}");
+    }
+
+    #[test]
+    fn another_machine_withdraws_what_an_earlier_run_left() {
+        let mut assumer = Assumer::new(Policy::default(), Some(at(3600)), START);
+        let mismatch = Event::Base(Base::Mismatch);
+        assert_eq!(feed(&mut assumer, &[Event::Deadline, mismatch], START), [Action::Withdraw]);
+    }
+
+    #[test]
+    fn an_answer_that_comes_after_the_machine_was_found_to_be_another_is_not_used() {
+        let mut assumer = fresh(3600);
+        feed(&mut assumer, &[Event::Deadline], at(1800));
+        assert!(assumer.is_assuming());
+        feed(&mut assumer, &[Event::Base(Base::Mismatch)], at(1801));
+        let late = Event::Assumed(token(at(1802), 3600));
+        assert_eq!(feed(&mut assumer, &[late], at(1802)), []);
+        assert!(assumer.token().is_none() && !assumer.is_assuming());
+    }
+
+    #[test]
+    fn credentials_of_an_earlier_run_wait_for_a_clock_that_was_tried() {
+        let mut assumer = Assumer::new(Policy::default(), Some(at(-100)), START);
+        assert_eq!(feed(&mut assumer, &[Event::Deadline], START), []);
+        assert_eq!(feed(&mut assumer, &[Event::Base(Base::Gone)], START), [Action::Withdraw]);
+    }
+
+    #[test]
+    fn a_denial_is_repeated_at_hibernations_pace_and_a_nudge_asks_at_once() {
+        let mut assumer = fresh(3600);
+        let (failed, denied) =
+            (Event::Failed(FailureClass::Unreachable), Event::Failed(FailureClass::Denied));
+        feed(&mut assumer, &[Event::Deadline, failed], at(1800));
+        let later = assumer.next_request();
+        feed(&mut assumer, &[Event::Deadline, denied], later);
+        assert_eq!(assumer.next_request(), later + time::Duration::minutes(10));
+        let asked = feed(&mut assumer, &[Event::Nudged], later);
+        assert!(matches!(asked.as_slice(), [Action::Assume(_)]), "{asked:?}");
+    }
+
+    #[test]
+    fn credentials_that_are_dead_on_arrival_are_a_failure_with_a_wait() {
+        let mut assumer = Assumer::new(Policy::default(), None, START);
+        let dead = Event::Assumed(token(START, 5));
+        assert_eq!(feed(&mut assumer, &[base(START), dead], START), []);
+        assert!(assumer.next_deadline() > at(1) && assumer.token().is_none());
+    }
+
+    #[test]
+    fn a_target_that_fails_is_written_again_without_asking_sts() {
+        let mut assumer = fresh(3600);
+        feed(&mut assumer, &[Event::Nudged, Event::Assumed(token(at(60), 3600))], at(60));
+        feed(&mut assumer, &[Event::Delivered { complete: false }], at(60));
+        let due = assumer.next_deadline();
+        assert!(due > at(60) && due <= at(70));
+        let actions = feed(&mut assumer, &[Event::Deadline], due);
+        assert!(matches!(actions.as_slice(), [Action::Publish(_)]), "{actions:?}");
+    }
+}
