@@ -42,9 +42,16 @@ pub struct Snapshot {
 /// What stands in a place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assumed {
-    pub status: TargetStatus,
-    /// What the target's outlets may hand out now.
+    pub status: OutletStatus,
+    /// What may be handed out under this name now.
     pub token: Option<Arc<RoleToken>>,
+}
+
+/// Of a role's own target, or of a consumer that has no file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OutletStatus {
+    Consumer(ConsumerStatus),
+    Target(TargetStatus),
 }
 
 /// What was put there, by whom.
@@ -68,6 +75,9 @@ pub struct Status {
     pub credentials: Option<Credentials>,
     pub fingerprint: Option<FingerprintStatus>,
     pub targets: Vec<TargetStatus>,
+    /// Those with a role of their own.
+    #[serde(default)]
+    pub consumers: Vec<ConsumerStatus>,
     pub failure: Option<Failure>,
 }
 
@@ -117,6 +127,15 @@ pub struct TargetStatus {
     /// What it is to hold: its own role's credentials, or the registered role's.
     pub credentials: Option<Credentials>,
     /// Why its own role was not assumed.
+    pub failure: Option<Failure>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsumerStatus {
+    pub name: String,
+    pub role_arn: Option<String>,
+    pub credentials: Option<Credentials>,
+    /// Why its role was not assumed.
     pub failure: Option<Failure>,
 }
 
@@ -201,7 +220,12 @@ impl ShelfReader {
 impl Held {
     fn snapshot(&self) -> Snapshot {
         let mut status = self.status.clone();
-        status.targets.extend(self.assumed.values().map(|assumed| assumed.status.clone()));
+        for assumed in self.assumed.values() {
+            match &assumed.status {
+                OutletStatus::Consumer(consumer) => status.consumers.push(consumer.clone()),
+                OutletStatus::Target(target) => status.targets.push(target.clone()),
+            }
+        }
         let (token, registered) = (self.token.clone(), Arc::clone(&self.registered));
         Snapshot { status, token, registered, assumed: self.assumed.clone() }
     }
@@ -217,6 +241,14 @@ impl Snapshot {
             self.assumed.get(name)?.token.clone()
         }
     }
+
+    /// Why the role of a target or a consumer was not assumed.
+    pub fn failure_of(&self, name: &str) -> Option<&Failure> {
+        match &self.assumed.get(name)?.status {
+            OutletStatus::Consumer(consumer) => consumer.failure.as_ref(),
+            OutletStatus::Target(target) => target.failure.as_ref(),
+        }
+    }
 }
 
 impl Status {
@@ -230,6 +262,7 @@ impl Status {
             credentials: None,
             fingerprint: None,
             targets: Vec::new(),
+            consumers: Vec::new(),
             failure: None,
         }
     }
@@ -331,6 +364,7 @@ mod tests {
         assert_eq!(reader.look().credentials_for("backup"), None);
 
         let own = target("backup", Some("arn:aws:iam::111122223333:role/backup"));
+        let own = OutletStatus::Target(own);
         place.put(Assumed { status: own.clone(), token: None });
         assert_eq!(reader.look().credentials_for("backup"), None);
         let assumed = token("ASIABACKUP000000");

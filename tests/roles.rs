@@ -275,6 +275,42 @@ fn a_target_has_its_own_role_beside_those_with_the_registered_one() {
 }
 
 #[test]
+fn a_consumer_without_a_file_asks_for_a_role_of_its_own() {
+    let stage = set();
+    let consumer = |name: &str, role: &str| {
+        format!(
+            "[[consumer]]\nname = \"{name}\"\nusers = [\"root\"]\nrole_arn = \"{}\"\n",
+            arn(role)
+        )
+    };
+    let plain = "[[consumer]]\nname = \"plain\"\nusers = [\"root\"]\n";
+    let (nightly, closed) = (consumer("nightly", "Backup"), consumer("closed", "Closed"));
+    stage.settings(&(target(&stage, "a", "") + &nightly + &closed + plain));
+    let (_, _daemon) = stage.start_registered();
+    let of = |status: &Value, name: &str| {
+        let consumers = status["consumers"].as_array().map(Vec::as_slice).unwrap_or_default();
+        consumers.iter().find(|shown| shown["name"] == name).cloned().unwrap_or_default()
+    };
+    let status = stage.status_when("both outcomes", |status| {
+        !of(status, "nightly")["credentials"].is_null()
+            && !of(status, "closed")["failure"].is_null()
+    });
+    let key = |name: &str| {
+        let exported = stage.succeed(&["credential-process", "--target", name]);
+        let process: Value = serde_json::from_str(&exported).unwrap();
+        process["AccessKeyId"].as_str().unwrap().to_owned()
+    };
+    let registered = value(&held(&stage, "a"), "aws_access_key_id");
+    assert_eq!(key("plain"), registered);
+    let own = key("nightly");
+    let suffix = of(&status, "nightly")["credentials"]["access_key_id_suffix"].clone();
+    assert!(own != registered && own.ends_with(suffix.as_str().unwrap()));
+    let (said, _) = stage.refused(&["credential-process", "--target", "closed"], Exit::TryAgain);
+    assert_eq!(said, "there are no usable credentials now: denied");
+    assert!(stage.succeed(&["status"]).contains("consumer     nightly: asks the daemon\n  role"));
+}
+
+#[test]
 fn one_role_that_is_denied_stops_no_other() {
     let stage = set();
     stage.settings(

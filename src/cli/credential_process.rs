@@ -9,7 +9,7 @@ use crate::control::Complaint;
 
 /// Print credentials for credential_process of ~/.aws/config
 ///
-/// Asks the daemon, which answers from memory to those whom a target's file or a [[consumer]] of the
+/// Asks the daemon, which answers from memory to those whom a target's file or a consumer of the
 /// settings names. Programs call this by themselves whenever their credentials come to an end. Exit
 /// status 75 without a daemon or without usable credentials, 77 for a user who may not have them.
 #[derive(Debug, Args)]

@@ -143,27 +143,38 @@ fn page(status: &shelf::Status) -> String {
         if let Some(remedy) = &target.remedy {
             line("  try", remedy);
         }
-        if let Some(role) = &target.role_arn {
-            line("  role", role);
-            match &target.credentials {
-                Some(Credentials { access_key_id_suffix: suffix, expires_at, .. }) => {
-                    line("  holds", &format!("access key id ..{suffix}, expires {expires_at}"));
-                }
-                None => line("  holds", "nothing usable"),
-            }
-        }
-        match (&target.failure, &target.credentials) {
-            (Some(failure), _) => failed(&mut line, ["  failure", "  try", "  next try"], failure),
-            (None, Some(own)) if target.role_arn.is_some() => {
-                line("  refresh", &own.next_refresh_at.to_string());
-            }
-            _ => {}
-        }
+        let own = (&target.credentials, &target.failure);
+        target.role_arn.iter().for_each(|role| assumed(&mut line, role, own));
+    }
+    for consumer in &status.consumers {
+        line("consumer", &format!("{}: asks the daemon", consumer.name));
+        let own = (&consumer.credentials, &consumer.failure);
+        consumer.role_arn.iter().for_each(|role| assumed(&mut line, role, own));
     }
     if let Some(failure) = &status.failure {
         failed(&mut line, ["failure", "try", "next try"], failure);
     }
     page
+}
+
+/// A role of its own: what is held of it, and what becomes of it.
+fn assumed(
+    line: &mut impl FnMut(&str, &str),
+    role: &str,
+    (credentials, failure): (&Option<Credentials>, &Option<Failure>),
+) {
+    line("  role", role);
+    match credentials {
+        Some(Credentials { access_key_id_suffix: suffix, expires_at, .. }) => {
+            line("  holds", &format!("access key id ..{suffix}, expires {expires_at}"));
+        }
+        None => line("  holds", "nothing usable"),
+    }
+    match (failure, credentials) {
+        (Some(failure), _) => failed(line, ["  failure", "  try", "  next try"], failure),
+        (None, Some(own)) => line("  refresh", &own.next_refresh_at.to_string()),
+        (None, None) => {}
+    }
 }
 
 fn failed(line: &mut impl FnMut(&str, &str), names: [&str; 3], failure: &Failure) {

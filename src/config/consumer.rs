@@ -1,13 +1,14 @@
 //! A `[[consumer]]`: who may have credentials without a file of its own.
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
 use toml::Spanned;
 
 use super::file::{AbsolutePath, AccountName, FileMode, OutletName, Text};
+use super::role::{Misplaced, table_with_role};
 use super::{DEFAULT_MODE, Origin, Settings};
+use crate::pure::assumption::Assumption;
 
 /// A `[[consumer]]`. Names of users and groups are not looked up yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub struct ConsumerSettings {
     pub units: Vec<String>,
     /// Narrows: running one of these programs.
     pub executables: Vec<PathBuf>,
+    /// A role of its own, instead of the registered one.
+    pub assumption: Option<Assumption>,
     /// For the container endpoint.
     pub token_file: Option<TokenFileSettings>,
     pub origin: Origin,
@@ -36,23 +39,23 @@ pub struct TokenFileSettings {
     pub mode: u32,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Consumer {
-    name: Text<OutletName>,
-    target: Option<Text<OutletName>>,
-    #[serde(default)]
-    users: Vec<Text<AccountName>>,
-    #[serde(default)]
-    groups: Vec<Text<AccountName>>,
-    #[serde(default)]
-    units: Vec<Text<UnitName>>,
-    #[serde(default)]
-    executables: Vec<Text<AbsolutePath>>,
-    token_file: Option<Text<AbsolutePath>>,
-    owner: Option<Text<AccountName>>,
-    group: Option<Text<AccountName>>,
-    mode: Option<Text<FileMode>>,
+table_with_role! {
+    pub(super) struct Consumer {
+        name: Text<OutletName>,
+        target: Option<Text<OutletName>>,
+        #[serde(default)]
+        users: Vec<Text<AccountName>>,
+        #[serde(default)]
+        groups: Vec<Text<AccountName>>,
+        #[serde(default)]
+        units: Vec<Text<UnitName>>,
+        #[serde(default)]
+        executables: Vec<Text<AbsolutePath>>,
+        token_file: Option<Text<AbsolutePath>>,
+        owner: Option<Text<AccountName>>,
+        group: Option<Text<AccountName>>,
+        mode: Option<Text<FileMode>>,
+    }
 }
 
 /// Takes a file's consumers over. A later file's replaces an earlier one's of the same name.
@@ -64,14 +67,15 @@ pub(super) fn merge(
     settings: &mut Settings,
     consumers: Vec<Spanned<Consumer>>,
     origin: impl Fn(Range<usize>) -> Origin,
-) -> Result<(), (Range<usize>, String)> {
+    directory: &Path,
+) -> Result<(), Misplaced> {
     let mut here = Vec::new();
     for consumer in consumers {
         let span = consumer.span();
         let consumer = consumer.into_inner();
         let access_alone = consumer.token_file.is_none()
             && (consumer.owner.is_some() || consumer.group.is_some() || consumer.mode.is_some());
-        let consumer = consumer_settings(consumer, origin(span.clone()));
+        let consumer = consumer_settings(consumer, origin(span.clone()), directory)?;
         let name = consumer.name.clone();
         let wrong = |message: String| (span.clone(), message);
         if consumer.users.is_empty() && consumer.groups.is_empty() {
@@ -84,6 +88,11 @@ pub(super) fn merge(
             return Err(wrong(format!(
                 "consumer '{name}' gives an owner, group or mode to a token_file that it does not \
                  name; who may ask stands in users and groups"
+            )));
+        }
+        if consumer.target.is_some() && consumer.assumption.is_some() {
+            return Err(wrong(format!(
+                "consumer '{name}' has a role of its own and a target's credentials: leave one out"
             )));
         }
         if here.contains(&name) {
@@ -129,10 +138,15 @@ pub(super) fn check_names(settings: &Settings) -> Result<(), String> {
     Ok(())
 }
 
-fn consumer_settings(consumer: Consumer, origin: Origin) -> ConsumerSettings {
+fn consumer_settings(
+    mut consumer: Consumer,
+    origin: Origin,
+    directory: &Path,
+) -> Result<ConsumerSettings, Misplaced> {
     let accounts = |names: Vec<Text<AccountName>>| {
         names.into_iter().map(|Text(AccountName(name))| name).collect()
     };
+    let assumption = consumer.take_role_keys().assumption(directory)?;
     let account = |name: Option<Text<AccountName>>| name.map(|Text(AccountName(name))| name);
     let token_file = consumer.token_file.map(|Text(AbsolutePath(path))| TokenFileSettings {
         path,
@@ -140,7 +154,8 @@ fn consumer_settings(consumer: Consumer, origin: Origin) -> ConsumerSettings {
         group: account(consumer.group),
         mode: consumer.mode.map_or(DEFAULT_MODE, |Text(FileMode(mode))| mode),
     });
-    ConsumerSettings {
+    Ok(ConsumerSettings {
+        assumption,
         name: consumer.name.0.0,
         target: consumer.target.map(|Text(OutletName(name))| name),
         users: accounts(consumer.users),
@@ -153,7 +168,7 @@ fn consumer_settings(consumer: Consumer, origin: Origin) -> ConsumerSettings {
             .collect(),
         token_file,
         origin,
-    }
+    })
 }
 
 struct UnitName(String);
@@ -177,8 +192,6 @@ impl std::str::FromStr for UnitName {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::super::file;
     use super::*;
 
@@ -204,6 +217,7 @@ mod tests {
                 groups: vec![],
                 units: vec!["backup@x.service".into()],
                 executables: vec!["/usr/bin/restic".into()],
+                assumption: None,
                 token_file: Some(TokenFileSettings {
                     path: "/run/t".into(),
                     owner: None,
@@ -225,6 +239,13 @@ mod tests {
             (consumer("users = [\"a\"]\nunits = [\".service\"]"), "expected a unit's whole"),
             (consumer("users = [\"a\"]\nexecutables = [\"restic\"]"), "expected an absolute path"),
             (consumer("users = \"a\""), ":3:9: invalid type"),
+            (consumer("users = [\"a\"]\nduration = \"1h\""), ":4:12: duration is of no use"),
+            (
+                consumer(
+                    "users = [\"a\"]\ntarget = \"b\"\nrole_arn = \"arn:aws:iam::111122223333:role/b\"",
+                ),
+                ":1:1: consumer 'a' has a role of its own and a target's",
+            ),
             (consumer("users = [\"a:b\"]"), "expected the name or the number of a user"),
             (consumer("users = [\"a\"]\nuids = [1]"), ":4:1: unknown field `uids`"),
             (consumer("users = [\"a\"]\nmode = \"0600\""), "a token_file that it does not name"),

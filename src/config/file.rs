@@ -128,7 +128,7 @@ pub(super) fn merge(settings: &mut Settings, path: &Path, text: &str) -> Result<
         check_shared_file(&settings.targets, &name)
             .map_err(|message| invalid(Some(span), message))?;
     }
-    consumer::merge(settings, file.consumer, origin)
+    consumer::merge(settings, file.consumer, origin, directory)
         .map_err(|(span, message)| invalid(Some(span), message))?;
     consumer::check_names(settings).map_err(|message| invalid(None, message))
 }

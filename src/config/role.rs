@@ -37,12 +37,11 @@ pub(super) struct RoleKeys {
 /// A table of the settings that may ask for a role of its own: the given keys, those of [`RoleKeys`],
 /// and no other. (serde's `flatten` knows neither unknown keys nor where a value stands.)
 macro_rules! table_with_role {
-    ($(#[$meta:meta])* struct $name:ident { $($key:ident: $type:ty,)* }) => {
-        $(#[$meta])*
+    ($vis:vis struct $name:ident { $($(#[$meta:meta])* $key:ident: $type:ty,)* }) => {
         #[derive(serde::Deserialize)]
         #[serde(deny_unknown_fields)]
-        struct $name {
-            $($key: $type,)*
+        $vis struct $name {
+            $($(#[$meta])* $key: $type,)*
             role_arn: Option<Spanned<Text<$crate::pure::assumption::RoleArn>>>,
             role_chain: Option<Spanned<Vec<Text<$crate::pure::assumption::RoleArn>>>>,
             session_name: Option<Spanned<Text<$crate::pure::assumption::SessionName>>>,

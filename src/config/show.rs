@@ -135,16 +135,8 @@ impl Page {
 
 impl Page {
     fn consumer(&mut self, consumer: &ConsumerSettings) {
-        let ConsumerSettings {
-            name,
-            target,
-            users,
-            groups,
-            units,
-            executables,
-            token_file,
-            origin,
-        } = consumer;
+        let ConsumerSettings { name, target, users, groups, units, executables, .. } = consumer;
+        let ConsumerSettings { assumption, token_file, origin, .. } = consumer;
         self.section("[[consumer]]");
         self.line("name", quoted(name), origin);
         if let Some(target) = target {
@@ -167,6 +159,9 @@ impl Page {
                 }
             }
             self.line("mode", quoted(format_args!("{:04o}", file.mode)), origin);
+        }
+        if let Some(assumption) = assumption {
+            self.role(assumption, origin);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Performs what `pure::assumer` decides for one target with a role of its own. One task each, on its
+//! Performs what `pure::assumer` decides for one target or consumer with a role of its own. One task each, on its
 //! own clock: the only writer of the target's file and of its place on the shelf.
 
 use std::collections::VecDeque;
@@ -10,16 +10,19 @@ use futures_util::future::{BoxFuture, FutureExt};
 use tokio::sync::{mpsc, oneshot};
 
 use super::report::{LastFailure, TargetOutcome, credentials, target_status};
-use super::targets::AssumedTarget;
+use super::targets::AssumedOutlet;
 use crate::control::Complaint;
 use crate::host::clock::ServiceClock;
 use crate::host::entropy::Entropy;
 use crate::pure::assumer::{Action, Assumer, Base, Event, Policy};
 use crate::pure::assumption::SessionName;
 use crate::pure::role_token::RoleToken;
-use crate::shelf::{Assumed, Moment, Place, ShelfReader, Snapshot, State};
+use crate::shelf::{
+    Assumed, ConsumerStatus, Moment, OutletStatus, Place, ShelfReader, Snapshot, State,
+    TargetStatus,
+};
 use crate::sts::{Sts, StsError};
-use crate::targets::{deliver, published, withdraw};
+use crate::targets::{Delivery, Target, TargetError, deliver, published, withdraw};
 
 /// Time is looked at again at least this often: suspend and clock steps do no harm.
 const TICK: Duration = Duration::from_secs(60);
@@ -48,7 +51,7 @@ pub(super) struct Means {
 #[derive(Debug)]
 pub(super) struct Assumption {
     means: Means,
-    of: Arc<AssumedTarget>,
+    of: Arc<AssumedOutlet>,
     place: Place,
     assumer: Assumer,
     base: Option<Base>,
@@ -61,10 +64,11 @@ pub(super) struct Assumption {
 type Answer = BoxFuture<'static, Result<RoleToken, StsError>>;
 
 impl Assumption {
-    pub(super) fn new(means: Means, of: Arc<AssumedTarget>, place: Place, policy: Policy) -> Self {
+    pub(super) fn new(means: Means, of: Arc<AssumedOutlet>, place: Place, policy: Policy) -> Self {
         // What an earlier run left stays while it is valid. A file that cannot be read is reported
         // when it is written.
-        let left = published(&of.target).ok().flatten().and_then(|left| left.expires_at);
+        let left = of.target.as_ref().and_then(|target| published(target).ok()?);
+        let left = left.and_then(|left| left.expires_at);
         let assumer = Assumer::new(policy, left, means.clock.now());
         let (base, outcome, failure, asked) = (None, TargetOutcome::default(), None, Vec::new());
         Self { means, of, place, assumer, base, outcome, failure, asked }
@@ -90,7 +94,7 @@ impl Assumption {
                 word = words.recv() => match word {
                     None => return,
                     Some(Word::Leave(done)) => {
-                        self.outcome.note(&self.of.target, withdraw(&self.of.target), self.now());
+                        self.write(withdraw);
                         // The place is empty before another has it.
                         drop(self);
                         // Who asked may have left.
@@ -195,12 +199,8 @@ impl Assumption {
             Err(failure) => {
                 let LastFailure { class, complaint } = &failure;
                 let (message, remedy) = (&complaint.message, &complaint.remedy);
-                let name = &self.of.target.name;
-                tracing::warn!(
-                    target_name = name,
-                    class = class.name(),
-                    "{message}; try: {remedy}"
-                );
+                let name = &self.of.name;
+                tracing::warn!(name, class = class.name(), "{message}; try: {remedy}");
                 let class = *class;
                 self.failure = Some(failure);
                 Event::Failed(class)
@@ -209,12 +209,10 @@ impl Assumption {
     }
 
     fn publish(&mut self, token: &RoleToken) -> Event {
-        let of = Arc::clone(&self.of);
-        self.outcome.note(&of.target, deliver(&of.target, token), self.now());
-        let complete = self.outcome.complaint().is_none();
+        let complete = self.write(|target| deliver(target, token));
         tracing::info!(
-            target_name = of.target.name,
-            role = %of.assumption.role(),
+            name = self.of.name,
+            role = %self.of.assumption.role(),
             expires_at = %Moment(token.expires_at),
             complete,
             "role assumed",
@@ -223,11 +221,18 @@ impl Assumption {
     }
 
     fn withdraw(&mut self) -> Event {
-        let of = Arc::clone(&self.of);
-        self.outcome.note(&of.target, withdraw(&of.target), self.now());
-        let complete = self.outcome.complaint().is_none();
-        tracing::warn!(target_name = of.target.name, complete, "credentials withdrawn");
+        let complete = self.write(withdraw);
+        tracing::warn!(name = self.of.name, complete, "credentials withdrawn");
         Event::Delivered { complete }
+    }
+
+    /// Does something to the file, where there is one; whether it took it.
+    fn write(&mut self, act: impl Fn(&Target) -> Result<Delivery, TargetError>) -> bool {
+        let now = self.now();
+        if let Some(target) = &self.of.target {
+            self.outcome.note(target, act(target), now);
+        }
+        self.outcome.complaint().is_none()
     }
 
     /// Tells everybody who only reads.
@@ -242,10 +247,20 @@ impl Assumption {
             None if self.waits_for_base() => Some(LastFailure::no_base().shown(0, None)),
             None => None,
         };
-        let mut status = target_status(&self.of.target, &self.outcome);
-        status.role_arn = Some(self.of.assumption.role().to_string());
-        status.credentials = token.as_ref().map(|token| credentials(token, next));
-        status.failure = failure;
+        let role_arn = Some(self.of.assumption.role().to_string());
+        let credentials = token.as_ref().map(|token| credentials(token, next));
+        let status = match &self.of.target {
+            Some(target) => OutletStatus::Target(TargetStatus {
+                role_arn,
+                credentials,
+                failure,
+                ..target_status(target, &self.outcome)
+            }),
+            None => {
+                let name = self.of.name.clone();
+                OutletStatus::Consumer(ConsumerStatus { name, role_arn, credentials, failure })
+            }
+        };
         self.place.put(Assumed { status, token });
     }
 

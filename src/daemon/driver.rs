@@ -14,7 +14,7 @@ use super::report::{self, LastFailure, TargetOutcome};
 use super::roles::Roles;
 use super::rotation::{self, RotationOutcome};
 use super::rules::{Rulebook, Rules};
-use super::targets::{AssumedTarget, targets_by_role};
+use super::targets::{AssumedOutlet, targets_by_role};
 use super::{Daemon, DaemonError, Seams, sts_connection};
 use crate::control::{Complaint, Order, Wish};
 use crate::host::service_manager;
@@ -52,6 +52,8 @@ pub(super) struct Driver {
     similarity: Option<Similarity>,
     failure: Option<LastFailure>,
     rotation: rotation::Pace,
+    /// Names of those who have the registered role's credentials and no file.
+    consumers: Vec<String>,
     roles: Roles,
     means: Option<Means>,
     ready: bool,
@@ -75,6 +77,7 @@ impl Driver {
         let left = targets.iter().filter_map(|target| published(target).ok()?);
         let published_until = left.filter_map(|published| published.expires_at).max();
         let refresher = Refresher::new(policy(&daemon), published_until, ssm.clock().now());
+        let consumers = consumers(&daemon);
         let mut driver = Self {
             registration,
             record: vault.fingerprint_record()?,
@@ -89,6 +92,7 @@ impl Driver {
             similarity: None,
             failure: None,
             rotation: rotation::Pace::default(),
+            consumers,
             roles: Roles::default(),
             means: None,
             ready: false,
@@ -342,6 +346,7 @@ impl Driver {
                 // What changes hands is emptied first, and nobody is let in before that shows.
                 self.roles.dismiss(&assumed).await;
                 self.retarget(targets);
+                self.consumers = consumers(&self.daemon);
                 self.rules.put(rules);
                 self.report();
                 self.refresher.set_policy(policy(&self.daemon));
@@ -360,7 +365,7 @@ impl Driver {
     }
 
     /// Starts the tasks of those targets with a role of their own that have none yet.
-    fn engage(&mut self, assumed: Vec<AssumedTarget>) -> Result<(), DaemonError> {
+    fn engage(&mut self, assumed: Vec<AssumedOutlet>) -> Result<(), DaemonError> {
         if assumed.is_empty() {
             return Ok(());
         }
@@ -427,10 +432,9 @@ impl Driver {
         };
         let status = report.status();
         let line = report::line(&status);
-        let access = self.rules.current_access();
-        let targets = self.targets.iter().map(|target| target.name.clone());
-        let consumers = access.consumers.iter().map(|consumer| consumer.name.clone());
-        self.shelf.put(status, report.token().cloned(), targets.chain(consumers).collect());
+        let targets = self.targets.iter().map(|target| &target.name);
+        let registered = targets.chain(&self.consumers).cloned().collect();
+        self.shelf.put(status, report.token().cloned(), registered);
         let settled = self.failure.is_some() || self.refresher.token().is_some();
         if settled && !self.ready {
             self.ready = true;
@@ -458,4 +462,10 @@ fn policy(daemon: &Daemon) -> Policy {
         interval: daemon.settings.interval.value,
         withdraw_expired: daemon.settings.on_expiry.value == crate::config::OnExpiry::Withdraw,
     }
+}
+
+fn consumers(daemon: &Daemon) -> Vec<String> {
+    let consumers = daemon.settings.consumers.iter();
+    let registered = consumers.filter(|one| one.assumption.is_none() && one.target.is_none());
+    registered.map(|consumer| consumer.name.clone()).collect()
 }

@@ -1,4 +1,4 @@
-//! The targets with roles of their own: a task for each, started, spoken to and let go.
+//! The targets and consumers with roles of their own: a task for each, started, spoken to and let go.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::assumption::{Assumption, Means, Word};
-use super::targets::AssumedTarget;
+use super::targets::AssumedOutlet;
 use crate::control::Complaint;
 use crate::pure::assumer::Policy;
 use crate::shelf::Shelf;
@@ -24,14 +24,14 @@ pub(super) struct Roles {
 
 #[derive(Debug)]
 struct Member {
-    of: Arc<AssumedTarget>,
+    of: Arc<AssumedOutlet>,
     words: mpsc::Sender<Word>,
 }
 
 impl Roles {
     /// Lets those go that are not wanted as they are: their files lose our keys, which would be
     /// another role's or nobody's.
-    pub(super) async fn dismiss(&mut self, wanted: &[AssumedTarget]) {
+    pub(super) async fn dismiss(&mut self, wanted: &[AssumedOutlet]) {
         let (kept, gone) = std::mem::take(&mut self.members)
             .into_iter()
             .partition::<Vec<_>, _>(|member| wanted.contains(&member.of));
@@ -50,7 +50,7 @@ impl Roles {
     /// Starts those that are wanted and do not run.
     pub(super) fn engage(
         &mut self,
-        wanted: Vec<AssumedTarget>,
+        wanted: Vec<AssumedOutlet>,
         means: &Means,
         policy: Policy,
         shelf: &Shelf,
@@ -61,7 +61,7 @@ impl Roles {
             }
             let (words, inbox) = mpsc::channel(WORDS);
             let of = Arc::new(wanted);
-            let place = shelf.place(&of.target.name);
+            let place = shelf.place(&of.name);
             let task = Assumption::new(means.clone(), Arc::clone(&of), place, policy);
             self.tasks.spawn(task.run(shelf.reader(), inbox));
             self.members.push(Member { of, words });

@@ -74,11 +74,6 @@ impl Rulebook {
         }
     }
 
-    /// Who may have what now.
-    pub(super) fn current_access(&self) -> Arc<Access> {
-        Arc::clone(&self.access.borrow())
-    }
-
     pub(super) fn access(&self) -> watch::Receiver<Arc<Access>> {
         self.access.subscribe()
     }

@@ -13,10 +13,12 @@ use crate::targets::Target;
 /// The group that may read the default target, where it exists.
 const GROUP: &str = "rolekeeper";
 
-/// A target with a role of its own.
+/// A target or a consumer with a role of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct AssumedTarget {
-    pub target: Target,
+pub(super) struct AssumedOutlet {
+    pub name: String,
+    /// A consumer has none: it asks.
+    pub target: Option<Target>,
     pub assumption: Assumption,
 }
 
@@ -32,11 +34,11 @@ pub fn targets(settings: &Settings, runtime_dir: &Path) -> Result<Vec<Target>, D
     settings.targets.iter().map(target).collect()
 }
 
-/// The targets of the registered role, and those with roles of their own.
+/// The targets of the registered role, and all who have roles of their own.
 pub(super) fn targets_by_role(
     settings: &Settings,
     runtime_dir: &Path,
-) -> Result<(Vec<Target>, Vec<AssumedTarget>), DaemonError> {
+) -> Result<(Vec<Target>, Vec<AssumedOutlet>), DaemonError> {
     let (mut registered, mut assumed) = (Vec::new(), Vec::new());
     // The default target stands in none of the settings, and has no role.
     let assumptions = settings.targets.iter().map(|target| target.assumption.clone());
@@ -44,9 +46,17 @@ pub(super) fn targets_by_role(
     for (target, assumption) in targets(settings, runtime_dir)?.into_iter().zip(assumptions) {
         match assumption {
             None => registered.push(target),
-            Some(assumption) => assumed.push(AssumedTarget { target, assumption }),
+            Some(assumption) => {
+                let (name, target) = (target.name.clone(), Some(target));
+                assumed.push(AssumedOutlet { name, target, assumption });
+            }
         }
     }
+    let consumers = settings.consumers.iter().filter_map(|consumer| {
+        let (name, assumption) = (consumer.name.clone(), consumer.assumption.clone()?);
+        Some(AssumedOutlet { name, target: None, assumption })
+    });
+    assumed.extend(consumers);
     Ok((registered, assumed))
 }
 

@@ -195,10 +195,8 @@ impl Clerk {
                 credentials(allowed.name, &token)
             }
             None => {
-                let targets = &snapshot.status.targets;
-                let own = targets.iter().find(|target| target.name == source);
-                let own = own.and_then(|target| Some(target.failure.as_ref()?.class.as_str()));
-                let why = own.unwrap_or(snapshot.status.state.name());
+                let why = snapshot.failure_of(source).map(|failure| failure.class.as_str());
+                let why = why.unwrap_or(snapshot.status.state.name());
                 refused(&Complaint::new(
                     Exit::TryAgain,
                     format!("there are no usable credentials now: {why}"),

@@ -1,9 +1,9 @@
 //! The dashboard at `/`: the lab in a browser, as it is and as it changes.
 //!
-//! [`survey`] looks at the service and notes a [`snapshot`]; [`sections`] render it, into the
-//! [`page`] for everybody and again into [`events`] for whoever watches; `script.js` puts what
-//! arrives in place. Every button is a plain form, a [`wish`], so that all of it works without the
-//! script. [`gate`] says who may come in: this machine, with the token.
+//! `survey` looks at the service and notes a `snapshot`; `sections` render it, into the
+//! `page` for everybody and again into `events` for whoever watches; `script.js` puts what
+//! arrives in place. Every button is a plain form, a `wish`, so that all of it works without the
+//! script. `gate` says who may come in: this machine, with the token.
 
 mod events;
 mod gate;

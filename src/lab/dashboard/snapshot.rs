@@ -1,4 +1,4 @@
-//! What the dashboard shows: the lab at one moment, as [`super::survey`] saw it. No secrets in here.
+//! What the dashboard shows: the lab at one moment, as [`super::survey()`] saw it. No secrets in here.
 
 use std::time::Duration;
 
