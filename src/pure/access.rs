@@ -6,6 +6,7 @@
 //! and because who may start a program may also look like it.
 
 pub mod peer;
+pub mod socket_diagnosis;
 pub mod socket_table;
 
 use std::path::PathBuf;
