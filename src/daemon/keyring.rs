@@ -126,6 +126,7 @@ fn issue(
 mod tests {
     use std::fs;
     use std::path::Path;
+    use std::slice::from_ref;
 
     use super::*;
     use crate::host::entropy::SystemEntropy;
@@ -157,14 +158,14 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let web = file(directory.path(), "web");
         let keyring = Keyring::default();
-        assert_eq!(keyring.renew(&[web.clone()], &SystemEntropy, START), TICK);
+        assert_eq!(keyring.renew(from_ref(&web), &SystemEntropy, START), TICK);
         let first = written(&web);
         assert!(honours(&keyring, "web", first, START));
 
         let moment = Duration::from_secs(1);
-        assert_eq!(keyring.renew(&[web.clone()], &SystemEntropy, START + LIFE - moment), RETRY);
+        assert_eq!(keyring.renew(from_ref(&web), &SystemEntropy, START + LIFE - moment), RETRY);
         assert_eq!(written(&web), first);
-        keyring.renew(&[web.clone()], &SystemEntropy, START + LIFE);
+        keyring.renew(from_ref(&web), &SystemEntropy, START + LIFE);
         let second = written(&web);
         assert_ne!(second, first);
         let in_grace = START + LIFE + GRACE - moment;
@@ -177,10 +178,10 @@ mod tests {
     fn the_next_daemon_honours_what_the_file_held() {
         let directory = tempfile::tempdir().unwrap();
         let web = file(directory.path(), "web");
-        Keyring::default().renew(&[web.clone()], &SystemEntropy, START);
+        Keyring::default().renew(from_ref(&web), &SystemEntropy, START);
         let first = written(&web);
         let keyring = Keyring::default();
-        keyring.renew(&[web.clone()], &SystemEntropy, START);
+        keyring.renew(from_ref(&web), &SystemEntropy, START);
         assert_ne!(written(&web), first);
         assert!(honours(&keyring, "web", first, START + GRACE - Duration::from_secs(1)));
         assert!(!honours(&keyring, "web", first, START + GRACE));
@@ -206,7 +207,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let web = file(directory.path(), "web");
         let keyring = Keyring::default();
-        keyring.renew(&[web.clone()], &SystemEntropy, START);
+        keyring.renew(from_ref(&web), &SystemEntropy, START);
         keyring.renew(&[], &SystemEntropy, START);
         assert!(keyring.honoured(START).is_empty());
         assert!(!web.path.exists());
