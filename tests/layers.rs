@@ -72,6 +72,7 @@ const EXPOSURES: &[(&str, usize, &str)] = &[
         "the credentials are printed, or handed to a command: who asked wants them",
     ),
     ("endpoints/mod.rs", 1, "a reply's body goes to the client on loopback that showed its token"),
+    ("endpoints/token_file.rs", 1, "a bearer token goes into its consumer's file"),
     ("keys.rs", 1, "the private key's text is decoded from the vault's record"),
     ("pure/identity.rs", 2, "an activation code's shape is checked; the one request borrows it"),
     ("pure/ini/mod.rs", 9, "a credentials file's text is read and written; all of it is secret"),

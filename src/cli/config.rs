@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use super::{Places, print};
 use crate::config::Settings;
 use crate::control::Complaint;
-use crate::daemon::access;
+use crate::daemon::Rules;
 
 /// Check and show the settings
 #[derive(Debug, Subcommand)]
@@ -40,7 +40,7 @@ impl Config {
                     Some(path) => Settings::load(Some(path))?,
                     None => places.settings()?,
                 };
-                if let Err(error) = access(&settings, &places.directories().runtime) {
+                if let Err(error) = Rules::read(&settings, &places.directories().runtime) {
                     eprintln!("warning: {error}");
                 }
                 let files = settings.files.iter().map(|path| format!("{}: ok\n", path.display()));

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 
-use super::file::{AbsolutePath, AccountName, OutletName, Text};
+use super::file::{AbsolutePath, AccountName, FileMode, OutletName, Text};
 use super::role::{Misplaced, table_with_role};
-use super::{Origin, Settings};
+use super::{DEFAULT_MODE, Origin, Settings};
 use crate::pure::assumption::Assumption;
 
 /// A `[[consumer]]`. Names of users and groups are not looked up yet.
@@ -24,7 +24,19 @@ pub struct ConsumerSettings {
     pub executables: Vec<PathBuf>,
     /// A role of its own, instead of the registered one.
     pub assumption: Option<Assumption>,
+    /// For the container endpoint.
+    pub token_file: Option<TokenFileSettings>,
     pub origin: Origin,
+}
+
+/// Where a consumer finds its token for the container endpoint. Names are not looked up yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenFileSettings {
+    pub path: PathBuf,
+    pub owner: Option<String>,
+    pub group: Option<String>,
+    /// Permission bits.
+    pub mode: u32,
 }
 
 table_with_role! {
@@ -39,6 +51,10 @@ table_with_role! {
         units: Vec<Text<UnitName>>,
         #[serde(default)]
         executables: Vec<Text<AbsolutePath>>,
+        token_file: Option<Text<AbsolutePath>>,
+        owner: Option<Text<AccountName>>,
+        group: Option<Text<AccountName>>,
+        mode: Option<Text<FileMode>>,
     }
 }
 
@@ -56,13 +72,22 @@ pub(super) fn merge(
     let mut here = Vec::new();
     for consumer in consumers {
         let span = consumer.span();
-        let consumer = consumer_settings(consumer.into_inner(), origin(span.clone()), directory)?;
+        let consumer = consumer.into_inner();
+        let access_alone = consumer.token_file.is_none()
+            && (consumer.owner.is_some() || consumer.group.is_some() || consumer.mode.is_some());
+        let consumer = consumer_settings(consumer, origin(span.clone()), directory)?;
         let name = consumer.name.clone();
         let wrong = |message: String| (span.clone(), message);
         if consumer.users.is_empty() && consumer.groups.is_empty() {
             return Err(wrong(format!(
                 "consumer '{name}' names neither users nor groups; units and executables only \
                  narrow them"
+            )));
+        }
+        if access_alone {
+            return Err(wrong(format!(
+                "consumer '{name}' gives an owner, group or mode to a token_file that it does not \
+                 name; who may ask stands in users and groups"
             )));
         }
         if consumer.target.is_some() && consumer.assumption.is_some() {
@@ -82,11 +107,11 @@ pub(super) fn merge(
     Ok(())
 }
 
-/// Both are asked for by name, so a name is one or the other.
+/// Both are asked for by name, so a name is one or the other; and a file holds one thing.
 ///
 /// # Errors
 ///
-/// The name that is both.
+/// The name that is both, or the file.
 pub(super) fn check_names(settings: &Settings) -> Result<(), String> {
     for consumer in &settings.consumers {
         let target = settings.targets.iter().find(|target| target.name == consumer.name);
@@ -94,6 +119,19 @@ pub(super) fn check_names(settings: &Settings) -> Result<(), String> {
             return Err(format!(
                 "'{}' is the name of a consumer ({}) and of a target ({})",
                 consumer.name, consumer.origin, target.origin
+            ));
+        }
+        let Some(path) = consumer.token_file.as_ref().map(|file| &file.path) else { continue };
+        let shares = |other: &&ConsumerSettings| {
+            other.name != consumer.name
+                && other.token_file.as_ref().is_some_and(|file| file.path == *path)
+        };
+        let other = settings.consumers.iter().find(shares).map(|other| &other.origin);
+        let target = settings.targets.iter().find(|target| target.path == *path);
+        if let Some(origin) = other.or(target.map(|target| &target.origin)) {
+            return Err(format!(
+                "the token_file of consumer '{}' ({}) is another's file already ({origin})",
+                consumer.name, consumer.origin
             ));
         }
     }
@@ -108,8 +146,16 @@ fn consumer_settings(
     let accounts = |names: Vec<Text<AccountName>>| {
         names.into_iter().map(|Text(AccountName(name))| name).collect()
     };
+    let assumption = consumer.take_role_keys().assumption(directory)?;
+    let account = |name: Option<Text<AccountName>>| name.map(|Text(AccountName(name))| name);
+    let token_file = consumer.token_file.map(|Text(AbsolutePath(path))| TokenFileSettings {
+        path,
+        owner: account(consumer.owner),
+        group: account(consumer.group),
+        mode: consumer.mode.map_or(DEFAULT_MODE, |Text(FileMode(mode))| mode),
+    });
     Ok(ConsumerSettings {
-        assumption: consumer.take_role_keys().assumption(directory)?,
+        assumption,
         name: consumer.name.0.0,
         target: consumer.target.map(|Text(OutletName(name))| name),
         users: accounts(consumer.users),
@@ -120,6 +166,7 @@ fn consumer_settings(
             .into_iter()
             .map(|Text(AbsolutePath(path))| path)
             .collect(),
+        token_file,
         origin,
     })
 }
@@ -158,7 +205,8 @@ mod tests {
     #[test]
     fn a_consumer_is_read_with_its_place() {
         let text = "[[consumer]]\nname = \"a\"\ntarget = \"t\"\nusers = [\"backup\", \"34\"]\n\
-                    units = [\"backup@x.service\"]\nexecutables = [\"/usr/bin/restic\"]\n";
+                    units = [\"backup@x.service\"]\nexecutables = [\"/usr/bin/restic\"]\n\
+                    token_file = \"/run/t\"\ngroup = \"backup\"\n";
         let settings = read(text).unwrap();
         assert_eq!(
             settings.consumers,
@@ -170,6 +218,12 @@ mod tests {
                 units: vec!["backup@x.service".into()],
                 executables: vec!["/usr/bin/restic".into()],
                 assumption: None,
+                token_file: Some(TokenFileSettings {
+                    path: "/run/t".into(),
+                    owner: None,
+                    group: Some("backup".into()),
+                    mode: 0o640,
+                }),
                 origin: Origin::File { path: "/etc/x.toml".into(), line: 1 },
             }]
         );
@@ -194,6 +248,19 @@ mod tests {
             ),
             (consumer("users = [\"a:b\"]"), "expected the name or the number of a user"),
             (consumer("users = [\"a\"]\nuids = [1]"), ":4:1: unknown field `uids`"),
+            (consumer("users = [\"a\"]\nmode = \"0600\""), "a token_file that it does not name"),
+            (consumer("users = [\"a\"]\ntoken_file = \"t\""), ":4:14: expected an absolute path"),
+            (
+                consumer("users = [\"a\"]\ntoken_file = \"/c\"")
+                    + "[[target]]\nname = \"b\"\npath = \"/c\"\n",
+                "of consumer 'a' (/etc/x.toml:1) is another's file already (/etc/x.toml:5)",
+            ),
+            (
+                consumer("users = [\"a\"]\ntoken_file = \"/c\"")
+                    + &consumer("users = [\"b\"]\ntoken_file = \"/c\"")
+                        .replace("= \"a\"", "= \"b\""),
+                "is another's file already (/etc/x.toml:5)",
+            ),
             (consumer("users = [\"a\"]").repeat(2), ":4:1: consumer 'a' stands twice"),
             (
                 consumer("users = [\"a\"]") + "[[target]]\nname = \"a\"\npath = \"/c\"\n",

@@ -11,6 +11,7 @@ use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use toml::Spanned;
 
 use super::consumer::{self, Consumer};
+use super::endpoint::{self, Endpoints};
 use super::role::{Misplaced, table_with_role};
 use super::{ConfigError, OnExpiry, Origin, Setting, Settings, TargetSettings};
 use crate::pure::duration::parse_duration;
@@ -23,6 +24,7 @@ struct File {
     service: Option<Service>,
     refresh: Option<Refresh>,
     health: Option<Health>,
+    endpoint: Option<Endpoints>,
     #[serde(default)]
     target: Vec<Spanned<Target>>,
     #[serde(default)]
@@ -101,6 +103,10 @@ pub(super) fn merge(settings: &mut Settings, path: &Path, text: &str) -> Result<
         let interval = |Text(Bounded(time, ..))| time;
         set(&mut settings.health_interval, health.interval, interval, origin);
     }
+    if let Some(endpoints) = file.endpoint {
+        endpoint::merge(settings, endpoints, origin);
+        endpoint::check(settings).map_err(|message| invalid(None, message))?;
+    }
     let directory = path.parent().unwrap_or(Path::new("/"));
     let mut spans = Vec::new();
     for target in file.target {
@@ -145,7 +151,7 @@ fn check_shared_file(targets: &[TargetSettings], name: &str) -> Result<(), Strin
     Ok(())
 }
 
-fn set<T, U>(
+pub(super) fn set<T, U>(
     setting: &mut Setting<T>,
     read: Option<Spanned<U>>,
     value: impl FnOnce(U) -> T,
@@ -272,7 +278,7 @@ impl FromStr for AccountName {
     }
 }
 
-struct FileMode(u32);
+pub(super) struct FileMode(pub(super) u32);
 
 impl FromStr for FileMode {
     type Err = &'static str;

@@ -5,16 +5,18 @@
 //! unknown key is an error with file, line and column: a setting that does nothing is a trap.
 
 mod consumer;
+mod endpoint;
 mod error;
 mod file;
 mod role;
 mod show;
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use consumer::ConsumerSettings;
+pub use consumer::{ConsumerSettings, TokenFileSettings};
 pub use error::ConfigError;
 
 use crate::pure::assumption::Assumption;
@@ -84,6 +86,9 @@ pub struct Settings {
     pub on_expiry: Setting<OnExpiry>,
     pub health: Setting<bool>,
     pub health_interval: Setting<Duration>,
+    /// On loopback, as the other one; off when absent.
+    pub container_listen: Setting<Option<SocketAddr>>,
+    pub imds_listen: Setting<Option<SocketAddr>>,
     /// Empty when no file names one: the default target then stands.
     pub targets: Vec<TargetSettings>,
     pub consumers: Vec<ConsumerSettings>,
@@ -167,6 +172,8 @@ impl Default for Settings {
             on_expiry: default(OnExpiry::Withdraw),
             health: default(true),
             health_interval: default(DEFAULT_HEALTH_INTERVAL),
+            container_listen: default(None),
+            imds_listen: default(None),
             targets: Vec::new(),
             consumers: Vec::new(),
         }

@@ -33,6 +33,15 @@ impl Settings {
         page.setting("enabled", &self.health);
         let interval = quoted(display_duration(self.health_interval.value));
         page.line("interval", interval, &self.health_interval.origin);
+        for (section, listen) in [
+            ("[endpoint.container]", &self.container_listen),
+            ("[endpoint.imds]", &self.imds_listen),
+        ] {
+            if let Some(address) = listen.value {
+                page.section(section);
+                page.line("listen", quoted(address), &listen.origin);
+            }
+        }
         for target in &self.targets {
             page.target(target);
         }
@@ -127,7 +136,7 @@ impl Page {
 impl Page {
     fn consumer(&mut self, consumer: &ConsumerSettings) {
         let ConsumerSettings { name, target, users, groups, units, executables, .. } = consumer;
-        let ConsumerSettings { assumption, origin, .. } = consumer;
+        let ConsumerSettings { assumption, token_file, origin, .. } = consumer;
         self.section("[[consumer]]");
         self.line("name", quoted(name), origin);
         if let Some(target) = target {
@@ -141,6 +150,15 @@ impl Page {
                 let list = list.iter().map(quoted).collect::<Vec<_>>().join(", ");
                 self.line(name, format_args!("[{list}]"), origin);
             }
+        }
+        if let Some(file) = token_file {
+            self.line("token_file", quoted(file.path.display()), origin);
+            for (name, account) in [("owner", &file.owner), ("group", &file.group)] {
+                if let Some(account) = account {
+                    self.line(name, quoted(account), origin);
+                }
+            }
+            self.line("mode", quoted(format_args!("{:04o}", file.mode)), origin);
         }
         if let Some(assumption) = assumption {
             self.role(assumption, origin);
@@ -184,7 +202,8 @@ mod tests {
         let mut settings = Settings::default();
         let text = "[service]\nregion = \"eu-central-1\"\n[[target]]\nname = \"a\"\npath = \"/c\"\n\
                     owner = \"backup\"\n[[consumer]]\nname = \"b\"\nusers = [\"x\", \"y\"]\n\
-                    units = [\"b.service\"]\n[refresh]\non_expiry = \"keep\"\n";
+                    units = [\"b.service\"]\ntoken_file = \"/t\"\ngroup = \"x\"\n\
+                    [endpoint.imds]\nlisten = \"127.0.0.1:1339\"\n[refresh]\non_expiry = \"keep\"\n";
         super::super::file::merge(&mut settings, "/1".as_ref(), text).unwrap();
         let mut again = Settings::default();
         super::super::file::merge(&mut again, "/1".as_ref(), &settings.show()).unwrap();
@@ -193,6 +212,8 @@ mod tests {
         assert_eq!(again.targets[0].owner, settings.targets[0].owner);
         assert_eq!(again.consumers[0].users, ["x", "y"]);
         assert_eq!(again.consumers[0].units, settings.consumers[0].units);
+        assert_eq!(again.consumers[0].token_file, settings.consumers[0].token_file);
+        assert_eq!(again.imds_listen.value, settings.imds_listen.value);
         assert!(settings.show().contains("# /1:2"));
     }
 

@@ -13,7 +13,7 @@ use crate::targets::Target;
 /// # Errors
 ///
 /// A user or a group that this machine does not have, or a target that the settings do not have.
-pub fn access(settings: &Settings, runtime_dir: &Path) -> Result<Access, DaemonError> {
+pub(super) fn access(settings: &Settings, runtime_dir: &Path) -> Result<Access, DaemonError> {
     let targets = targets(settings, runtime_dir)?;
     let grant = |target: &Target| {
         let named = settings.targets.iter().find(|settings| settings.name == target.name);

@@ -7,17 +7,17 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use super::assumption::Means;
 use super::report::{self, LastFailure, TargetOutcome};
 use super::roles::Roles;
 use super::rotation::{self, RotationOutcome};
+use super::rules::{Rulebook, Rules};
 use super::targets::{AssumedOutlet, targets_by_role};
-use super::{Daemon, DaemonError, Seams, access, sts_connection};
+use super::{Daemon, DaemonError, Seams, sts_connection};
 use crate::control::{Complaint, Order, Wish};
 use crate::host::service_manager;
-use crate::pure::access::Access;
 use crate::pure::advice::{Advice, Exit};
 use crate::pure::assumption::SessionName;
 use crate::pure::fingerprint::{Similarity, Verdict, compare};
@@ -41,7 +41,7 @@ const BOOT: Duration = Duration::from_secs(5 * 60);
 pub(super) struct Driver {
     daemon: Daemon,
     shelf: Shelf,
-    rules: watch::Sender<Arc<Access>>,
+    rules: Rulebook,
     vault: Vault,
     ssm: Ssm,
     registration: Registration,
@@ -63,14 +63,14 @@ impl Driver {
     pub(super) fn new(
         daemon: Daemon,
         shelf: Shelf,
-        rules: watch::Sender<Arc<Access>>,
+        rules: Rulebook,
         vault: Vault,
         registration: Registration,
         ssm: Ssm,
     ) -> Result<Self, DaemonError> {
         let (targets, assumed) = targets_by_role(&daemon.settings, &daemon.directories.runtime)?;
         // The settings may have been read again since the sockets were bound.
-        rules.send_replace(Arc::new(access(&daemon.settings, &daemon.directories.runtime)?));
+        rules.put(Rules::read(&daemon.settings, &daemon.directories.runtime)?);
         let outcomes = targets.iter().map(|_| TargetOutcome::default()).collect();
         // What an earlier run left stays while it is valid. A file that cannot be read is reported
         // when it is written.
@@ -339,15 +339,15 @@ impl Driver {
     /// New settings: targets, roles, rules and pace at once, the connection at the next start.
     async fn reload(&mut self) {
         let (settings, directory) = (&self.daemon.settings, &self.daemon.directories.runtime);
-        let read = access(settings, directory)
-            .and_then(|access| Ok((access, targets_by_role(settings, directory)?)));
+        let read = Rules::read(settings, directory)
+            .and_then(|rules| Ok((rules, targets_by_role(settings, directory)?)));
         match read {
-            Ok((access, (targets, assumed))) => {
+            Ok((rules, (targets, assumed))) => {
                 // What changes hands is emptied first, and nobody is let in before that shows.
                 self.roles.dismiss(&assumed).await;
                 self.retarget(targets);
                 self.consumers = consumers(&self.daemon);
-                self.rules.send_replace(Arc::new(access));
+                self.rules.put(rules);
                 self.report();
                 self.refresher.set_policy(policy(&self.daemon));
                 self.roles.set_policy(policy(&self.daemon)).await;

@@ -10,10 +10,13 @@ mod assumption;
 mod driver;
 mod error;
 mod health;
+mod keyring;
+mod loopback;
 mod registration;
 mod report;
 mod roles;
 mod rotation;
+mod rules;
 mod targets;
 
 use std::io;
@@ -22,13 +25,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use access::access;
 pub use error::DaemonError;
 pub use registration::{Application, RegistrationError, register};
 pub use rotation::{RotationOutcome, rotate};
+pub use rules::Rules;
 pub use targets::targets;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::config::Settings;
@@ -46,6 +49,7 @@ use crate::vault::{Notice, Vault, VaultError};
 use crate::vending::{self, Stock};
 
 use driver::Driver;
+use rules::Rulebook;
 
 /// Where a daemon keeps its things.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,15 +111,15 @@ impl Daemon {
         let (orders, mut inbox) = mpsc::channel(ORDERS);
         // Wrong settings show at once, also on a machine that is not registered yet.
         targets(&self.settings, &self.directories.runtime)?;
-        let (rules, access) =
-            watch::channel(Arc::new(access(&self.settings, &self.directories.runtime)?));
+        let rules = Rulebook::new(Rules::read(&self.settings, &self.directories.runtime)?);
         let mut vault = self.open_vault()?;
         let clock = ServiceClock::new(Arc::clone(&self.seams.clock));
         let (control, programs) = self.bind()?;
         let mut tasks = JoinSet::new();
         tasks.spawn(control.serve(reader.clone(), orders));
-        let stock = Stock { shelf: reader.clone(), access, clock: clock.clone() };
-        tasks.spawn(programs.serve(stock));
+        let stock = Stock { shelf: reader.clone(), access: rules.access(), clock: clock.clone() };
+        tasks.spawn(programs.serve(stock.clone()));
+        loopback::open(stock, rules.token_files(), &self.settings, &self.seams, &mut tasks);
 
         if vault.is_none() {
             tracing::info!("{UNREGISTERED}");

@@ -1,8 +1,14 @@
 //! Answers programs on this machine over HTTP, as `pure::metadata` says. Carries heads in and replies
-//! out, within bounds; a request's body is never read.
+//! out, within bounds; a request's body is never read. Each request comes with the user who sent it,
+//! as the kernel knows the socket.
+
+mod places;
+mod token_file;
+
+pub use token_file::{TokenFile, TokenFileError};
 
 use std::convert::Infallible;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use http::request::Parts;
@@ -11,15 +17,20 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io;
+use tokio::io::{self, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::timeout;
+use zeroize::Zeroizing;
 
+use crate::host::entropy::Entropy;
+use crate::host::tcp_peer;
 use crate::pure::metadata::{Head, Reply};
+use crate::pure::secret::Secret;
+use places::{Place, Places};
 
 /// Connections at a time; one more waits in the kernel's queue.
-const CONNECTIONS: usize = 64;
+const CONNECTIONS: usize = 256;
 
 /// The longest head, in bytes: twice what the longest token needs. hyper's own least.
 const LONGEST_HEAD: usize = 8 * 1024;
@@ -36,30 +47,53 @@ const CONNECTION_TIME: Duration = Duration::from_secs(30);
 /// After a connection that could not be accepted: the next would fail at once, too.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
+/// What a user hears who has too many connections already.
+const TOO_MANY: &[u8] =
+    b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+
+/// Random bytes of a bearer token.
+const TOKEN_BYTES: usize = 32;
+
 /// A request, and time to think about it.
 #[derive(Debug)]
-pub struct Asked(Parts);
+pub struct Asked {
+    parts: Parts,
+    /// Who sent it; none when the client left before the kernel was asked.
+    pub user: Option<u32>,
+}
 
 impl Asked {
     /// Its head. A header that is not text is there, and says nothing.
     pub fn head<R>(&self, look: impl FnOnce(&Head<'_>) -> R) -> R {
-        let Self(parts) = self;
+        let parts = &self.parts;
         let text = parts
             .headers
             .iter()
             .map(|(name, value)| (name.as_str(), value.to_str().unwrap_or("?")));
         let headers = text.collect::<Vec<_>>();
-        look(&Head { method: parts.method.as_str(), path: parts.uri.path(), headers: &headers })
+        // A whole URL is for a proxy to fetch: it is the name of nothing here.
+        let path = if parts.uri.authority().is_some() { "" } else { parts.uri.path() };
+        look(&Head { method: parts.method.as_str(), path, headers: &headers })
     }
 }
 
-/// Listens on a free port that only this machine reaches.
+/// A new token for the container endpoint's clients: 64 hexadecimal digits.
+pub fn bearer_token(entropy: &dyn Entropy) -> Secret<String> {
+    let mut bytes = Zeroizing::new([0; TOKEN_BYTES]);
+    entropy.fill(bytes.as_mut());
+    Secret::new(hex::encode(bytes.as_ref()))
+}
+
+/// A free port that only this machine reaches.
+pub const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// Listens, and tells where.
 ///
 /// # Errors
 ///
 /// What the system call said.
-pub async fn listen() -> io::Result<(TcpListener, SocketAddr)> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+pub async fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(address).await?;
     let address = listener.local_addr()?;
     Ok((listener, address))
 }
@@ -70,29 +104,50 @@ where
     A: Fn(Asked) -> F + Clone + Send + 'static,
     F: Future<Output = Reply> + Send + 'static,
 {
+    let places = Places::default();
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
         if connections.len() >= CONNECTIONS {
             connections.join_next().await;
         }
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let conversation = converse(stream, answer.clone());
-                connections.spawn(timeout(CONNECTION_TIME, conversation));
+        let Ok((stream, user)) = accept(&listener).await else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        match places.take(user) {
+            Some(place) => {
+                let conversation = converse(stream, user, place, answer.clone());
+                connections.spawn(async { drop(timeout(CONNECTION_TIME, conversation).await) });
             }
-            Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+            None => {
+                drop(connections.spawn(async { drop(timeout(HEAD_TIME, turn_away(stream)).await) }))
+            }
         }
     }
 }
 
-async fn converse<A, F>(stream: TcpStream, answer: A)
+/// The next connection and its user, whom the kernel tells right now: later the client may have left.
+/// It looks through a table, which must not keep the event loop.
+async fn accept(listener: &TcpListener) -> io::Result<(TcpStream, Option<u32>)> {
+    let (stream, client) = listener.accept().await?;
+    let server = stream.local_addr()?;
+    let user = spawn_blocking(move || tcp_peer::user(client, server)).await;
+    Ok((stream, user.ok().flatten()))
+}
+
+async fn turn_away(mut stream: TcpStream) -> io::Result<()> {
+    stream.write_all(TOO_MANY).await?;
+    stream.shutdown().await
+}
+
+async fn converse<A, F>(stream: TcpStream, user: Option<u32>, _place: Place, answer: A)
 where
     A: Fn(Asked) -> F + Send,
     F: Future<Output = Reply> + Send,
 {
     let service = service_fn(move |request: Request<Incoming>| {
-        let reply = answer(Asked(request.into_parts().0));
+        let reply = answer(Asked { parts: request.into_parts().0, user });
         async move { Ok::<_, Infallible>(response(&reply.await)) }
     });
     // A client that left, or sent no HTTP: hyper has said so to whoever still listens.
@@ -110,6 +165,10 @@ fn response(reply: &Reply) -> Response<String> {
     let mut response = Response::builder().status(reply.status);
     for (name, value) in &reply.headers {
         response = response.header(*name, value);
+    }
+    if reply.status == 400 {
+        // Whatever follows was not meant as a request, either.
+        response = response.header("connection", "close");
     }
     response.body(body).unwrap_or_else(|_| {
         let mut broken = Response::new(String::new());

@@ -52,6 +52,12 @@ pub fn groups_of(uid: u32, gid: u32) -> Vec<u32> {
     groups.unwrap_or_default().into_iter().map(Gid::as_raw).collect()
 }
 
+/// The same, with the user's own first group.
+pub fn all_groups_of(uid: u32) -> Vec<u32> {
+    let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
+    user.map(|user| groups_of(uid, user.gid.as_raw())).unwrap_or_default()
+}
+
 /// Who this process acts as.
 pub fn own_uid() -> Uid {
     Uid::effective()
@@ -68,6 +74,8 @@ mod tests {
         assert_eq!(user_name(Uid::from_raw(0)), "root");
         assert!(groups_of(0, 0).contains(&0));
         assert_eq!(groups_of(4_000_000_000, 7), [0; 0]);
+        assert!(all_groups_of(0).contains(&0));
+        assert_eq!(all_groups_of(4_000_000_000), [0; 0]);
         assert_eq!(user("no such user").unwrap_err().name, "no such user");
     }
 }

@@ -13,3 +13,4 @@ pub mod replace;
 pub mod service_manager;
 pub mod signals;
 pub mod socket;
+pub mod tcp_peer;

@@ -6,6 +6,8 @@
 //! and because who may start a program may also look like it.
 
 pub mod peer;
+pub mod socket_diagnosis;
+pub mod socket_table;
 
 use std::path::PathBuf;
 
@@ -59,6 +61,8 @@ pub enum Grounds {
     User,
     Group,
     Everyone,
+    /// It showed the token of a consumer's token file.
+    Token,
 }
 
 /// A refusal. To those whom no rule names, it does not tell which names there are.
@@ -98,6 +102,13 @@ impl Access {
             Some(because) => self.for_administrator(wanted, because),
             None => self.for_others(wanted, peer),
         }
+    }
+
+    /// What the bearer of a consumer's token gets, whoever that is.
+    pub fn bearer(&self, consumer: &str) -> Option<Allowed<'_>> {
+        let grant = self.consumers.iter().find(|grant| grant.name == consumer)?;
+        let target = grant.target.as_deref();
+        Some(Allowed { name: &grant.name, target, because: Grounds::Token })
     }
 
     /// Every name that the peer may ask for.
@@ -191,6 +202,7 @@ impl Grounds {
             Self::User => "user",
             Self::Group => "group",
             Self::Everyone => "everyone",
+            Self::Token => "token",
         }
     }
 }
@@ -297,6 +309,14 @@ mod tests {
         assert_eq!(denied.remedy(), "--target backup or dump");
         let wrong = Denial::NotNamed { uid: BACKUP, name: "default".into() };
         assert_eq!(denied.because, wrong);
+    }
+
+    #[test]
+    fn a_token_stands_for_its_consumer_and_for_no_target() {
+        let access = access();
+        let allowed = access.bearer("web").unwrap();
+        assert_eq!((allowed.name, allowed.because), ("web", Grounds::Token));
+        assert_eq!(access.bearer("default"), None);
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Who was given what: a line in the log for each time, and for each refusal as long as there are not
 //! too many of them.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use crate::host::peer::Caller;
-use crate::pure::access::{Allowed, Denied};
+use crate::pure::access::Allowed;
 use crate::pure::role_token::RoleToken;
 use crate::shelf::Moment;
 
@@ -15,7 +16,7 @@ const SPAN: Duration = Duration::from_secs(60);
 
 /// The log's memory.
 #[derive(Debug, Default)]
-pub(super) struct Audit {
+pub struct Audit {
     /// When the span began, by the time since boot.
     since: Duration,
     logged: u32,
@@ -24,7 +25,7 @@ pub(super) struct Audit {
 
 impl Audit {
     /// Credentials were handed out.
-    pub(super) fn vended(&self, caller: &Caller, allowed: Allowed<'_>, token: &RoleToken) {
+    pub fn vended(&self, caller: &Caller, allowed: Allowed<'_>, token: &RoleToken) {
         tracing::info!(
             name = allowed.name,
             allowed_as = allowed.because.name(),
@@ -38,11 +39,11 @@ impl Audit {
     }
 
     /// A request was refused. `now` is the time since boot.
-    pub(super) fn refused(
+    pub fn refused(
         &mut self,
         caller: &Caller,
         wanted: Option<&str>,
-        why: &Denied,
+        why: &impl Display,
         now: Duration,
     ) {
         if !self.has_room(now) {

@@ -11,6 +11,7 @@ mod client;
 mod protocol;
 mod server;
 
+pub use audit::Audit;
 pub use client::{VendingError, ask};
 pub use protocol::{Answer, Request, Vended};
 pub use server::{Bound, Stock, bind};

@@ -25,6 +25,7 @@ readonly SCRIPTS=(
     control_plane.sh
     control_plane.py
     credential_process.sh
+    endpoints.sh
     instance.sh
     instance.py
     instance.mjs

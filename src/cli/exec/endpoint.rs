@@ -17,13 +17,12 @@ use tokio::task::{JoinSet, spawn_blocking};
 
 use super::not_run;
 use crate::control::Complaint;
-use crate::endpoints::{self, Asked};
-use crate::host::entropy::{Entropy, SystemEntropy};
+use crate::endpoints::{self, ANY_PORT, Asked, bearer_token};
+use crate::host::entropy::SystemEntropy;
 use crate::pure::advice::{Advice, Exit};
 use crate::pure::metadata::container::{BearerToken, Grant, answer};
 use crate::pure::metadata::{Reply, Unavailable};
 use crate::pure::role_token::RoleToken;
-use crate::pure::secret::Secret;
 use crate::vending;
 
 /// Where the credentials are.
@@ -34,9 +33,6 @@ const PASSED_ON: [c_int; 7] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR
 
 /// What a terminal sends to everybody in its foreground, the command included.
 const FROM_A_TERMINAL: [c_int; 3] = [SIGINT, SIGQUIT, SIGWINCH];
-
-/// Random bytes of the authorization token.
-const TOKEN_BYTES: usize = 32;
 
 /// What the endpoint hands out, and to whom.
 #[derive(Debug)]
@@ -52,8 +48,8 @@ pub(super) async fn run(
     runtime_dirs: Vec<PathBuf>,
     name: String,
 ) -> Result<ExitCode, Complaint> {
-    let (listener, address) = endpoints::listen().await.map_err(|error| failed(&error))?;
-    let token = token();
+    let (listener, address) = endpoints::listen(ANY_PORT).await.map_err(|error| failed(&error))?;
+    let token = bearer_token(&SystemEntropy);
     let source = Arc::new(Source { bearer: BearerToken::new(&token), runtime_dirs, name });
     let mut tasks = JoinSet::new();
     tasks.spawn(endpoints::serve(listener, move |asked| reply(Arc::clone(&source), asked)));
@@ -103,12 +99,6 @@ impl Source {
     fn grant<'a>(&'a self, credentials: Result<&'a RoleToken, Unavailable>) -> Grant<'a> {
         Grant { token: &self.bearer, path: PATH, credentials, account_id: None, role_arn: None }
     }
-}
-
-fn token() -> Secret<String> {
-    let mut bytes = zeroize::Zeroizing::new([0; TOKEN_BYTES]);
-    SystemEntropy.fill(bytes.as_mut());
-    Secret::new(hex::encode(bytes.as_ref()))
 }
 
 fn pass_on(signal: c_int, child: &Child) {

@@ -40,6 +40,11 @@ pub fn answer(
     reply.unwrap_or_else(refuse)
 }
 
+/// Answers a request of somebody who may have nothing.
+pub fn deny(head: &Head<'_>) -> Reply {
+    refuse(head.check_origin().err().unwrap_or(Refusal::NotAllowed))
+}
+
 fn open(
     head: &Head<'_>,
     key: &SessionKey,

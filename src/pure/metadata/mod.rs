@@ -13,6 +13,7 @@ use time::{UtcDateTime, format_description::well_known::Rfc3339};
 
 use super::secret::Secret;
 
+pub mod bearer_tokens;
 pub mod container;
 pub mod instance;
 pub mod session;
@@ -35,6 +36,8 @@ pub struct Reply {
     pub headers: Vec<(&'static str, String)>,
     /// Often credentials.
     pub body: Secret<Vec<u8>>,
+    /// Why there are none.
+    pub refused: Option<Refusal>,
 }
 
 /// Why there are no credentials to hand out.
@@ -57,6 +60,10 @@ pub enum Refusal {
     PassedOn,
     #[error("a browser is not answered")]
     Browser,
+    #[error("send no body")]
+    Body,
+    #[error("this user may have no credentials here")]
+    NotAllowed,
     #[error("send X-aws-ec2-metadata-token-ttl-seconds with 1 to 21600")]
     Lifetime,
     #[error("send X-aws-ec2-metadata-token with a token from PUT /latest/api/token")]
@@ -106,6 +113,12 @@ impl<'a> Head<'a> {
                 return Err(refusal);
             }
         }
+        // Nothing here needs one, and where two say differently how long it is, or a proxy would have
+        // read it otherwise, there might be another request in it.
+        let ends = self.values("content-length").any(|length| length != "0");
+        if ends || self.values("transfer-encoding").next().is_some() {
+            return Err(Refusal::Body);
+        }
         if self.values("user-agent").any(|agent| agent.starts_with("Mozilla/")) {
             return Err(Refusal::Browser);
         }
@@ -122,7 +135,8 @@ impl<'a> Head<'a> {
 
 impl Reply {
     fn new(status: u16, content_type: &str, body: Secret<Vec<u8>>) -> Self {
-        Self { status, headers: vec![("content-type", content_type.to_owned())], body }
+        let headers = vec![("content-type", content_type.to_owned())];
+        Self { status, headers, body, refused: None }
     }
 
     fn text(status: u16, text: &str) -> Self {
@@ -137,11 +151,12 @@ impl Reply {
 impl Refusal {
     pub fn status(self) -> u16 {
         match self {
-            Refusal::NoHost | Refusal::Lifetime => 400,
+            Refusal::NoHost | Refusal::Lifetime | Refusal::Body => 400,
             Refusal::NoSession | Refusal::NoAuthorization => 401,
             Refusal::ForeignHost
             | Refusal::PassedOn
             | Refusal::Browser
+            | Refusal::NotAllowed
             | Refusal::WrongAuthorization => 403,
             Refusal::Nothing | Refusal::Missing(_) => 404,
             Refusal::Method(_) => 405,
@@ -151,6 +166,7 @@ impl Refusal {
 
     /// `reply`, with what its status needs beside the body (RFC 9110, section 15.5.6).
     fn complete(self, mut reply: Reply) -> Reply {
+        reply.refused = Some(self);
         if let Refusal::Method(allowed) = self {
             reply.headers.push(("allow", allowed.to_owned()));
         }
@@ -281,6 +297,20 @@ mod tests {
             assert_eq!(refusal.status(), 403);
         }
         assert_eq!(origin(&[host, ("User-Agent", "curl/8.5.0")]), Ok(()));
+    }
+
+    #[test]
+    fn a_request_that_announces_a_body_is_refused() {
+        let host = ("Host", "localhost");
+        assert_eq!(origin(&[host, ("Content-Length", "0")]), Ok(()));
+        for header in [
+            ("Content-Length", "1"),
+            ("Content-Length", "+0"),
+            ("Transfer-Encoding", "chunked"),
+            ("Transfer-Encoding", ""),
+        ] {
+            assert_eq!(origin(&[host, header]), Err(Refusal::Body), "{header:?}");
+        }
     }
 
     #[test]

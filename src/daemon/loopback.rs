@@ -1,0 +1,275 @@
+//! The endpoints on loopback: whom they answer, and with what. Everything lies on the shelf; nobody
+//! waits for AWS.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::timeout;
+
+use super::Seams;
+use super::keyring::Keyring;
+use crate::config::Settings;
+use crate::endpoints::{self, Asked, TokenFile};
+use crate::host::accounts;
+use crate::host::clock::Clock;
+use crate::host::peer::Caller;
+use crate::pure::access::Allowed;
+use crate::pure::access::peer::Peer;
+use crate::pure::metadata::container::{self, BearerToken, Grant};
+use crate::pure::metadata::session::SessionKey;
+use crate::pure::metadata::tree::{Leaf, Tree};
+use crate::pure::metadata::{Reply, Unavailable, instance};
+use crate::pure::role_token::RoleToken;
+use crate::pure::secret::Secret;
+use crate::shelf::{Moment, Snapshot};
+use crate::vending::{Audit, Stock};
+
+/// Below it stands a consumer's name: the path of `AWS_CONTAINER_CREDENTIALS_FULL_URI`.
+const CONTAINER_PATH: &str = "/credentials/";
+
+/// Where an instance's role stands, below [`instance::ROOT`].
+const ROLE_PATH: &str = "meta-data/iam/security-credentials";
+
+/// An address that somebody else has is tried again so often.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// How long the account database may take to tell a user's groups.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The kernel's own number for no user and no group.
+const NOBODY: u32 = u32::MAX;
+
+/// Why there is no availability zone.
+const NO_ZONE: &str = "this machine is outside AWS, in no availability zone";
+
+/// Why the identity document comes without what would prove it.
+const UNSIGNED: &str = "only AWS can sign an identity document, and only for its own instances";
+
+/// Whoever answers there.
+#[derive(Debug)]
+struct Clerk {
+    stock: Stock,
+    keyring: Keyring,
+    session_key: SessionKey,
+    seams: Seams,
+    audit: Mutex<Audit>,
+}
+
+/// What the container endpoint has for the bearer of a token.
+struct Offer<'a> {
+    allowed: Allowed<'a>,
+    path: String,
+    bearer: BearerToken,
+    credentials: Option<Arc<RoleToken>>,
+}
+
+/// Starts the endpoints that the settings switch on.
+pub(super) fn open(
+    stock: Stock,
+    token_files: watch::Receiver<Vec<TokenFile>>,
+    settings: &Settings,
+    seams: &Seams,
+    tasks: &mut JoinSet<()>,
+) {
+    let keyring = Keyring::default();
+    let clerk = Arc::new(Clerk {
+        stock,
+        keyring: keyring.clone(),
+        session_key: SessionKey::new(Secret::new(random(seams))),
+        seams: seams.clone(),
+        audit: Mutex::default(),
+    });
+    if let Some(address) = settings.container_listen.value {
+        tasks.spawn(keyring.keep(token_files, seams.clone()));
+        let clerk = Arc::clone(&clerk);
+        let answer = move |asked| Arc::clone(&clerk).answer_container(asked);
+        tasks.spawn(serve("container", address, answer, Arc::clone(&seams.clock)));
+    } else if settings.consumers.iter().any(|consumer| consumer.token_file.is_some()) {
+        tracing::warn!("a token_file stays unwritten: there is no [endpoint.container]");
+    }
+    if let Some(address) = settings.imds_listen.value {
+        let answer = move |asked| Arc::clone(&clerk).answer_instance(asked);
+        tasks.spawn(serve("imds", address, answer, Arc::clone(&seams.clock)));
+    }
+}
+
+/// Listens as soon as it can: an address that somebody else has keeps nobody from their files.
+async fn serve<A, F>(endpoint: &'static str, address: SocketAddr, answer: A, clock: Arc<dyn Clock>)
+where
+    A: Fn(Asked) -> F + Clone + Send + 'static,
+    F: Future<Output = Reply> + Send + 'static,
+{
+    let mut told = false;
+    let (listener, address) = loop {
+        match endpoints::listen(address).await {
+            Ok(bound) => break bound,
+            Err(error) if !told => {
+                tracing::error!(endpoint, %address, "cannot listen: {error}; tried again and again");
+                told = true;
+            }
+            Err(_) => {}
+        }
+        clock.sleep(RETRY).await;
+    };
+    tracing::info!(endpoint, %address, "listens");
+    endpoints::serve(listener, answer).await;
+}
+
+impl Clerk {
+    /// The token decides: a container's users are not this machine's.
+    async fn answer_container(self: Arc<Self>, asked: Asked) -> Reply {
+        let (access, snapshot) = (self.stock.access.borrow().clone(), self.stock.shelf.look());
+        let known = self.keyring.honoured(self.seams.clock.since_boot());
+        let offers = known.into_iter().filter_map(|known| {
+            let allowed = access.bearer(&known.consumer)?;
+            Some(Offer {
+                path: format!("{CONTAINER_PATH}{}", allowed.name),
+                credentials: credentials(&snapshot, allowed),
+                bearer: known.token,
+                allowed,
+            })
+        });
+        let offers = offers.collect::<Vec<_>>();
+        let grants = offers.iter().map(Offer::grant).collect::<Vec<_>>();
+        let now = self.stock.clock.now();
+        let (reply, offer) = asked.head(|head| {
+            let offer = offers.iter().find(|offer| offer.path == head.path);
+            (container::answer(head, &grants, now), offer)
+        });
+        let vended = offer.and_then(|offer| Some((offer.allowed, offer.credentials.as_deref()?)));
+        self.note(&caller(asked.user), &reply, vended);
+        reply
+    }
+
+    /// The user decides, as the kernel knows it.
+    async fn answer_instance(self: Arc<Self>, asked: Asked) -> Reply {
+        let access = Arc::clone(&self.stock.access.borrow());
+        let mut caller = caller(asked.user);
+        let mut judged = access.judge(None, &caller.peer);
+        if judged.is_err() {
+            look_up_groups(&mut caller).await;
+            judged = access.judge(None, &caller.peer);
+        }
+        match judged {
+            Err(denied) => {
+                self.audit().refused(&caller, None, &denied, self.seams.clock.since_boot());
+                asked.head(instance::deny)
+            }
+            Ok(allowed) => self.tell(&asked, &caller, allowed),
+        }
+    }
+
+    fn tell(&self, asked: &Asked, caller: &Caller, allowed: Allowed<'_>) -> Reply {
+        let snapshot = self.stock.shelf.look();
+        let token = credentials(&snapshot, allowed);
+        let role = format!("{ROLE_PATH}/{}", allowed.name);
+        let leaf = Leaf::Credentials(token.as_deref().ok_or(Unavailable::Now));
+        let tree = machine(&snapshot).with(&role, leaf);
+        let tree = match &token {
+            Some(token) => tree.with("meta-data/iam/info", profile(token)),
+            None => tree,
+        };
+        let (nonce, now) = (random(&self.seams), self.stock.clock.now());
+        let (reply, vended) = asked.head(|head| {
+            let path = head.path.strip_suffix('/').unwrap_or(head.path);
+            let asks = path.strip_prefix(instance::ROOT).and_then(|path| path.strip_prefix('/'));
+            let reply = instance::answer(head, &self.session_key, &tree, nonce, now);
+            (reply, asks == Some(&role))
+        });
+        self.note(
+            caller,
+            &reply,
+            token.as_deref().filter(|_| vended).map(|token| (allowed, token)),
+        );
+        reply
+    }
+
+    /// For the log: what was handed out, and what looks like somebody who should not be here.
+    fn note(&self, caller: &Caller, reply: &Reply, vended: Option<(Allowed<'_>, &RoleToken)>) {
+        match (reply.status, vended, &reply.refused) {
+            (200, Some((allowed, token)), _) => self.audit().vended(caller, allowed, token),
+            (403, _, Some(refusal)) => {
+                self.audit().refused(caller, None, refusal, self.seams.clock.since_boot());
+            }
+            _ => {}
+        }
+    }
+
+    fn audit(&self) -> MutexGuard<'_, Audit> {
+        self.audit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Offer<'_> {
+    fn grant(&self) -> Grant<'_> {
+        Grant {
+            token: &self.bearer,
+            path: &self.path,
+            credentials: self.credentials.as_deref().ok_or(Unavailable::Now),
+            account_id: None,
+            role_arn: None,
+        }
+    }
+}
+
+fn credentials(snapshot: &Snapshot, allowed: Allowed<'_>) -> Option<Arc<RoleToken>> {
+    snapshot.credentials_for(allowed.target.unwrap_or(allowed.name))
+}
+
+/// What the kernel tells of the other end: its user, and no more.
+fn caller(user: Option<u32>) -> Caller {
+    let uid = user.unwrap_or(NOBODY);
+    let peer = Peer { uid, gid: NOBODY, groups: Vec::new(), unit: None, executable: None };
+    Caller { peer, pid: None, groups_seen: false }
+}
+
+/// The user's groups stand for the process's own. The look-up may ask a directory server, and is not
+/// waited for without end.
+async fn look_up_groups(caller: &mut Caller) {
+    let uid = caller.peer.uid;
+    let groups = timeout(PATIENCE, spawn_blocking(move || accounts::all_groups_of(uid))).await;
+    if let Ok(Ok(groups)) = groups {
+        caller.peer.groups = groups;
+    }
+}
+
+/// What a machine outside AWS can honestly say of itself.
+fn machine<'a>(snapshot: &Snapshot) -> Tree<'a> {
+    let status = &snapshot.status;
+    let document = "dynamic/instance-identity";
+    let tree = Tree::default()
+        .with("meta-data/placement/availability-zone", Leaf::Missing(NO_ZONE))
+        .with(format!("{document}/pkcs7"), Leaf::Missing(UNSIGNED))
+        .with(format!("{document}/rsa2048"), Leaf::Missing(UNSIGNED))
+        .with(format!("{document}/signature"), Leaf::Missing(UNSIGNED));
+    let (Some(id), Some(region)) = (&status.instance_id, &status.region) else { return tree };
+    let members = vec![
+        ("availabilityZone", None),
+        ("instanceId", Some(id.clone())),
+        ("region", Some(region.clone())),
+        ("version", Some("2017-09-30".to_owned())),
+    ];
+    tree.with("meta-data/instance-id", Leaf::Text(id.clone()))
+        .with("meta-data/placement/region", Leaf::Text(region.clone()))
+        .with(format!("{document}/document"), Leaf::Document(members))
+}
+
+/// Old SDKs look here whether there is a role. A machine outside AWS has no instance profile.
+fn profile<'a>(token: &RoleToken) -> Leaf<'a> {
+    let updated = Moment(token.issued_at).to_string();
+    Leaf::Document(vec![
+        ("Code", Some("Success".to_owned())),
+        ("LastUpdated", Some(updated)),
+        ("InstanceProfileArn", None),
+        ("InstanceProfileId", None),
+    ])
+}
+
+fn random<const N: usize>(seams: &Seams) -> [u8; N] {
+    let mut bytes = [0; N];
+    seams.entropy.fill(&mut bytes);
+    bytes
+}

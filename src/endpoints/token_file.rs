@@ -1,0 +1,184 @@
+//! The file from which a consumer takes its bearer token: `AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE`.
+//! Without a newline at its end, which botocore refuses and others would send.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::{Mode, SFlag, fstat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
+use zeroize::Zeroizing;
+
+use super::TOKEN_BYTES;
+use crate::host::directory::{UnsafeDirectory, open_out_of_reach};
+use crate::host::replace::{Access, replace_file_at};
+use crate::pure::advice::{Advice, Exit};
+use crate::pure::secret::Secret;
+
+/// A consumer's, and who may read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenFile {
+    /// The consumer's name.
+    pub consumer: String,
+    pub path: PathBuf,
+    pub access: Access,
+}
+
+/// A file that could not be read, written or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenFileError {
+    #[error(transparent)]
+    Directory(#[from] UnsafeDirectory),
+    #[error("{}: {source}", path.display())]
+    File { path: PathBuf, source: io::Error },
+}
+
+impl TokenFile {
+    /// The token that is there, if that is one of ours.
+    ///
+    /// # Errors
+    ///
+    /// What keeps us from looking. No file is none.
+    pub fn read(&self) -> Result<Option<Secret<String>>, TokenFileError> {
+        let (directory, name) = self.open_directory()?;
+        // A pipe in its place would not be waited for.
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        let file = match openat(&directory, name, flags, Mode::empty()) {
+            Err(Errno::ENOENT) => return Ok(None),
+            opened => opened.map_err(|errno| self.failed(errno.into()))?,
+        };
+        let found = fstat(&file).map_err(|errno| self.failed(errno.into()))?;
+        if SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
+            return Ok(None);
+        }
+        let mut bytes = Zeroizing::new([0; TOKEN_BYTES * 2 + 1]);
+        let length = File::from(file).read(bytes.as_mut()).map_err(|error| self.failed(error))?;
+        let text = str::from_utf8(&bytes[..length]).ok().filter(|text| is_ours(text));
+        Ok(text.map(|text| Secret::new(text.to_owned())))
+    }
+
+    /// Replaces the file.
+    ///
+    /// # Errors
+    ///
+    /// What keeps us from it; the file is then as it was.
+    pub fn write(&self, token: &Secret<String>) -> Result<(), TokenFileError> {
+        let (directory, name) = self.open_directory()?;
+        replace_file_at(&directory, name, token.expose().as_bytes(), self.access)
+            .map_err(|error| self.failed(error))
+    }
+
+    /// Removes a file that holds a token of ours, and no other.
+    ///
+    /// # Errors
+    ///
+    /// What keeps us from it.
+    pub fn remove(&self) -> Result<(), TokenFileError> {
+        if self.read()?.is_none() {
+            return Ok(());
+        }
+        let (directory, name) = self.open_directory()?;
+        unlinkat(&directory, name, UnlinkatFlags::NoRemoveDir)
+            .map_err(|errno| self.failed(errno.into()))
+    }
+
+    fn open_directory(&self) -> Result<(OwnedFd, &OsStr), TokenFileError> {
+        let parts = self.path.parent().zip(self.path.file_name());
+        let (directory, name): (&Path, _) =
+            parts.ok_or_else(|| self.failed(io::ErrorKind::InvalidInput.into()))?;
+        Ok((open_out_of_reach(directory, self.access.owner)?, name))
+    }
+
+    fn failed(&self, source: io::Error) -> TokenFileError {
+        TokenFileError::File { path: self.path.clone(), source }
+    }
+}
+
+impl Advice for TokenFileError {
+    fn remedy(&self) -> String {
+        match self {
+            Self::Directory(_) => {
+                "use a directory that root or the service owns, such as /run/rolekeeper".to_owned()
+            }
+            Self::File { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                "give it to a group of the service's, or see examples/targets-of-other-users.conf"
+                    .to_owned()
+            }
+            Self::File { .. } => "see to what stands in its way".to_owned(),
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::CannotCreate
+    }
+}
+
+fn is_ours(text: &str) -> bool {
+    text.len() == TOKEN_BYTES * 2 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+    use crate::endpoints::bearer_token;
+    use crate::host::entropy::SystemEntropy;
+
+    fn token_file(directory: &Path) -> TokenFile {
+        TokenFile {
+            consumer: "web".into(),
+            path: directory.join("token"),
+            access: Access { mode: 0o640, ..Access::PRIVATE },
+        }
+    }
+
+    #[test]
+    fn a_token_is_written_without_a_newline_and_read_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = token_file(directory.path());
+        assert_eq!(file.read().unwrap(), None);
+        let token = bearer_token(&SystemEntropy);
+        file.write(&token).unwrap();
+        assert_eq!(fs::read(&file.path).unwrap(), token.expose().as_bytes());
+        assert_eq!(token.expose().len(), 64);
+        assert_eq!(fs::metadata(&file.path).unwrap().permissions().mode() & 0o7777, 0o640);
+        assert_eq!(file.read().unwrap(), Some(token));
+        file.remove().unwrap();
+        assert!(!file.path.exists());
+    }
+
+    #[test]
+    fn what_is_no_token_of_ours_is_neither_honoured_nor_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = token_file(directory.path());
+        for text in ["", "sesame", &"a".repeat(63), &"a".repeat(65), &"g".repeat(64)] {
+            fs::write(&file.path, text).unwrap();
+            assert_eq!(file.read().unwrap(), None, "{text}");
+            file.remove().unwrap();
+            assert!(file.path.exists());
+        }
+    }
+
+    #[test]
+    fn neither_a_link_nor_a_directory_of_others_is_followed() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = token_file(directory.path());
+        let precious = directory.path().join("precious");
+        fs::write(&precious, "a".repeat(64)).unwrap();
+        symlink(&precious, &file.path).unwrap();
+        assert!(matches!(file.read(), Err(TokenFileError::File { .. })));
+        file.write(&bearer_token(&SystemEntropy)).unwrap();
+        assert_eq!(fs::read(&precious).unwrap(), [b'a'; 64]);
+
+        fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o777)).unwrap();
+        assert!(matches!(file.read(), Err(TokenFileError::Directory(_))));
+        let token = bearer_token(&SystemEntropy);
+        assert!(matches!(file.write(&token), Err(TokenFileError::Directory(_))));
+    }
+}

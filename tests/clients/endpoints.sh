@@ -1,0 +1,179 @@
+#!/usr/bin/env bash
+# The daemon's container endpoint and its IMDSv2 endpoint under the AWS CLI, boto3 and the SDK for
+# JavaScript. Run by run.sh, which says where the lab is; $SCRATCH is a directory of its own. The
+# credentials live for seconds here: programs outlive some, where their SDK takes the end at its word.
+#
+# lab options: --token-lifetime 12s
+set -euo pipefail
+
+readonly ROLEKEEPER=(rolekeeper --config "$SCRATCH/rolekeeper.toml" --state-dir "$SCRATCH/state"
+    --runtime-dir "$SCRATCH/run")
+
+failures=0
+daemon=
+trap stop_daemon EXIT
+
+main() {
+    start_daemon
+    # The lab's own keys would come before ours.
+    unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN
+    check_container
+    check_restart
+    check_instance
+    ((failures == 0))
+}
+
+start_daemon() {
+    local id code
+    read -r id code < <(aws ssm create-activation --iam-role Web \
+        --query '[ActivationId,ActivationCode]' --output text)
+    cat >"$SCRATCH/rolekeeper.toml" <<TOML
+[service]
+endpoint_url = "$AWS_ENDPOINT_URL"
+[health]
+enabled = false
+[endpoint.container]
+listen = "127.0.0.1:0"
+[endpoint.imds]
+listen = "127.0.0.1:0"
+[[consumer]]
+name = "web"
+users = ["$(id -u)"]
+token_file = "$SCRATCH/web.token"
+mode = "0600"
+TOML
+    "${ROLEKEEPER[@]}" register --region "$AWS_REGION" --activation-id "$id" --activation-code-file - \
+        <<<"$code" >"$SCRATCH/id" 2>"$SCRATCH/register.log"
+    run_daemon
+}
+
+# Waits for credentials; fails when there are none.
+run_daemon() {
+    "${ROLEKEEPER[@]}" run 2>"$SCRATCH/daemon.log" &
+    daemon=$!
+    local tries
+    for ((tries = 0; tries < 100; tries++)); do
+        "${ROLEKEEPER[@]}" credential-process >/dev/null 2>&1 && return
+        sleep 0.1
+    done
+    cat "$SCRATCH/daemon.log" >&2
+    return 1
+}
+
+check_container() {
+    AWS_CONTAINER_CREDENTIALS_FULL_URI=http://$(address container)/credentials/web
+    AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=$SCRATCH/web.token
+    export AWS_CONTAINER_CREDENTIALS_FULL_URI AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE
+    is "container: the AWS CLI" "$(role)" "$(caller_arn)"
+    is "container: boto3 takes it for one" container-role "$(method)"
+    is "container: one process of boto3 lives across two expiries" "$(role) 3 keys" \
+        "$(lives_on | tail -n 1)"
+    is "container: one process of the SDK for JavaScript lives across two expiries" \
+        "$(role) 3 keys" "$(lives_on_in_javascript)"
+    is "container: a wrong token" 403 "$(status -H 'Authorization: wrong')"
+}
+
+# Each start makes a new token; who has read the one before is served for an hour still.
+check_restart() {
+    local first second
+    first=$(cat "$SCRATCH/web.token")
+    stop_daemon
+    run_daemon
+    AWS_CONTAINER_CREDENTIALS_FULL_URI=http://$(address container)/credentials/web
+    second=$(cat "$SCRATCH/web.token")
+    is "container: a restart makes a new token" different \
+        "$([[ $first != "$second" ]] && echo different)"
+    is "container: and honours the one before" "200 200" \
+        "$(status -H "Authorization: $first") $(status -H "Authorization: $second")"
+    is "container: the AWS CLI reads the new one" "$(role)" "$(caller_arn)"
+    unset AWS_CONTAINER_CREDENTIALS_FULL_URI AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE
+}
+
+check_instance() {
+    unset AWS_EC2_METADATA_DISABLED
+    AWS_EC2_METADATA_SERVICE_ENDPOINT=http://$(address imds)/
+    export AWS_EC2_METADATA_SERVICE_ENDPOINT
+    is "instance: the AWS CLI" "$(role)" "$(caller_arn)"
+    is "instance: boto3 takes it for one" iam-role "$(method)"
+    is "instance: the SDK for JavaScript" "$(role) 1 keys" "$(lives_on_in_javascript 1)"
+    is "instance: version 1 is not answered" 401 \
+        "$(curl -s -o /dev/null -w '%{http_code}' "${AWS_EC2_METADATA_SERVICE_ENDPOINT}latest/meta-data/")"
+}
+
+# Where one of the endpoints listens.
+address() {
+    sed -n "s/.*listens endpoint=\"$1\" address=//p" "$SCRATCH/daemon.log"
+}
+
+method() {
+    python3 -c 'import boto3; print(boto3.Session().get_credentials().method)'
+}
+
+status() {
+    curl -s -o /dev/null -w '%{http_code}' "$@" "$AWS_CONTAINER_CREDENTIALS_FULL_URI"
+}
+
+# One process makes a call with each of three access keys, and says how many it has seen.
+lives_on() {
+    python3 - <<'PYTHON'
+import time
+import boto3
+
+session = boto3.Session()
+sts = session.client("sts")
+keys = []
+deadline = time.monotonic() + 120
+while len(keys) < 3 and time.monotonic() < deadline:
+    arn = sts.get_caller_identity()["Arn"]
+    key = session.get_credentials().get_frozen_credentials().access_key
+    if key not in keys:
+        keys.append(key)
+    time.sleep(0.5)
+print(arn, len(keys), "keys")
+PYTHON
+}
+
+# The same in JavaScript, with as many keys as are wanted.
+lives_on_in_javascript() {
+    node --input-type=module - "${1:-3}" <<'JAVASCRIPT'
+import { createRequire } from "node:module";
+import { pathToFileURL } from "node:url";
+
+const require = createRequire(pathToFileURL(`${process.env.JAVASCRIPT}/package.json`));
+const { STSClient, GetCallerIdentityCommand } = require("@aws-sdk/client-sts");
+const sts = new STSClient({});
+const keys = new Set();
+const deadline = Date.now() + 120_000;
+let arn;
+while (keys.size < Number(process.argv[2]) && Date.now() < deadline) {
+  arn = (await sts.send(new GetCallerIdentityCommand({}))).Arn;
+  keys.add((await sts.config.credentials()).accessKeyId);
+  await new Promise((done) => setTimeout(done, 500));
+}
+console.log(arn, keys.size, "keys");
+JAVASCRIPT
+}
+
+caller_arn() {
+    aws sts get-caller-identity --query Arn --output text
+}
+
+role() {
+    echo "arn:aws:sts::000000000000:assumed-role/Web/$(cat "$SCRATCH/id")"
+}
+
+stop_daemon() {
+    [[ -z $daemon ]] || { kill "$daemon" && wait "$daemon"; } 2>/dev/null || true
+    daemon=
+}
+
+is() {
+    if [[ $2 == "$3" ]]; then
+        echo "ok   $1"
+    else
+        echo "FAIL $1: expected '$2', found '$3'" >&2
+        failures=$((failures + 1))
+    fi
+}
+
+main

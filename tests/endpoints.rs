@@ -1,0 +1,545 @@
+//! The daemon's endpoints on loopback, by raw HTTP: who gets what, and what hostile requests get.
+//! Several users take part where root runs the tests.
+
+#[allow(dead_code, reason = "each file of tests plays with a part of it")]
+mod stage;
+
+use std::fs;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use rolekeeper::lab::faults::{Effect, Fault};
+use rolekeeper::lab::operation::Operation::RequestManagedInstanceRoleToken;
+use rolekeeper::pure::advice::Exit;
+use serde_json::Value;
+
+use stage::{Daemon, NOBODY, Stage, is_root, printed, value, wait_for};
+
+/// A second user and a group that own nothing.
+const SOMEBODY: u32 = 64_998;
+const A_GROUP: u32 = 64_997;
+
+/// A guard against waiting for ever.
+const GUARD: Duration = Duration::from_secs(30);
+
+const BOTH: &str = "[endpoint.container]\nlisten = \"127.0.0.1:0\"\n\
+                    [endpoint.imds]\nlisten = \"127.0.0.1:0\"\n";
+
+const ROLES: &str = "/latest/meta-data/iam/security-credentials/";
+
+/// A daemon with both endpoints.
+struct Scene {
+    stage: Stage,
+    daemon: Daemon,
+    container: SocketAddr,
+    imds: SocketAddr,
+}
+
+impl Scene {
+    /// With these rules, and credentials.
+    fn set(rules: &str) -> Self {
+        let stage = Stage::set();
+        stage.settings(&format!("{BOTH}{rules}"));
+        let (_, daemon) = stage.start_registered();
+        Self::on(stage, daemon)
+    }
+
+    /// With the consumer `web`, who is nobody, and its token file.
+    fn with_web() -> Self {
+        let stage = Stage::set();
+        stage.settings(&(BOTH.to_owned() + &web(&stage)));
+        let (_, daemon) = stage.start_registered();
+        Self::on(stage, daemon)
+    }
+
+    fn on(stage: Stage, daemon: Daemon) -> Self {
+        let [container, imds] = ["container", "imds"].map(|endpoint| {
+            let line = daemon.logged(&format!("listens endpoint=\"{endpoint}\""));
+            let (_, address) = line.split_once("address=").unwrap();
+            address.parse().unwrap()
+        });
+        Self { stage, daemon, container, imds }
+    }
+
+    fn web_token(&self) -> String {
+        fs::read_to_string(self.stage.path("web.token")).unwrap()
+    }
+
+    /// What the container endpoint says to the bearer of a token.
+    fn fetch(&self, token: &str) -> Answer {
+        ask(self.container, &get("/credentials/web", &format!("Authorization: {token}\r\n")))
+    }
+
+    /// What the IMDS endpoint says to this process's user.
+    fn metadata(&self, path: &str) -> Answer {
+        let token = ask(self.imds, &put_token("")).is(200);
+        ask(self.imds, &get(path, &format!("X-aws-ec2-metadata-token: {token}\r\n")))
+    }
+
+    /// What it says to another user, asked as AWS's documentation does.
+    fn metadata_of(&self, uid: u32, groups: &[u32], path: &str) -> (u16, String) {
+        let script = format!(
+            "T=$(curl -s -X PUT http://{0}/latest/api/token \
+             -H 'X-aws-ec2-metadata-token-ttl-seconds: 60'); \
+             curl -s -w '%{{http_code}}' http://{0}{path} -H \"X-aws-ec2-metadata-token: $T\"",
+            self.imds
+        );
+        let gid = groups.first().copied().unwrap_or(uid).to_string();
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", &uid.to_string(), "--regid", &gid, "--clear-groups"]);
+        let answer = printed(command.args(["sh", "-c", &script]).output().unwrap());
+        let (body, status) = answer.split_at(answer.len() - 3);
+        (status.parse().unwrap(), body.to_owned())
+    }
+
+    fn reload(&self, rules: &str) {
+        let reloaded = || self.daemon.log().matches("settings reloaded").count();
+        let before = reloaded();
+        self.stage.settings(&format!("{BOTH}{rules}"));
+        self.daemon.signal(Signal::SIGHUP);
+        wait_for("a reload", || if reloaded() > before { Ok(()) } else { Err(self.daemon.log()) });
+    }
+
+    /// Nothing that was done before disturbed anybody.
+    fn goes_on(&self) {
+        self.fetch(&self.web_token()).is(200);
+        self.metadata(ROLES).is(200);
+        assert!(!self.daemon.log().contains("panicked"), "{}", self.daemon.log());
+    }
+}
+
+fn web(stage: &Stage) -> String {
+    format!(
+        "[[consumer]]\nname = \"web\"\nusers = [\"{NOBODY}\"]\ntoken_file = \"{}\"\nmode = \"0600\"\n",
+        stage.path("web.token").display()
+    )
+}
+
+/// What came back. A connection that was closed without a word has status 0.
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    /// The body of an answer that must have this status.
+    fn is(self, status: u16) -> String {
+        assert_eq!(self.status, status, "{self:?}");
+        self.body
+    }
+}
+
+fn get(path: &str, headers: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{headers}Connection: close\r\n\r\n")
+}
+
+fn put_token(headers: &str) -> String {
+    format!(
+        "PUT /latest/api/token HTTP/1.1\r\nHost: 127.0.0.1\r\n\
+         X-aws-ec2-metadata-token-ttl-seconds: 60\r\n{headers}Connection: close\r\n\r\n"
+    )
+}
+
+fn ask(address: SocketAddr, request: &str) -> Answer {
+    ask_bytes(address, request.as_bytes())
+}
+
+fn ask_bytes(address: SocketAddr, request: &[u8]) -> Answer {
+    let mut stream = connect(address);
+    // Whoever has heard enough may hang up on the rest.
+    let _ = stream.write_all(request);
+    answer(stream)
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(GUARD)).unwrap();
+    stream
+}
+
+/// All that comes until the connection ends.
+fn answer(mut stream: TcpStream) -> Answer {
+    let mut bytes = Vec::new();
+    if let Err(error) = stream.read_to_end(&mut bytes) {
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
+    }
+    let text = String::from_utf8(bytes).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+    Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+}
+
+#[test]
+fn a_consumer_fetches_by_its_token_what_the_file_holds() {
+    let scene = Scene::with_web();
+    let token = scene.web_token();
+    assert_eq!((token.len(), token.trim().len()), (64, 64), "no newline");
+    assert_eq!(stage::mode(&scene.stage.path("web.token")), 0o600);
+    let answer = scene.fetch(&token);
+    assert!(answer.head.contains("content-type: application/json"), "{answer:?}");
+    let body: Value = serde_json::from_str(&answer.is(200)).unwrap();
+    let file = fs::read_to_string(scene.stage.credentials()).unwrap();
+    for (member, key) in [
+        ("AccessKeyId", "aws_access_key_id"),
+        ("SecretAccessKey", "aws_secret_access_key"),
+        ("Token", "aws_session_token"),
+    ] {
+        assert_eq!(body[member], value(&file, key));
+    }
+    assert!(
+        stage::moment(&body["Expiration"])
+            > stage::moment(&scene.stage.status()["credentials"]["issued_at"])
+    );
+    assert_eq!(scene.stage.requests(RequestManagedInstanceRoleToken), 1, "nobody was asked");
+
+    let line = scene.daemon.logged("credentials handed out");
+    for part in ["name=\"web\"", "allowed_as=\"token\"", "uid=", "access_key=.."] {
+        assert!(line.contains(part), "no {part} in: {line}");
+    }
+    let log = scene.daemon.log();
+    assert!(!log.contains(&token) && !log.contains(body["Token"].as_str().unwrap()), "{log}");
+}
+
+#[test]
+fn without_its_token_or_beside_its_path_nobody_fetches_anything() {
+    let scene = Scene::with_web();
+    let token = scene.web_token();
+    let ask = |path: &str, headers: &str| ask(scene.container, &get(path, headers)).status;
+    let own = format!("Authorization: {token}\r\n");
+    assert_eq!(ask("/credentials/web", ""), 401);
+    assert_eq!(ask("/credentials/web", "Authorization: wrong\r\n"), 403);
+    assert_eq!(ask("/credentials/web", &format!("Authorization: {token}0\r\n")), 403);
+    assert_eq!(ask("/credentials/web", &own.repeat(2)), 401);
+    for path in
+        ["/", "/credentials/", "/credentials/default", "/credentials/web/", "//credentials/web"]
+    {
+        assert_eq!(ask(path, &own), 404, "{path}");
+    }
+    let line = scene.daemon.logged("credentials refused");
+    assert!(line.contains("the authorization token is not the one of this endpoint"), "{line}");
+    assert!(!scene.daemon.log().contains(&token), "{}", scene.daemon.log());
+    scene.goes_on();
+}
+
+#[test]
+fn a_session_leads_to_the_one_role_of_the_user_who_asks() {
+    let scene = Scene::with_web();
+    // This process is the daemon's own user.
+    assert_eq!(scene.metadata(ROLES).is(200), "default");
+    let body = scene.metadata(&format!("{ROLES}default")).is(200);
+    let body: Value = serde_json::from_str(&body).unwrap();
+    let file = fs::read_to_string(scene.stage.credentials()).unwrap();
+    assert_eq!(body["Code"], "Success");
+    assert_eq!(body["SecretAccessKey"], value(&file, "aws_secret_access_key"));
+    let line = scene.daemon.logged("credentials handed out");
+    assert!(line.contains("name=\"default\"") && line.contains("uid="), "{line}");
+    assert_eq!(scene.daemon.log().matches("credentials handed out").count(), 1, "the role alone");
+    scene.metadata(&format!("{ROLES}web")).is(404);
+    if is_root() {
+        let role = format!("{ROLES}web");
+        assert_eq!(scene.metadata_of(NOBODY, &[], ROLES), (200, "web".to_owned()));
+        let (status, body) = scene.metadata_of(NOBODY, &[], &role);
+        assert!(status == 200 && body.contains("\"Success\""), "{body}");
+        let line = scene.daemon.logged("name=\"web\"");
+        assert!(line.contains(&format!("uid={NOBODY}")), "{line}");
+        assert_eq!(scene.metadata_of(NOBODY, &[], &format!("{ROLES}default")).0, 404);
+    }
+}
+
+#[test]
+fn whom_no_rule_names_is_refused_and_a_reload_changes_the_rules() {
+    if !is_root() {
+        return;
+    }
+    let scene = Scene::set("");
+    let denied = (403, "this user may have no credentials here\n".to_owned());
+    assert_eq!(scene.metadata_of(NOBODY, &[], ROLES), denied);
+    assert_eq!(scene.metadata_of(NOBODY, &[], "/latest/meta-data/placement/region"), denied);
+    let line = scene.daemon.logged("credentials refused");
+    assert!(line.contains(&format!("uid={NOBODY}")), "{line}");
+
+    scene.reload(&(web(&scene.stage) + &format!(
+        "[[consumer]]\nname = \"batch\"\nusers = [\"{SOMEBODY}\"]\nunits = [\"batch.service\"]\n"
+    )));
+    assert_eq!(scene.metadata_of(NOBODY, &[], ROLES), (200, "web".to_owned()));
+    assert_eq!(scene.metadata_of(SOMEBODY, &[], ROLES).0, 403, "no unit is known on loopback");
+    // The group of a process says nothing: the socket has its user alone.
+    scene.reload(&format!("[[consumer]]\nname = \"web\"\ngroups = [\"{A_GROUP}\"]\n"));
+    assert_eq!(scene.metadata_of(NOBODY, &[A_GROUP], ROLES), denied);
+    // A group of the account database does.
+    let group = fs::read_to_string("/etc/passwd").unwrap();
+    let own = group.lines().find(|line| line.starts_with("nobody:")).unwrap().to_owned();
+    let gid = own.split(':').nth(3).unwrap();
+    scene.reload(&format!("[[consumer]]\nname = \"web\"\ngroups = [\"{gid}\"]\n"));
+    assert_eq!(scene.metadata_of(NOBODY, &[], ROLES), (200, "web".to_owned()));
+}
+
+#[test]
+fn version_1_is_never_answered_and_a_session_is_needed() {
+    let scene = Scene::set("");
+    for headers in ["", "X-aws-ec2-metadata-token: x\r\n"] {
+        for path in ["/latest/meta-data/", ROLES, "/latest/dynamic/instance-identity/document"] {
+            ask(scene.imds, &get(path, headers)).is(401);
+        }
+    }
+    for seconds in ["0", "21601", "x", "-1", ""] {
+        let request = put_token("").replace(": 60\r\n", &format!(": {seconds}\r\n"));
+        ask(scene.imds, &request).is(400);
+    }
+    let answer = ask(scene.imds, &put_token(""));
+    assert!(answer.head.contains("x-aws-ec2-metadata-token-ttl-seconds: 60"), "{answer:?}");
+    ask(scene.imds, &put_token("").replace("PUT", "POST")).is(405);
+}
+
+#[test]
+fn the_machine_says_of_itself_what_is_true() {
+    let scene = Scene::set("");
+    let status = scene.stage.status();
+    let id = status["instance_id"].as_str().unwrap();
+    assert_eq!(scene.metadata("/latest/meta-data/placement/region").is(200), stage::REGION);
+    assert_eq!(scene.metadata("/latest/meta-data/instance-id").is(200), id);
+    let document = scene.metadata("/latest/dynamic/instance-identity/document").is(200);
+    let document: Value = serde_json::from_str(&document).unwrap();
+    assert_eq!(document["instanceId"], id);
+    assert_eq!(document["region"], stage::REGION);
+    assert_eq!(document["availabilityZone"], Value::Null);
+    let zone = scene.metadata("/latest/meta-data/placement/availability-zone").is(404);
+    assert!(zone.contains("outside AWS"), "{zone}");
+    let info = scene.metadata("/latest/meta-data/iam/info").is(200);
+    assert!(info.contains("\"Code\" : \"Success\""), "{info}");
+}
+
+#[test]
+fn browsers_proxies_and_foreign_names_get_nothing() {
+    let scene = Scene::with_web();
+    let own = format!("Authorization: {}\r\n", scene.web_token());
+    for strange in [
+        "X-Forwarded-For: 192.0.2.1\r\n",
+        "Forwarded: for=192.0.2.1\r\n",
+        "Origin: http://evil.example\r\n",
+        "Referer: http://localhost/\r\n",
+        "Sec-Fetch-Site: none\r\n",
+        "User-Agent: Mozilla/5.0\r\n",
+    ] {
+        let fetched = ask(scene.container, &get("/credentials/web", &(own.clone() + strange)));
+        assert_eq!(fetched.status, 403, "{strange}");
+        assert_eq!(ask(scene.imds, &put_token(strange)).status, 403, "{strange}");
+    }
+    let foreign = get("/credentials/web", &own).replace("Host: 127.0.0.1", "Host: evil.example");
+    ask(scene.container, &foreign).is(403);
+    ask(scene.imds, &put_token("").replace("Host: 127.0.0.1", "Host: evil.example")).is(403);
+    scene.goes_on();
+}
+
+#[test]
+fn without_usable_credentials_the_answer_is_503() {
+    let stage = Stage::set();
+    stage.settings(&(BOTH.to_owned() + &web(&stage)));
+    let daemon = stage.start();
+    let scene = Scene::on(stage, daemon);
+    wait_for("a token file", || {
+        fs::read(scene.stage.path("web.token")).map_err(|error| error.to_string())
+    });
+    let unregistered = scene.fetch(&scene.web_token()).is(503);
+    assert!(unregistered.contains("ServiceUnavailable"), "{unregistered}");
+    assert_eq!(scene.metadata(ROLES).is(200), "default");
+    scene.metadata(&format!("{ROLES}default")).is(503);
+    scene.metadata("/latest/meta-data/placement/region").is(404);
+
+    scene.stage.lab.with_service(|service| service.token_lifetime = Duration::from_secs(7));
+    scene.stage.register();
+    scene.stage.succeed(&["refresh"]);
+    scene.goes_on();
+    let fails = Effect::Status { status: 500, code: None };
+    scene.stage.fault(Fault::always(fails).on(RequestManagedInstanceRoleToken));
+    scene.stage.status_when("the end", |status| status["state"] == "expired");
+    scene.fetch(&scene.web_token()).is(503);
+    scene.metadata(&format!("{ROLES}default")).is(503);
+}
+
+#[test]
+fn a_new_daemon_replaces_the_token_and_honours_the_one_before() {
+    let mut scene = Scene::with_web();
+    let first = scene.web_token();
+    scene.daemon.stop();
+    scene.daemon = scene.stage.start();
+    let scene = Scene::on(scene.stage, scene.daemon);
+    scene.stage.status_when("fresh credentials", |status| status["state"] == "fresh");
+    let second = scene.web_token();
+    assert_ne!(second, first);
+    for token in [&first, &second] {
+        scene.fetch(token).is(200);
+    }
+    // Only what stands in the file when a daemon starts is honoured.
+    scene.reload(&web(&scene.stage).replace("0600", "0640"));
+    let third = wait_for("a third token", || {
+        let token = scene.web_token();
+        if token == second { Err(token) } else { Ok(token) }
+    });
+    assert_eq!(stage::mode(&scene.stage.path("web.token")), 0o640);
+    for (token, status) in [(&first, 403), (&second, 200), (&third, 200)] {
+        scene.fetch(token).is(status);
+    }
+    scene.reload("");
+    wait_for("the end of the token file", || {
+        if scene.stage.path("web.token").exists() { Err("it is there".to_owned()) } else { Ok(()) }
+    });
+    scene.fetch(&third).is(403);
+}
+
+#[test]
+fn a_token_file_that_cannot_be_written_is_told_and_keeps_nobody_from_the_rest() {
+    let stage = Stage::set();
+    let file = stage.path("missing/token");
+    stage.settings(&(BOTH.to_owned() + &web(&stage).replace("web.token", "missing/token")));
+    let (_, daemon) = stage.start_registered();
+    let line = daemon.logged("missing does not exist");
+    assert!(line.contains("consumer=web") && line.contains("try: "), "{line}");
+    assert!(!file.exists());
+    let scene = Scene::on(stage, daemon);
+    scene.metadata(ROLES).is(200);
+}
+
+#[test]
+fn an_address_that_somebody_has_keeps_nobody_from_the_files() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let stage = Stage::set();
+    stage.settings(&format!("[endpoint.imds]\nlisten = \"{address}\"\n"));
+    let (_, daemon) = stage.start_registered();
+    let line = daemon.logged("cannot listen");
+    assert!(line.contains(&address.to_string()) && line.contains("ERROR"), "{line}");
+    drop(taken);
+    daemon.logged("listens endpoint=\"imds\"");
+    ask(address, &put_token("")).is(200);
+}
+
+#[test]
+fn addresses_that_others_reach_are_a_wrong_setting() {
+    let stage = Stage::set();
+    stage.settings("[endpoint.imds]\nlisten = \"0.0.0.0:1339\"\n");
+    let (message, _) = stage.refused(&["run"], Exit::Configuration);
+    assert!(message.contains("only loopback will do"), "{message}");
+}
+
+#[test]
+fn hostile_heads_get_their_status_and_disturb_nobody() {
+    let scene = Scene::with_web();
+    let own = format!("Authorization: {}\r\n", scene.web_token());
+    let whole = get("/credentials/web", &own);
+    let with = |headers: &str| get("/credentials/web", &(own.clone() + headers));
+    let many = (0..40).map(|n| format!("X-{n}: 1\r\n")).collect::<String>();
+    for (request, statuses) in [
+        (with("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"), &[400][..]),
+        (with("Content-Length: 5\r\n"), &[400]),
+        (with("Content-Length: 5\r\nContent-Length: 6\r\n"), &[400]),
+        (with("Transfer-Encoding: chunked\r\n"), &[400]),
+        (with("Transfer-Encoding : chunked\r\n"), &[400]),
+        (with("Transfer-Encoding: xchunked\r\n"), &[400]),
+        (with("Host: 127.0.0.1\r\n"), &[400]),
+        (whole.replace("Host: 127.0.0.1\r\n", ""), &[400]),
+        (with(&many), &[431]),
+        (with(&format!("X-Long: {}\r\n", "a".repeat(64 * 1024))), &[431]),
+        (get(&format!("/{}", "a".repeat(64 * 1024)), &own), &[414, 431]),
+        (whole.replace("GET ", "DELETE "), &[405]),
+        (whole.replace("GET ", "CONNECT "), &[400, 405]),
+        (whole.replace("GET ", "get "), &[405]),
+        (whole.replace("GET ", "G\0T "), &[400]),
+        (whole.replace("GET /credentials/web", "OPTIONS *"), &[405]),
+        (whole.replace("GET /", "GET http://127.0.0.1/"), &[404]),
+        (whole.replace("HTTP/1.1", "HTTP/9.9"), &[0, 400, 505]),
+        (whole.replace("\r\nAuth", "\r\n Auth"), &[400]),
+        (whole.replace("Host: 127.0.0.1", "Host: 127.0.0.1\rX: y"), &[400]),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), &[0, 400, 405, 505]),
+        ("\r\n\r\n\r\n".to_owned() + "garbage\r\n\r\n", &[400]),
+    ] {
+        let shown = &request[..request.len().min(200)];
+        let answer = ask(scene.container, &request);
+        assert!(statuses.contains(&answer.status), "{shown}\n{answer:?}");
+        assert!(!answer.body.contains("AccessKeyId"), "{shown}");
+        let at_imds = ask(scene.imds, &request.replace("/credentials/web", "/latest/api/token"));
+        assert_ne!(at_imds.status, 200, "{shown}\n{at_imds:?}");
+    }
+    ask_bytes(scene.container, b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03").is(400);
+    ask_bytes(scene.imds, &[0xff; 4096]).is(400);
+    scene.goes_on();
+}
+
+#[test]
+fn a_request_inside_a_body_is_never_read_as_one() {
+    let scene = Scene::with_web();
+    let own = format!("Authorization: {}\r\n", scene.web_token());
+    let hidden = get("/credentials/web", &own);
+    for lengths in [
+        format!("Content-Length: {}\r\n", hidden.len()),
+        "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n".to_owned(),
+        "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n".to_owned(),
+    ] {
+        let outer = format!(
+            "GET /credentials/web HTTP/1.1\r\nHost: 127.0.0.1\r\n{lengths}\r\n0\r\n\r\n{hidden}"
+        );
+        let mut stream = connect(scene.container);
+        stream.write_all(outer.as_bytes()).unwrap();
+        let answer = answer(stream);
+        assert_eq!(answer.status, 400, "{answer:?}");
+        assert!(!answer.body.contains("AccessKeyId"), "{answer:?}");
+    }
+    scene.goes_on();
+}
+
+#[test]
+fn who_is_slow_holds_a_place_for_seconds_and_nobody_up() {
+    let scene = Scene::with_web();
+    // A head that never ends, and a body that never comes.
+    let mut head = connect(scene.container);
+    head.write_all(b"GET /credentials/web HTTP/1.1\r\nHost: 127").unwrap();
+    let mut body = connect(scene.imds);
+    let request = put_token("Content-Length: 1000000\r\n").replace("Connection: close\r\n", "");
+    body.write_all(request.as_bytes()).unwrap();
+    scene.goes_on();
+    assert_eq!(answer(body).status, 400);
+    let answer = answer(head);
+    assert!([0, 408].contains(&answer.status), "{answer:?}");
+}
+
+#[test]
+fn one_user_who_holds_many_connections_keeps_nobody_else_waiting() {
+    let scene = Scene::with_web();
+    let held = (0..200).map(|_| connect(scene.imds)).collect::<Vec<_>>();
+    let mut last = held.last().unwrap();
+    let mut said = String::new();
+    last.read_to_string(&mut said).unwrap();
+    assert!(said.starts_with("HTTP/1.1 429 "), "{said}");
+    // The other endpoint has places of its own, and so has another user.
+    scene.fetch(&scene.web_token()).is(200);
+    if is_root() {
+        assert_eq!(scene.metadata_of(NOBODY, &[], ROLES), (200, "web".to_owned()));
+    }
+    drop(held);
+    wait_for("this user's turn again", || {
+        let answer = ask(scene.imds, &put_token(""));
+        if answer.status == 200 { Ok(()) } else { Err(format!("{answer:?}")) }
+    });
+    scene.goes_on();
+}
+
+#[test]
+fn who_leaves_before_the_answer_disturbs_nobody() {
+    let scene = Scene::with_web();
+    let own = format!("Authorization: {}\r\n", scene.web_token());
+    for _ in 0..50 {
+        drop(TcpStream::connect(scene.container).unwrap());
+        let mut stream = TcpStream::connect(scene.imds).unwrap();
+        stream.write_all(put_token("").as_bytes()).unwrap();
+        drop(stream);
+        let mut stream = TcpStream::connect(scene.container).unwrap();
+        stream.write_all(get("/credentials/web", &own).as_bytes()).unwrap();
+        stream.shutdown(Shutdown::Both).unwrap();
+    }
+    scene.goes_on();
+}
