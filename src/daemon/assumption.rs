@@ -1,5 +1,5 @@
-//! Performs what `pure::assumer` decides for one target or consumer with a role of its own. One task each, on its
-//! own clock: the only writer of the target's file and of its place on the shelf.
+//! Performs what `pure::assumer` decides for one target or consumer with a role of its own. One task
+//! each, on its own clock: the only writer of the target's file and of its place on the shelf.
 
 use std::collections::VecDeque;
 use std::future::pending;

@@ -7,19 +7,19 @@ import datetime
 import json
 import os
 import subprocess
-import sys
 import urllib.request
 
 import boto3
 import botocore
 from botocore.exceptions import ClientError
 
+from checks import equal, finish
+
 MACHINES = 12
 ACTIVATIONS = 7
 DEFAULT_HOST_ROLE = "/ssm/managed-instance/default-ec2-instance-management-role"
 
 ssm = boto3.client("ssm")
-failures = 0
 
 
 def main():
@@ -28,7 +28,7 @@ def main():
     check_tags()
     check_setting()
     check_validation()
-    sys.exit(1 if failures else 0)
+    finish()
 
 
 def check_activations():
@@ -164,15 +164,6 @@ def register(activation):
             return json.load(answer)["InstanceId"]
     except urllib.error.HTTPError as error:
         return json.load(error)["__type"]
-
-
-def equal(what, found, expected):
-    global failures
-    if found == expected:
-        print(f"ok   {what}")
-    else:
-        print(f"FAIL {what}: expected {expected!r}, found {found!r}", file=sys.stderr)
-        failures += 1
 
 
 def raises(what, expected, call):

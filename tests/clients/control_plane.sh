@@ -7,7 +7,8 @@ readonly DEFAULT_HOST_ROLE=/ssm/managed-instance/default-ec2-instance-management
 readonly NOBODYS_ROLE="\$None Default"
 
 machine=
-failures=0
+# shellcheck source=tests/clients/checks.sh
+. "${BASH_SOURCE%/*}/checks.sh"
 trap stop_machine EXIT
 
 main() {
@@ -157,27 +158,6 @@ by_the_machine() {
 # The AWS CLI wraps the service's token in one of its own.
 page_token() {
     printf '{"NextToken": "%s"}' "$1" | base64 -w 0
-}
-
-is() {
-    if [[ $3 == "$2" ]]; then
-        echo "ok   $1"
-    else
-        echo "FAIL $1: expected '$2', found '$3'" >&2
-        failures=$((failures + 1))
-    fi
-}
-
-# until_is WHAT EXPECTED COMMAND...: within 10 s.
-until_is() {
-    local found='' tries what=$1 expected=$2
-    shift 2
-    for ((tries = 0; tries < 20; tries++)); do
-        found=$("$@")
-        [[ $found != "$expected" ]] || break
-        sleep 0.5
-    done
-    is "$what" "$expected" "$found"
 }
 
 refused() {

@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import subprocess
-import sys
 import urllib.request
 
 import boto3
@@ -14,13 +13,14 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from checks import equal, finish
+
 INSTANCE = "i-1234567890abcdef0"
 ROLE = "AWSSystemsManagerDefaultEC2InstanceManagementRole"
 SETTING = "/ssm/managed-instance/default-ec2-instance-management-role"
 
 endpoint = os.environ["AWS_ENDPOINT_URL"]
 key_file = os.path.join(os.environ["SCRATCH"], "host.pem")
-failures = 0
 
 
 def main():
@@ -75,7 +75,7 @@ def main():
     )
     arn = f"arn:aws:sts::000000000000:assumed-role/{ROLE}/{INSTANCE}"
     equal("it is the account's role", sts.get_caller_identity()["Arn"], arn)
-    sys.exit(1 if failures else 0)
+    finish()
 
 
 def from_metadata(path):
@@ -121,15 +121,6 @@ def openssl(*arguments, text=""):
         ["openssl", *arguments], check=True, capture_output=True, input=text.encode()
     )
     return base64.b64encode(done.stdout).decode()
-
-
-def equal(what, found, expected):
-    global failures
-    if found == expected:
-        print(f"ok   {what}")
-    else:
-        print(f"FAIL {what}: expected {expected!r}, found {found!r}", file=sys.stderr)
-        failures += 1
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ set -euo pipefail
 readonly ROLEKEEPER=(rolekeeper --config "$SCRATCH/rolekeeper.toml" --state-dir "$SCRATCH/state"
     --runtime-dir "$SCRATCH/run")
 
-failures=0
+# shellcheck source=tests/clients/checks.sh
+. "${BASH_SOURCE%/*}/checks.sh"
 daemon=
 trap stop_daemon EXIT
 
@@ -165,15 +166,6 @@ role() {
 stop_daemon() {
     [[ -z $daemon ]] || { kill "$daemon" && wait "$daemon"; } 2>/dev/null || true
     daemon=
-}
-
-is() {
-    if [[ $2 == "$3" ]]; then
-        echo "ok   $1"
-    else
-        echo "FAIL $1: expected '$2', found '$3'" >&2
-        failures=$((failures + 1))
-    fi
 }
 
 main

@@ -5,7 +5,8 @@
 # lab options: --roles roles.toml
 set -euo pipefail
 
-failures=0
+# shellcheck source=tests/clients/checks.sh
+. "${BASH_SOURCE%/*}/checks.sh"
 
 main() {
     aws ssm create-activation --iam-role Web >"$SCRATCH/activation.json"
@@ -102,16 +103,6 @@ fails() {
         said=$2
     fi
     is "$1 is an error" "$2" "$said"
-}
-
-# is WHAT EXPECTED FOUND
-is() {
-    if [[ $2 == "$3" ]]; then
-        echo "ok   $1"
-    else
-        echo "FAIL $1: expected '$2', found '$3'" >&2
-        failures=$((failures + 1))
-    fi
 }
 
 main

@@ -5,14 +5,14 @@ from, when it asks again, and what it does without. Run by run.sh, which says wh
 import datetime
 import os
 import re
-import sys
 import urllib.request
 
 import boto3
 from botocore.utils import InstanceMetadataRegionFetcher
 
+from checks import equal, finish
+
 ROLE = "arn:aws:sts::000000000000:assumed-role/SSMServiceRole/"
-failures = 0
 
 
 def main():
@@ -22,7 +22,7 @@ def main():
     check_instance(given)
     check_container(given)
     check_nobody()
-    sys.exit(1 if failures else 0)
+    finish()
 
 
 def check_instance(given):
@@ -110,15 +110,6 @@ class environment:
                 del os.environ[name]
             else:
                 os.environ[name] = value
-
-
-def equal(what, found, expected):
-    global failures
-    if found == expected:
-        print(f"ok   {what}")
-    else:
-        print(f"FAIL {what}: expected {expected!r}, found {found!r}", file=sys.stderr)
-        failures += 1
 
 
 if __name__ == "__main__":

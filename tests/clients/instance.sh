@@ -8,7 +8,8 @@ set -euo pipefail
 readonly ENDPOINT=$AWS_ENDPOINT_URL
 readonly METADATA=$ENDPOINT/latest/meta-data
 readonly INSTANCE=arn:aws:sts::000000000000:assumed-role/SSMServiceRole/i-1234567890abcdef0
-failures=0
+# shellcheck source=tests/clients/checks.sh
+. "${BASH_SOURCE%/*}/checks.sh"
 
 main() {
     # The variables that the lab prints as comments, as if they had been pasted.
@@ -115,27 +116,6 @@ commented() {
 
 status() {
     curl -s -o /dev/null -w '%{http_code}' "$@"
-}
-
-is() {
-    if [[ $3 == "$2" ]]; then
-        echo "ok   $1"
-    else
-        echo "FAIL $1: expected '$2', found '$3'" >&2
-        failures=$((failures + 1))
-    fi
-}
-
-# until_is WHAT EXPECTED COMMAND...: within 10 s.
-until_is() {
-    local found='' tries what=$1 expected=$2
-    shift 2
-    for ((tries = 0; tries < 20; tries++)); do
-        found=$("$@")
-        [[ $found != "$expected" ]] || break
-        sleep 0.5
-    done
-    is "$what" "$expected" "$found"
 }
 
 main

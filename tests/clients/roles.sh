@@ -9,7 +9,8 @@ readonly LEAF=arn:aws:iam::444455556666:role/leaf
 
 machine=
 moto=
-failures=0
+# shellcheck source=tests/clients/checks.sh
+. "${BASH_SOURCE%/*}/checks.sh"
 trap stop_both EXIT
 
 main() {
@@ -122,15 +123,6 @@ wait_for() {
     echo "no $name:" >&2
     cat "$SCRATCH"/*.log >&2
     return 1
-}
-
-is() {
-    if [[ $2 == "$3" ]]; then
-        echo "ok   $1"
-    else
-        echo "FAIL $1: expected '$2', found '$3'" >&2
-        failures=$((failures + 1))
-    fi
 }
 
 stop_both() {

@@ -106,6 +106,8 @@ forget_the_callers_account() {
     # Both generations of the AWS CLI write a time alike when they are told how.
     printf '[default]\ncli_timestamp_format = iso8601\n' >"$scratch/config"
     export AWS_CONFIG_FILE=$scratch/config AWS_SHARED_CREDENTIALS_FILE=/dev/null
+    # Nothing is written beside the scripts.
+    export PYTHONDONTWRITEBYTECODE=1
     export AWS_EC2_METADATA_DISABLED=true AWS_MAX_ATTEMPTS=1 AWS_PAGER=
     # The SDK warns months before it gives a version of Node.js up.
     export NODE_NO_WARNINGS=1

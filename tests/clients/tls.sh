@@ -9,7 +9,8 @@ readonly BUNDLE=$AWS_CA_BUNDLE
 readonly ADDRESS=${AWS_ENDPOINT_URL#https://}
 readonly PORT=${ADDRESS##*:}
 
-failures=0
+# shellcheck source=tests/clients/checks.sh
+. "${BASH_SOURCE%/*}/checks.sh"
 
 main() {
     check_the_chain
@@ -95,15 +96,6 @@ handshake() {
 # said COMMAND...: what a command that fails says about certificates.
 said() {
     "$@" 2>&1 | grep -o CERTIFICATE_VERIFY_FAILED | head -n 1
-}
-
-is() {
-    if [[ $2 == "$3" ]]; then
-        echo "ok   $1"
-    else
-        echo "FAIL $1: expected '$2', found '$3'" >&2
-        failures=$((failures + 1))
-    fi
 }
 
 main
