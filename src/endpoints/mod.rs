@@ -2,7 +2,6 @@
 //! out, within bounds; a request's body is never read. Each request comes with the user who sent it,
 //! as the kernel knows the socket.
 
-mod places;
 mod token_file;
 
 pub use token_file::{TokenFile, TokenFileError};
@@ -24,10 +23,10 @@ use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use crate::host::entropy::Entropy;
+use crate::host::places::{Place, Places};
 use crate::host::tcp_peer;
 use crate::pure::metadata::{Head, Reply};
 use crate::pure::secret::Secret;
-use places::{Place, Places};
 
 /// Connections at a time; one more waits in the kernel's queue.
 const CONNECTIONS: usize = 256;

@@ -8,6 +8,7 @@ pub mod directory;
 pub mod entropy;
 pub mod environment;
 pub mod peer;
+pub mod places;
 pub mod process;
 pub mod replace;
 pub mod service_manager;

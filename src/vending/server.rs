@@ -1,6 +1,5 @@
 //! The daemon's end of the sockets.
 
-use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,6 +18,7 @@ use super::socket_paths;
 use crate::host::accounts;
 use crate::host::clock::{Clock, ServiceClock, SystemClock};
 use crate::host::peer::{Caller, caller};
+use crate::host::places::{Place, Places};
 use crate::host::socket;
 use crate::pure::access::{Access, Allowed, Denied};
 use crate::pure::advice::{Complaint, Exit};
@@ -27,9 +27,6 @@ use crate::shelf::ShelfReader;
 
 /// Connections at a time; one more waits in the kernel's queue.
 const CONNECTIONS: usize = 256;
-
-/// Connections of one user at a time, so that nobody takes all of them.
-const CONNECTIONS_OF_A_USER: usize = 32;
 
 /// How long a program may take to say what it wants, and to take the answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -67,7 +64,7 @@ impl Bound {
     /// Answers until the task is dropped.
     pub async fn serve(self, stock: Stock) {
         let clerk = Clerk { stock, audit: Arc::default() };
-        let queues = Arc::<Mutex<HashMap<u32, usize>>>::default();
+        let places = Places::default();
         let mut connections = JoinSet::new();
         loop {
             while connections.len() >= CONNECTIONS {
@@ -79,7 +76,7 @@ impl Bound {
             };
             match accepted.and_then(|stream| Ok((known(&stream, group)?, stream))) {
                 Ok((caller, stream)) => {
-                    let place = Place::take(&queues, caller.peer.uid);
+                    let place = places.take(Some(caller.peer.uid));
                     connections.spawn(clerk.clone().converse(stream, caller, place));
                     // Whoever has sent its line already is done before the next one counts.
                     tokio::task::yield_now().await;
@@ -100,37 +97,6 @@ fn known(stream: &UnixStream, group: Option<Gid>) -> io::Result<Caller> {
     let mut caller = caller(stream)?;
     caller.peer.groups.extend(group.map(Gid::as_raw));
     Ok(caller)
-}
-
-/// One of the connections that a user may have. Given back when it is dropped.
-#[derive(Debug)]
-struct Place {
-    queues: Arc<Mutex<HashMap<u32, usize>>>,
-    uid: u32,
-}
-
-impl Place {
-    fn take(queues: &Arc<Mutex<HashMap<u32, usize>>>, uid: u32) -> Option<Self> {
-        let mut held = lock(queues);
-        let queue = held.entry(uid).or_default();
-        if *queue >= CONNECTIONS_OF_A_USER {
-            return None;
-        }
-        *queue += 1;
-        Some(Self { queues: Arc::clone(queues), uid })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut held = lock(&self.queues);
-        if let Some(queue) = held.get_mut(&self.uid) {
-            *queue -= 1;
-            if *queue == 0 {
-                held.remove(&self.uid);
-            }
-        }
-    }
 }
 
 #[derive(Debug, Clone)]

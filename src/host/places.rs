@@ -8,18 +8,18 @@ const CONNECTIONS_OF_A_USER: usize = 32;
 
 /// Who has how many. Whom the kernel does not name counts as one user.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Places(Arc<Mutex<HashMap<Option<u32>, usize>>>);
+pub struct Places(Arc<Mutex<HashMap<Option<u32>, usize>>>);
 
 /// One of them. Given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub struct Place {
     places: Places,
     user: Option<u32>,
 }
 
 impl Places {
     /// None when the user has as many as there may be.
-    pub(super) fn take(&self, user: Option<u32>) -> Option<Place> {
+    pub fn take(&self, user: Option<u32>) -> Option<Place> {
         let mut held = self.lock();
         let count = held.entry(user).or_default();
         if *count >= CONNECTIONS_OF_A_USER {
