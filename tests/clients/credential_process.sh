@@ -11,6 +11,8 @@ readonly ROLEKEEPER=(rolekeeper --config "$SCRATCH/rolekeeper.toml" --state-dir 
 
 # shellcheck source=tests/clients/checks.sh
 . "${BASH_SOURCE%/*}/checks.sh"
+# shellcheck source=tests/clients/machine.sh
+. "${BASH_SOURCE%/*}/machine.sh"
 daemon=
 trap stop_daemon EXIT
 
@@ -92,59 +94,6 @@ check_without_a_daemon() {
     export AWS_CONFIG_FILE=$SCRATCH/config
     is "without a daemon the AWS CLI shows our remedy" "try: systemctl start rolekeeper" \
         "$(aws sts get-caller-identity 2>&1 | grep -o 'try: systemctl start rolekeeper')"
-}
-
-# One process makes a call with each of three access keys, and says how many it has seen.
-lives_on() {
-    python3 - <<'PYTHON'
-import time
-import boto3
-
-session = boto3.Session()
-sts = session.client("sts")
-keys = []
-deadline = time.monotonic() + 120
-while len(keys) < 3 and time.monotonic() < deadline:
-    arn = sts.get_caller_identity()["Arn"]
-    key = session.get_credentials().get_frozen_credentials().access_key
-    if key not in keys:
-        keys.append(key)
-    time.sleep(0.5)
-print(arn, len(keys), "keys")
-PYTHON
-}
-
-lives_on_in_javascript() {
-    node --input-type=module - <<'JAVASCRIPT'
-import { createRequire } from "node:module";
-import { pathToFileURL } from "node:url";
-
-const require = createRequire(pathToFileURL(`${process.env.JAVASCRIPT}/package.json`));
-const { STSClient, GetCallerIdentityCommand } = require("@aws-sdk/client-sts");
-const sts = new STSClient({});
-const keys = new Set();
-const deadline = Date.now() + 120_000;
-let arn;
-while (keys.size < 3 && Date.now() < deadline) {
-  arn = (await sts.send(new GetCallerIdentityCommand({}))).Arn;
-  keys.add((await sts.config.credentials()).accessKeyId);
-  await new Promise((done) => setTimeout(done, 500));
-}
-console.log(arn, keys.size, "keys");
-JAVASCRIPT
-}
-
-caller_arn() {
-    aws sts get-caller-identity --query Arn --output text
-}
-
-role() {
-    echo "arn:aws:sts::000000000000:assumed-role/Web/$(cat "$SCRATCH/id")"
-}
-
-stop_daemon() {
-    [[ -z $daemon ]] || { kill "$daemon" && wait "$daemon"; } 2>/dev/null || true
-    daemon=
 }
 
 main
