@@ -66,6 +66,7 @@ pub mod keys;
 pub mod lab;
 pub mod pure;
 pub mod shelf;
+pub mod sources;
 pub mod ssm;
 pub mod sts;
 pub mod targets;

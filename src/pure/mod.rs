@@ -19,4 +19,5 @@ pub mod refresher;
 pub mod role_token;
 pub mod secret;
 pub mod signing;
+pub mod source;
 mod timer;

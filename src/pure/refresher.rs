@@ -48,12 +48,14 @@ pub enum Event {
     Retargeted,
     /// The service answered.
     Token(Arc<RoleToken>),
+    /// There is no hardware to judge: the credentials are not this machine's by its hardware.
+    Unjudged,
 }
 
 /// What to do, in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Look at the machine, and report [`Event::Hardware`].
+    /// Look at the machine, and report [`Event::Hardware`]; or [`Event::Unjudged`].
     ProbeHardware,
     /// Put the token into every target and outlet, and report [`Event::Delivered`].
     Publish(Arc<RoleToken>),
@@ -155,6 +157,7 @@ impl Refresher {
             Event::Nudged => self.on_nudge(now),
             Event::Retargeted => self.on_new_targets(now),
             Event::Token(token) => self.on_token(token, jitter, now),
+            Event::Unjudged => self.on_good_hardware(),
         }
     }
 
@@ -239,13 +242,7 @@ impl Refresher {
 
     fn on_hardware(&mut self, verdict: Verdict, settled: bool, now: UtcDateTime) -> Vec<Action> {
         if verdict != Verdict::Different {
-            if self.standing == Standing::Mismatch {
-                self.standing = Standing::Good;
-                self.failures = 0;
-            }
-            self.looks = 0;
-            self.phase = Phase::Requesting;
-            return vec![Action::RequestToken(AskAs::Registered)];
+            return self.on_good_hardware();
         }
         self.phase = Phase::Waiting;
         self.looks = self.looks.saturating_add(1);
@@ -266,6 +263,16 @@ impl Refresher {
             actions.push(Action::RequestToken(AskAs::Stranger));
         }
         actions
+    }
+
+    fn on_good_hardware(&mut self) -> Vec<Action> {
+        if self.standing == Standing::Mismatch {
+            self.standing = Standing::Good;
+            self.failures = 0;
+        }
+        self.looks = 0;
+        self.phase = Phase::Requesting;
+        vec![Action::RequestToken(AskAs::Registered)]
     }
 
     fn on_token(&mut self, token: Arc<RoleToken>, jitter: Jitter, now: UtcDateTime) -> Vec<Action> {
@@ -382,6 +389,13 @@ mod tests {
         let mut refresher = fresh(3600);
         let ask = [Action::RequestToken(AskAs::Registered)];
         assert_eq!(feed(&mut refresher, &[Event::Deadline, SIMILAR], at(1800)), ask);
+    }
+
+    #[test]
+    fn where_no_hardware_is_judged_the_request_follows_at_once() {
+        let mut refresher = fresh(3600);
+        let ask = [Action::RequestToken(AskAs::Registered)];
+        assert_eq!(feed(&mut refresher, &[Event::Deadline, Event::Unjudged], at(1800)), ask);
     }
 
     #[test]
