@@ -96,6 +96,10 @@ const EXPOSURES: &[(&str, usize, &str)] = &[
     ("pure/metadata/session.rs", 1, "the endpoint's key keys the HMAC of its tokens"),
     ("pure/role_token.rs", 2, "the shape of both secrets is checked"),
     ("pure/signing.rs", 7, "the secret access key and what is derived from it key the HMAC chain"),
+    ("sources/client.rs", 1, "a session's token or a container's goes into its header"),
+    ("sources/container.rs", 1, "the shape of a container's token is checked"),
+    ("sources/document.rs", 2, "an answer is parsed"),
+    ("sources/instance_metadata.rs", 3, "an answer is parsed"),
     ("ssm/carrier.rs", 1, "a request's body is copied for the SDK, which sends it"),
     ("ssm/mod.rs", 2, "an answer is parsed"),
     ("ssm/signer.rs", 1, "the session token goes into its header, as SigV4 wants it"),
@@ -104,6 +108,7 @@ const EXPOSURES: &[(&str, usize, &str)] = &[
     ("targets/existing.rs", 2, "the file that stands is compared, and its size is checked"),
     ("vending/protocol.rs", 2, "an answer's line, for a peer whom a rule allows; wiped when sent"),
     ("vending/server.rs", 1, "the line goes over the socket"),
+    ("vault/ec2_key.rs", 1, "an EC2 instance's private key goes into its record, of mode 0600"),
     ("vault/records.rs", 1, "the private key goes into its record, a file of mode 0600"),
 ];
 

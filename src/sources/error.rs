@@ -23,7 +23,7 @@ pub enum Problem {
     /// Something on this machine: a token's file, a URL.
     #[error("{0}")]
     Local(String),
-    /// The metadata service is switched off for this instance, or for this process.
+    /// The metadata service is switched off for this instance.
     #[error("the metadata service is switched off: {0}")]
     MetadataOff(String),
     /// Nobody there speaks version 2 of the metadata protocol.

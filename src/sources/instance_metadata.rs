@@ -113,10 +113,10 @@ impl InstanceMetadata {
         let answer = self.0.ask(question).await.map_err(|problem| none.failed(problem))?;
         let session = match answer.status {
             200 => read_session(&answer.body),
+            429 | 500.. => Err(failing(&answer)),
             // "If the instance metadata service is disabled, HTTP 403" (EC2 User Guide).
             403 => Err(Problem::MetadataOff(document::said(&answer))),
-            400..=499 => Err(Problem::NoSession(document::said(&answer))),
-            _ => Err(failing(&answer)),
+            _ => Err(Problem::NoSession(document::said(&answer))),
         };
         session.map(look).map_err(|problem| none.failed(problem))
     }
