@@ -18,6 +18,7 @@ use crate::host::clock::Clock;
 use crate::host::peer::Caller;
 use crate::pure::access::Allowed;
 use crate::pure::access::peer::Peer;
+use crate::pure::assumption::RoleArn;
 use crate::pure::metadata::container::{self, BearerToken, Grant};
 use crate::pure::metadata::session::SessionKey;
 use crate::pure::metadata::tree::{Leaf, Tree};
@@ -205,12 +206,13 @@ impl Clerk {
 
 impl Offer<'_> {
     fn grant(&self) -> Grant<'_> {
+        let token = self.credentials.as_deref();
         Grant {
             token: &self.bearer,
             path: &self.path,
-            credentials: self.credentials.as_deref().ok_or(Unavailable::Now),
-            account_id: None,
-            role_arn: None,
+            credentials: token.ok_or(Unavailable::Now),
+            account_id: token.and_then(RoleToken::account_id),
+            role_arn: token.and_then(|token| token.role.as_ref()).map(RoleArn::as_str),
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::control::Complaint;
 use crate::endpoints::{self, ANY_PORT, Asked, bearer_token};
 use crate::host::entropy::SystemEntropy;
 use crate::pure::advice::{Advice, Exit};
+use crate::pure::assumption::RoleArn;
 use crate::pure::metadata::container::{BearerToken, Grant, answer};
 use crate::pure::metadata::{Reply, Unavailable};
 use crate::pure::role_token::RoleToken;
@@ -97,7 +98,14 @@ const NEVER: time::UtcDateTime = time::UtcDateTime::MAX;
 
 impl Source {
     fn grant<'a>(&'a self, credentials: Result<&'a RoleToken, Unavailable>) -> Grant<'a> {
-        Grant { token: &self.bearer, path: PATH, credentials, account_id: None, role_arn: None }
+        let token = credentials.as_ref().ok().copied();
+        Grant {
+            token: &self.bearer,
+            path: PATH,
+            credentials,
+            account_id: token.and_then(RoleToken::account_id),
+            role_arn: token.and_then(|token| token.role.as_ref()).map(RoleArn::as_str),
+        }
     }
 }
 
