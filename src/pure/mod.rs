@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod advice;
+pub mod allowance;
 pub mod assumer;
 pub mod assumption;
 pub mod duration;

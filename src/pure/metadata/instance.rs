@@ -45,6 +45,11 @@ pub fn deny(head: &Head<'_>) -> Reply {
     refuse(head.check_origin().err().unwrap_or(Refusal::NotAllowed))
 }
 
+/// Answers a user who asks too often, whatever it is.
+pub fn turn_away() -> Reply {
+    refuse(Refusal::TooMany)
+}
+
 fn open(
     head: &Head<'_>,
     key: &SessionKey,
