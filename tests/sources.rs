@@ -345,6 +345,9 @@ fn a_metadata_service_that_is_away_off_or_odd_is_told_apart_and_comes_back() {
 #[test]
 fn a_container_shows_its_token_and_a_wrong_one_is_mended_while_it_runs() {
     let stage = set(Some("Managed"), "container", "");
+    // What a registered machine held is nothing for a container.
+    fs::create_dir(stage.path("run")).unwrap();
+    fs::write(stage.path("run/role-token"), "{}").unwrap();
     let daemon = stage.start();
     let status = failed(&stage, "local");
     assert!(message(&status).contains("container.token: No such file"), "{status}");
@@ -368,6 +371,8 @@ fn a_container_shows_its_token_and_a_wrong_one_is_mended_while_it_runs() {
                 account 000000000000\n";
     assert!(page.contains(line) && !page.contains("not registered"), "{page}");
     assert!(!daemon.log().contains(&token), "{}", daemon.log());
+
+    assert!(!stage.path("run/role-token").exists());
 
     has_role(&stage, None);
     let (text, advice) = stage.refused(&["refresh"], Exit::Unavailable);

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use time::UtcDateTime;
 use tokio::sync::mpsc;
 
 use super::assumption::Means;
@@ -15,7 +16,7 @@ use super::report::{self, LastFailure, TargetOutcome};
 use super::roles::Roles;
 use super::rules::{Rulebook, Rules};
 use super::targets::{AssumedOutlet, targets_by_role};
-use super::{Daemon, DaemonError, Seams, sts_connection};
+use super::{Daemon, DaemonError, Seams, held, sts_connection};
 use crate::control::{Order, Wish};
 use crate::host::clock::ServiceClock;
 use crate::host::service_manager;
@@ -66,7 +67,9 @@ impl Driver {
         // when it is written.
         let left = targets.iter().filter_map(|target| published(target).ok()?);
         let published_until = left.filter_map(|published| published.expires_at).max();
-        let refresher = Refresher::new(policy(&daemon), published_until, clock.now());
+        let earlier = earlier(&daemon, &provider, clock.now());
+        let refresher = Refresher::new(policy(&daemon), published_until, clock.now())
+            .with_earlier(earlier.map(Arc::new));
         let consumers = consumers(&daemon);
         let mut driver = Self {
             daemon,
@@ -176,6 +179,12 @@ impl Driver {
 
     fn publish(&mut self, token: &RoleToken) -> Event {
         let complete = self.deliver(|target| deliver(target, token));
+        let runtime = &self.daemon.directories.runtime;
+        if let Some(id) = self.provider.registered()
+            && let Err(error) = held::keep(runtime, id, token)
+        {
+            tracing::warn!("the next run will have nothing to begin with: {error}");
+        }
         tracing::info!(
             expires_at = %Moment(token.expires_at),
             targets = self.targets.len(),
@@ -187,6 +196,9 @@ impl Driver {
 
     fn withdraw(&mut self) -> Event {
         let complete = self.deliver(withdraw);
+        if let Err(error) = held::forget(&self.daemon.directories.runtime) {
+            tracing::warn!("{error}");
+        }
         tracing::warn!(complete, "credentials withdrawn from the files");
         Event::Delivered { complete }
     }
@@ -322,6 +334,20 @@ impl Driver {
     fn seams(&self) -> &Seams {
         &self.daemon.seams
     }
+}
+
+/// What the run before held of the same registration. Other sources answer again at once: of them
+/// nothing is kept.
+fn earlier(daemon: &Daemon, provider: &Provider, now: UtcDateTime) -> Option<RoleToken> {
+    let runtime = &daemon.directories.runtime;
+    let earlier = match provider.registered() {
+        Some(id) => held::take_back(runtime, id, now),
+        None => held::forget(runtime).map(|()| None),
+    };
+    earlier.unwrap_or_else(|error| {
+        tracing::warn!("nothing is taken back of the run before: {error}");
+        None
+    })
 }
 
 fn policy(daemon: &Daemon) -> Policy {

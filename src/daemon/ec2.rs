@@ -207,7 +207,7 @@ impl Ec2 {
         self.role = Some(RoleStatus {
             granted_by: "instance profile".to_owned(),
             name: Some(profile.role),
-            arn: profile.granted.role_arn,
+            arn: profile.granted.token.role.as_ref().map(ToString::to_string),
             account_id: profile.granted.account_id.or_else(|| instance.account_id.clone()),
         });
         profile.granted.token

@@ -11,6 +11,7 @@ mod driver;
 mod ec2;
 mod error;
 mod health;
+mod held;
 mod hybrid;
 mod keyring;
 mod loopback;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use error::DaemonError;
+pub use held::{HeldError, forget};
 pub use provider::no_registration;
 pub use registration::{Application, RegistrationError, register};
 pub use rotation::{RotationOutcome, rotate};

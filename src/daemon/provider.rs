@@ -15,7 +15,7 @@ use crate::pure::advice::Exit;
 use crate::pure::assumption::SessionName;
 use crate::pure::failure::FailureClass;
 use crate::pure::fingerprint::Similarity;
-use crate::pure::identity::Region;
+use crate::pure::identity::{InstanceId, Region};
 use crate::pure::refresher::{AskAs, Event};
 use crate::pure::role_token::RoleToken;
 use crate::pure::secret::Secret;
@@ -162,6 +162,14 @@ impl Provider {
         }
     }
 
+    /// Who this machine is registered as.
+    pub(super) fn registered(&self) -> Option<&InstanceId> {
+        match self {
+            Self::Hybrid(hybrid) => Some(&hybrid.registration().instance_id),
+            Self::Ec2(_) | Self::Container(_) | Self::Environment(_) => None,
+        }
+    }
+
     /// What other roles are assumed with; nothing while it is not known yet.
     ///
     /// # Errors
@@ -202,8 +210,10 @@ impl Container {
         self.role = Some(RoleStatus {
             granted_by: "container endpoint".to_owned(),
             name: None,
-            arn: granted.role_arn,
-            account_id: granted.account_id,
+            arn: granted.token.role.as_ref().map(ToString::to_string),
+            account_id: granted
+                .account_id
+                .or_else(|| granted.token.account_id().map(str::to_owned)),
         });
         Ok(granted.token)
     }

@@ -4,8 +4,10 @@
 
 pub mod access;
 pub mod advice;
+pub mod allowance;
 pub mod assumer;
 pub mod assumption;
+pub mod chain;
 pub mod duration;
 pub mod failure;
 pub mod fingerprint;
@@ -16,8 +18,10 @@ pub mod key_rotation;
 pub mod metadata;
 mod publication;
 pub mod refresher;
+pub mod reload;
 pub mod role_token;
 pub mod secret;
 pub mod signing;
 pub mod source;
 mod timer;
+pub mod unit;

@@ -13,9 +13,9 @@ use crate::pure::secret::Secret;
 /// Credentials, and whose they are as far as the document says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Granted {
+    /// With its role, where the document says it.
     pub token: RoleToken,
     pub account_id: Option<String>,
-    pub role_arn: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -70,11 +70,12 @@ pub(super) fn read(body: &Secret<Vec<u8>>, now: UtcDateTime) -> Result<Granted, 
         false,
     );
     let token = token.map_err(|error| Problem::Malformed(error.to_string()))?;
-    Ok(Granted {
-        token,
-        account_id: document.account_id.filter(|id| is_plain(id)),
-        role_arn: document.role_arn.filter(|arn| is_plain(arn)),
-    })
+    let role = document.role_arn.and_then(|arn| arn.parse().ok());
+    let token = match role {
+        Some(role) => token.of(role),
+        None => token,
+    };
+    Ok(Granted { token, account_id: document.account_id.filter(|id| is_plain(id)) })
 }
 
 /// What an answer with another status says, on one line.
@@ -92,7 +93,7 @@ pub(super) fn said(answer: &Answer) -> String {
 
 /// Whether a name may be shown.
 fn is_plain(text: &str) -> bool {
-    (1..=2048).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
 #[cfg(test)]
@@ -117,11 +118,11 @@ mod tests {
             r#""Code":"Success","Type":"AWS-HMAC","Token":"t","Expiration":"2026-11-22T06:00:00Z""#;
         let granted = document(ec2).unwrap();
         assert_eq!(granted.token.expires_at, utc_datetime!(2026-11-22 06:00));
-        assert_eq!((granted.account_id, granted.role_arn), (None, None));
+        assert_eq!((granted.account_id, granted.token.role), (None, None));
 
         let arn = "arn:aws:iam::111122223333:role/task";
         let ecs = format!(r#""RoleArn":"{arn}","Token":"t","Expiration":"2026-11-22T06:00:00Z""#);
-        assert_eq!(document(&ecs).unwrap().role_arn.as_deref(), Some(arn));
+        assert_eq!(document(&ecs).unwrap().token.account_id(), Some("111122223333"));
     }
 
     #[test]
