@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::assumption::Means;
+use super::reload::Reloads;
 use super::report::{self, LastFailure, TargetOutcome};
 use super::roles::Roles;
 use super::rotation::{self, RotationOutcome};
@@ -27,7 +28,7 @@ use crate::pure::role_token::RoleToken;
 use crate::shelf::{Moment, Shelf};
 use crate::ssm::{InstanceKey, Ssm};
 use crate::sts::Sts;
-use crate::targets::{Delivery, Target, TargetError, deliver, published, withdraw};
+use crate::targets::{Delivery, Target, TargetError, published};
 use crate::vault::{FingerprintRecord, Registration, Vault, VaultError};
 
 /// Time is looked at again at least this often: suspend and clock steps do no harm.
@@ -55,6 +56,7 @@ pub(super) struct Driver {
     /// Names of those who have the registered role's credentials and no file.
     consumers: Vec<String>,
     roles: Roles,
+    reloads: Reloads,
     means: Option<Means>,
     ready: bool,
 }
@@ -94,9 +96,11 @@ impl Driver {
             rotation: rotation::Pace::default(),
             consumers,
             roles: Roles::default(),
+            reloads: Reloads::default(),
             means: None,
             ready: false,
         };
+        driver.engage_reloads();
         driver.engage(assumed)?;
         Ok(driver)
     }
@@ -260,7 +264,8 @@ impl Driver {
     }
 
     fn publish(&mut self, token: &RoleToken) -> Event {
-        let complete = self.deliver(|target| deliver(target, token));
+        let (announcer, now) = (self.reloads.announcer(), self.ssm.clock().now());
+        let complete = self.deliver(|target| announcer.deliver(target, token, now));
         tracing::info!(
             expires_at = %Moment(token.expires_at),
             targets = self.targets.len(),
@@ -271,7 +276,8 @@ impl Driver {
     }
 
     fn withdraw(&mut self) -> Event {
-        let complete = self.deliver(withdraw);
+        let announcer = self.reloads.announcer();
+        let complete = self.deliver(|target| announcer.withdraw(target));
         tracing::warn!(complete, "credentials withdrawn from the files");
         Event::Delivered { complete }
     }
@@ -346,6 +352,7 @@ impl Driver {
                 // What changes hands is emptied first, and nobody is let in before that shows.
                 self.roles.dismiss(&assumed).await;
                 self.retarget(targets);
+                self.engage_reloads();
                 self.consumers = consumers(&self.daemon);
                 self.rules.put(rules);
                 self.report();
@@ -380,12 +387,19 @@ impl Driver {
                     session_name: SessionName::of_instance(&self.registration.instance_id),
                     clock,
                     entropy: Arc::clone(&self.seams().entropy),
+                    announcer: self.reloads.announcer(),
                 }
             }
         };
         self.roles.engage(assumed, &means, policy(&self.daemon), &self.shelf);
         self.means = Some(means);
         Ok(())
+    }
+
+    /// The services that are told of new credentials, as the settings have it now.
+    fn engage_reloads(&mut self) {
+        let (seams, clock) = (&self.daemon.seams, self.ssm.clock());
+        self.reloads.engage(&self.daemon.settings, seams, clock, &self.shelf);
     }
 
     /// What stays keeps its history; what is no target any more loses our keys, which nobody would
@@ -405,7 +419,8 @@ impl Driver {
             targets.any(|target| target.path == gone.path && target.profile == gone.profile)
         };
         for (gone, mut outcome) in before.into_iter().filter(|(gone, _)| !goes_on(gone)) {
-            outcome.note(&gone, withdraw(&gone), self.ssm.clock().now());
+            let withdrawal = self.reloads.announcer().withdraw(&gone);
+            outcome.note(&gone, withdrawal, self.ssm.clock().now());
         }
     }
 

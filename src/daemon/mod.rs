@@ -13,6 +13,7 @@ mod health;
 mod keyring;
 mod loopback;
 mod registration;
+mod reload;
 mod report;
 mod roles;
 mod rotation;

@@ -118,14 +118,25 @@ impl Hook {
         Self { pace, wanted: None, running: None, last, retry_at: Duration::ZERO, failures: 0 }
     }
 
+    /// Takes a new pace over. Of the targets that are not among these any more, nothing is left to tell.
+    pub fn serve(&mut self, pace: Pace, targets: &BTreeSet<String>) {
+        self.pace = pace;
+        for waiting in [&mut self.wanted, &mut self.running].into_iter().flatten() {
+            waiting.targets.retain(|target| targets.contains(target));
+        }
+        self.wanted.take_if(|wanted| wanted.targets.is_empty());
+    }
+
     /// Says what follows from an event. Calling it too often is harmless.
     #[must_use]
     pub fn handle(&mut self, event: Event, jitter: Jitter, now: Duration) -> Option<Action> {
         match event {
             Event::Renewed { target, left } => self.want(target, left, jitter, now),
             Event::Withdrawn { target } => {
-                self.wanted = self.wanted.take().and_then(|wanted| wanted.without(&target));
-                self.running.as_mut().map(|running| running.targets.remove(&target));
+                for waiting in [&mut self.wanted, &mut self.running].into_iter().flatten() {
+                    waiting.targets.remove(&target);
+                }
+                self.wanted.take_if(|wanted| wanted.targets.is_empty());
             }
             Event::Ended(outcome) => self.end(outcome, jitter, now),
             Event::Mended => self.retry_at = now,
@@ -201,11 +212,6 @@ impl Wanted {
             self.by = self.by.min(other.by);
         }
         self
-    }
-
-    fn without(mut self, target: &str) -> Option<Self> {
-        self.targets.remove(target);
-        (!self.targets.is_empty()).then_some(self)
     }
 }
 
