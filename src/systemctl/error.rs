@@ -107,7 +107,9 @@ impl Advice for SystemctlError {
                 format!("look at what it says: systemctl status {unit}; journalctl -u {unit}")
             }
             Trouble::Unanswered(_) => {
-                format!("see whether it still reloads: systemctl list-jobs; systemctl status {unit}")
+                format!(
+                    "see whether it still reloads: systemctl list-jobs; systemctl status {unit}"
+                )
             }
         }
     }

@@ -62,7 +62,11 @@ impl Systemctl {
             None => self.reload(&reload.unit).await,
             Some(signal) => self.signal(&reload.unit, signal).await,
         }
-        .map_err(|(trouble, output)| SystemctlError { reload: reload.clone(), trouble, output })
+        .map_err(|(trouble, output)| SystemctlError {
+            reload: reload.clone(),
+            trouble,
+            output,
+        })
     }
 
     async fn reload(&self, unit: &ServiceName) -> Result<Told, Failed> {
@@ -104,7 +108,9 @@ impl Systemctl {
     async fn ask(&self, arguments: &[&str]) -> Result<Answer, Failed> {
         let program = match &self.program {
             Some(program) => program,
-            None => PLACES.iter().map(Path::new).find(|place| place.exists()).ok_or_else(missing)?,
+            None => {
+                PLACES.iter().map(Path::new).find(|place| place.exists()).ok_or_else(missing)?
+            }
         };
         // Nobody sits here who could be asked for a password.
         let arguments = ["--no-ask-password", "--no-pager"].iter().chain(arguments);
