@@ -4,8 +4,10 @@
 
 pub mod access;
 pub mod advice;
+pub mod allowance;
 pub mod assumer;
 pub mod assumption;
+pub mod chain;
 pub mod duration;
 pub mod failure;
 pub mod fingerprint;
