@@ -259,6 +259,34 @@ fn a_service_that_hangs_keeps_nobody_else_waiting_and_goes_with_the_daemon() {
 }
 
 #[test]
+fn what_a_restart_interrupted_is_told_by_the_next_run() {
+    let mut told = Told::set();
+    told.settings(&told.target("one", &format!("unit = \"one.service\", {AT_ONCE}"), ""));
+    told.hold("one.service");
+    let (_, mut daemon) = told.0.start_registered();
+    told.asked_when("a run", |asked| asked.len() == 1);
+    assert!(daemon.stop().success());
+    fs::remove_file(told.0.path("bin/hold-one.service")).unwrap();
+    let before = fs::read(told.0.path("targets/one")).unwrap();
+    told.0.drop_service();
+    let daemon = told.0.start();
+    told.asked_when("another run", |asked| asked.len() == 2);
+    let status =
+        told.0.status_when("it told", |status| shown(status, "one")["last_outcome"] == "reloaded");
+    assert!(shown(&status, "one")["next_run_at"].is_null());
+    assert_eq!(fs::read(told.0.path("targets/one")).unwrap(), before, "nothing new came");
+
+    // And what was told is not told again.
+    drop(daemon);
+    let daemon = told.0.start();
+    daemon.logged("class=");
+    let status = told.0.status();
+    assert!(shown(&status, "one")["last_outcome"].is_null(), "{status}");
+    assert!(shown(&status, "one")["next_run_at"].is_null(), "{status}");
+    assert_eq!(told.asked().len(), 2);
+}
+
+#[test]
 fn a_service_that_the_settings_name_no_more_is_not_told() {
     let told = Told::set();
     told.settings(&told.target("one", &format!("unit = \"one.service\", {AT_ONCE}"), ""));

@@ -88,6 +88,7 @@ impl Driver {
         let refresher = Refresher::new(policy(&daemon), published_until, now)
             .with_earlier(earlier.map(Arc::new));
         let consumers = consumers(&daemon);
+        let reloads = Reloads::new(runtime);
         let mut driver = Self {
             registration,
             record: vault.fingerprint_record()?,
@@ -104,7 +105,7 @@ impl Driver {
             rotation: rotation::Pace::default(),
             consumers,
             roles: Roles::default(),
-            reloads: Reloads::default(),
+            reloads,
             means: None,
             ready: false,
         };
