@@ -2,7 +2,10 @@
 # The lab under clients that nobody here wrote: the AWS CLI, boto3 and the AWS SDK for JavaScript
 # against `rolekeeper-lab serve`.
 #
-#   tests/clients/run.sh [DIRECTORY]     of rolekeeper and rolekeeper-lab; default: target/debug
+#   tests/clients/run.sh [DIRECTORY [SCRIPT...]]
+#
+# DIRECTORY is that of rolekeeper and rolekeeper-lab, target/debug by default. A script may be followed
+# by arguments, as one word.
 #
 # Python 3 with venv is needed, openssl, curl, node and npm. awscli, boto3 and moto (another stand-in for
 # STS) come from PyPI once and the SDK from npm, into $XDG_CACHE_HOME/rolekeeper-clients (default ~/.cache); delete that directory
@@ -34,7 +37,12 @@ readonly SCRIPTS=(
     javascript.mjs
     tls.sh
     roles.sh
+    sdk_table.py
 )
+# What is asked for, or all.
+scripts=("${@:2}")
+((${#scripts[@]})) || scripts=("${SCRIPTS[@]}")
+readonly scripts
 
 scratch=$(mktemp -d)
 readonly scratch
@@ -44,11 +52,12 @@ trap stop_everything EXIT
 main() {
     install_clients
     forget_the_callers_account
-    local script failed=0
-    for script in "${SCRIPTS[@]}"; do
+    local script words failed=0
+    for script in "${scripts[@]}"; do
         echo "-- $script"
-        start_lab "$script"
-        "tests/clients/$script" || { echo "-- $script: FAILED" >&2; failed=1; }
+        read -ra words <<<"$script"
+        start_lab "${words[0]}"
+        "tests/clients/${words[0]}" "${words[@]:1}" || { echo "-- $script: FAILED" >&2; failed=1; }
         stop_lab
     done
     return "$failed"
@@ -79,7 +88,7 @@ install_clients() {
     has_clients
     has_moto
     has_javascript
-    PATH=$VENV/bin:$programs:$PATH
+    PATH=$VENV/bin:$programs:$programs/examples:$PATH
     export PATH
 }
 
