@@ -89,25 +89,29 @@ def live(machine):
         call(asked)
         for cell, answer in call(asked).items():
             answers[cell].append(answer)
+    readers = {cell: program for cell, program in lasting.items() if cell[1] == FILE}
+    anew = call(readers, "anew")
     for program in programs.values():
         program.stop()
-    return versions, {cell: outcome(*cell, heard) for cell, heard in answers.items()}
+    return versions, {cell: outcome(*cell, heard, anew) for cell, heard in answers.items()}
 
 
-def call(programs):
+def call(programs, how=""):
     """All at once."""
     for program in programs.values():
-        program.ask()
+        program.ask(how)
     return {cell: program.hear() for cell, program in programs.items()}
 
 
-def outcome(name, outlet, answers):
+def outcome(name, outlet, answers, anew):
     first, last = answers[0], answers[-1]
     if "error" in first:
         return f"no credentials: {code(first)}"
     equal(f"{name}, {outlet}", role(first), ROLES[outlet])
     if "error" in last:
-        return f"dies at expiry: {code(last)}"
+        session = anew.get((name, outlet), last)
+        end = "a new session, too" if "error" in session else "a new session re-reads"
+        return f"dies at expiry: {code(last)}; {end}"
     equal(f"{name}, {outlet}, after an expiry", role(last), ROLES[outlet])
     if name in SHORT_LIVED:
         return "new process each time"

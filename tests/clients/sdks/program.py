@@ -44,8 +44,8 @@ class Program:
             text=True,
         )
 
-    def ask(self):
-        self.process.stdin.write("\n")
+    def ask(self, how=""):
+        self.process.stdin.write(f"{how}\n")
         self.process.stdin.flush()
 
     def hear(self):

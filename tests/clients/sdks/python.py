@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""A long-running program of boto3: a call to STS for each line that it reads."""
+"""A long-running program of boto3: a call to STS for each line that it reads, in a session of its own for
+a line that says so."""
 
 import json
 import os
@@ -14,16 +15,17 @@ key = None
 def main():
     say(version=boto3.__version__)
     sts = None
-    for _ in sys.stdin:
+    for line in sys.stdin:
         try:
-            sts = sts or client()
+            if sts is None or line == "anew\n":
+                sts = client()
             say(arn=sts.get_caller_identity()["Arn"], key=key)
         except Exception as error:  # whatever it is, it is what an operator would see
             say(error=f"{type(error).__name__}: {error}")
 
 
 def client():
-    sts = boto3.client("sts")
+    sts = boto3.Session().client("sts")
     sts.meta.events.register("before-send.sts", remember_key)
     return sts
 

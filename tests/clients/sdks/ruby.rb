@@ -1,7 +1,8 @@
 #!/usr/bin/env ruby
 # frozen_string_literal: true
 
-# A long-running program of the AWS SDK for Ruby: a call to STS for each line that it reads.
+# A long-running program of the AWS SDK for Ruby: a call to STS for each line that it reads, by a client of
+# its own for a line that says so.
 
 require 'aws-sdk-core'
 require 'json'
@@ -25,9 +26,9 @@ end
 
 say(version: Aws::CORE_GEM_VERSION)
 sts = nil
-while $stdin.gets
+while (line = $stdin.gets)
   begin
-    sts ||= Aws::STS::Client.new(**options)
+    sts = Aws::STS::Client.new(**options) if sts.nil? || line == "anew\n"
     answer = sts.get_caller_identity
     signed = answer.context.http_request.headers['authorization']
     say(arn: answer.arn, key: signed[%r{Credential=([^/]+)}, 1])

@@ -1,5 +1,5 @@
 // A long-running program of the AWS SDK for Go, version 2, as Debian packages it: a call to STS for each
-// line that it reads.
+// line that it reads, with a configuration of its own for a line that says so.
 package main
 
 import (
@@ -44,7 +44,7 @@ func main() {
 	var client *sts.Client
 	seen := &recorder{}
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
-		if client == nil {
+		if client == nil || lines.Text() == "anew" {
 			cfg, err := config.LoadDefaultConfig(context.Background())
 			if err != nil {
 				say(answer{Error: err.Error()})

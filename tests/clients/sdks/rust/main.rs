@@ -1,4 +1,5 @@
-//! A long-running program of the AWS SDK for Rust: a call to STS for each line that it reads.
+//! A long-running program of the AWS SDK for Rust: a call to STS for each line that it reads, with a
+//! configuration of its own for a line that says so.
 
 use std::error::Error;
 use std::io;
@@ -18,15 +19,16 @@ async fn main() {
     say(&json!({ "version": version() }));
     let seen = Seen::default();
     let mut client = None;
-    for _ in io::stdin().lines() {
-        if client.is_none() {
-            client = Some(connected(seen.clone()).await);
-        }
-        let Some(sts) = &client else { return };
+    for line in io::stdin().lines().map_while(Result::ok) {
+        let sts = match client.take() {
+            Some(sts) if line != "anew" => sts,
+            _ => connected(seen.clone()).await,
+        };
         match sts.get_caller_identity().send().await {
             Ok(answer) => say(&json!({ "arn": answer.arn(), "key": seen.key() })),
             Err(error) => say(&json!({ "error": causes(&error) })),
         }
+        client = Some(sts);
     }
 }
 
