@@ -226,7 +226,7 @@ pub fn connection(settings: &Settings, region: Region) -> Connection {
 
 /// The same for STS. An address that names Systems Manager, as that of a VPC endpoint does, is not
 /// STS's.
-fn sts_connection(settings: &Settings, region: Region) -> Connection {
+pub fn sts_connection(settings: &Settings, region: Region) -> Connection {
     let connection = connection(settings, region);
     let shared = connection.endpoint_url.clone().filter(|url| !names_systems_manager(url));
     Connection { endpoint_url: settings.sts_endpoint_url.value.clone().or(shared), ..connection }

@@ -6,6 +6,7 @@ pub mod access;
 pub mod advice;
 pub mod assumer;
 pub mod assumption;
+pub mod diagnosis;
 pub mod duration;
 pub mod failure;
 pub mod fingerprint;
