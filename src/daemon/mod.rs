@@ -25,6 +25,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use access::access_of;
 pub use error::DaemonError;
 pub use registration::{Application, RegistrationError, register};
 pub use rotation::{RotationOutcome, rotate};

@@ -172,7 +172,8 @@ fn distrust(error: &(dyn Error + 'static)) -> Option<Distrust> {
 
 fn of_certificate(error: &CertificateError) -> Distrust {
     match error {
-        CertificateError::UnknownIssuer => Distrust::UnknownIssuer,
+        // The second is said of an issuer that has the name of a trusted one, and another key.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => Distrust::UnknownIssuer,
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => Distrust::Expired,
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             Distrust::NotYetValid

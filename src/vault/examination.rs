@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::directory::{DIRECTORY_MODE, FILE_MODE};
 use super::records::Record;
-use super::{Vault, VaultError, VaultReader, lock};
+use super::{NAME, Vault, VaultError, VaultReader, lock};
 
 /// What was found.
 #[derive(Debug)]
@@ -42,6 +42,11 @@ pub enum Kind {
 }
 
 impl Vault {
+    /// Where the vault of a state directory is.
+    pub fn directory_in(state_dir: &Path) -> PathBuf {
+        state_dir.join(NAME)
+    }
+
     /// Looks at every file of the vault in `state_dir`.
     ///
     /// # Errors

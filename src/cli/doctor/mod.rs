@@ -1,9 +1,14 @@
 //! `rolekeeper doctor`
 
+mod daemon;
+mod machine;
 mod network;
 mod page;
 mod storage;
+mod user;
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +22,11 @@ use super::{Places, print};
 use crate::config::Settings;
 use crate::control::Complaint;
 use crate::daemon::{Directories, Rules};
+use crate::host::accounts;
+use crate::pure::advice::Exit;
 use crate::pure::diagnosis::{self, Check, Finding};
+use crate::shelf::Status;
+use crate::surroundings::process;
 
 /// Find what is wrong, and say what to do
 ///
@@ -32,11 +41,24 @@ pub(super) struct Doctor {
     /// Print a JSON list: name, subject, verdict, finding, remedy and evidence of each check
     #[arg(long)]
     json: bool,
+    /// Look at what this user may have, and whether it gets there
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// Where to look for EC2's instance metadata
+    #[arg(long, hide = true, value_name = "ADDRESS", default_value = METADATA)]
+    metadata_address: SocketAddr,
+    /// Where amazon-ssm-agent keeps its things
+    #[arg(long, hide = true, value_name = "DIR", default_value = process::AGENT_DIRECTORY)]
+    agent_directory: PathBuf,
 }
+
+/// Where SDKs look for EC2's instance metadata.
+const METADATA: &str = "169.254.169.254:80";
 
 const EXAMPLES: &str = "\
 Examples:
   sudo rolekeeper doctor
+  sudo rolekeeper doctor --user backup
   rolekeeper doctor --json | jq -r '.[] | select(.verdict == \"wrong\") | .remedy'";
 
 /// How long one look may take. Whatever it waits for, waits less by itself; a file system that hangs
@@ -47,6 +69,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 struct Patient {
     settings: Result<Settings, Complaint>,
     directories: Directories,
+    /// What the daemon says of itself.
+    status: Result<Status, Complaint>,
+    metadata_address: SocketAddr,
+    agent_directory: PathBuf,
 }
 
 /// One look: the name that its checks have, and what finds them.
@@ -55,14 +81,40 @@ type Look = (&'static str, BoxFuture<'static, Vec<Check>>);
 impl Doctor {
     pub(super) async fn execute(self, places: &Places) -> Result<ExitCode, Complaint> {
         let settings = places.settings().map_err(|error| Complaint::of(&error));
-        let patient = Arc::new(Patient { settings, directories: places.directories() });
-        let looks = [
+        let directories = places.directories();
+        let patient = Arc::new(Patient {
+            settings,
+            status: daemon::status(&directories.runtime).await,
+            directories,
+            metadata_address: self.metadata_address,
+            agent_directory: self.agent_directory,
+        });
+        let account = self.user.as_deref().map(accounts::account).transpose();
+        let mut looks = vec![
             blocking("settings", &patient, settings_read),
+            blocking("registration", &patient, daemon::registration),
             blocking("vault", &patient, storage::vault),
             blocking("hardware", &patient, storage::hardware),
             waiting("service", network::services(Arc::clone(&patient))),
+            blocking("daemon", &patient, daemon::answers),
+            blocking("credentials", &patient, daemon::credentials),
+            blocking("target", &patient, daemon::files),
+            waiting("endpoint", daemon::listeners(Arc::clone(&patient))),
+            waiting("privileges", daemon::privileges(Arc::clone(&patient))),
+            blocking("agent", &patient, machine::agent),
+            waiting("metadata", machine::metadata(Arc::clone(&patient))),
         ];
-        let checks = join_all(looks.map(bounded)).await.concat();
+        match account {
+            Ok(None) => {}
+            Ok(Some(account)) => {
+                looks.push(blocking("access", &patient, move |it| user::look(it, &account)));
+            }
+            Err(unknown) => {
+                let remedy = "give the name or the number of a user of this machine";
+                return Err(Complaint::new(Exit::Usage, format!("--user: {unknown}"), remedy));
+            }
+        }
+        let checks = join_all(looks.into_iter().map(bounded)).await.concat();
         if self.json {
             let json = serde_json::to_string_pretty(&checks).unwrap_or_default();
             print(&format!("{json}\n"))?;

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
+use time::UtcDateTime;
 
 use super::Patient;
 use crate::config::Settings;
-use crate::connection::Connection;
+use crate::connection::{Connection, is_local};
 use crate::control::Complaint;
-use crate::daemon::{connection, sts_connection};
+use crate::daemon::{DaemonError, connection, sts_connection};
 use crate::host::clock::{Clock, ServiceClock, SystemClock};
+use crate::pure::diagnosis::proxy::Way;
 use crate::pure::diagnosis::service::{Attempt, Outcome, Service};
 use crate::pure::diagnosis::{self, Check, Finding};
 use crate::pure::identity::Region;
@@ -31,38 +33,59 @@ pub(super) async fn services(patient: Arc<Patient>) -> Vec<Check> {
     if roles.any(Option::is_some) {
         calls.push((Service::TokenService, sts_connection(settings, region)));
     }
+    let proxy = endpoint(Service::SystemsManager, &calls[0].1).ok();
+    let proxy = proxy.map(|endpoint| proxy_between(&calls[0].1, &endpoint));
     let attempts = calls.into_iter().map(|(service, connection)| attempt(service, connection));
     let attempts = join_all(attempts).await;
-    let mut checks = attempts.iter().map(|(service, attempt, _)| match attempt {
-        Ok(attempt) => {
-            let finding = diagnosis::service::judge(*service, attempt);
-            Check::of("service", service.name(), finding)
-        }
-        Err(complaint) => Check::of("service", service.name(), complaint.clone().into()),
-    });
-    let mut checks = checks.by_ref().collect::<Vec<_>>();
+    let mut checks = attempts.iter().map(answered).collect::<Vec<_>>();
     checks.push(Check::new("clock", clock(&attempts)));
+    checks.extend(proxy);
     checks
 }
 
-type Attempted = (Service, Result<Attempt, Complaint>, time::UtcDateTime);
+/// Which proxy is between here and a service, and what names it.
+fn proxy_between(connection: &Connection, endpoint: &str) -> Check {
+    let uri = endpoint.parse().unwrap_or_default();
+    let through = surroundings::proxy::between(connection, &uri);
+    let way = Way {
+        host: uri.host().unwrap_or_default().to_owned(),
+        through: through.map(|proxy| (format!("{}:{}", proxy.host, proxy.port), proxy.named_by)),
+        variables: surroundings::proxy::variables(),
+        is_local: is_local(&uri),
+    };
+    Check::new("proxy", diagnosis::proxy::judge(&way))
+}
+
+/// A call, and this machine's time when its answer was there.
+type Attempted = (Service, Result<Attempt, Complaint>, UtcDateTime);
 
 async fn attempt(service: Service, connection: Connection) -> Attempted {
-    // Nothing is signed, so nothing needs the service's clock.
-    let clock = ServiceClock::new(Arc::new(SystemClock));
-    let endpoint = match service {
-        Service::SystemsManager => Ssm::new(&connection, clock)
-            .map(|ssm| ssm.endpoint().to_owned())
-            .map_err(|error| Complaint::of(&error)),
-        Service::TokenService => Sts::new(&connection, clock)
-            .map(|sts| sts.endpoint().to_owned())
-            .map_err(|error| Complaint::of(&crate::daemon::DaemonError::Sts(error))),
-    };
-    let attempt = match endpoint {
+    let attempt = match endpoint(service, &connection) {
         Ok(endpoint) => Ok(surroundings::service::call(&connection, service, &endpoint).await),
         Err(complaint) => Err(complaint),
     };
     (service, attempt, SystemClock.now())
+}
+
+fn endpoint(service: Service, connection: &Connection) -> Result<String, Complaint> {
+    // Nothing is signed, so nothing needs the service's clock.
+    let clock = ServiceClock::new(Arc::new(SystemClock));
+    match service {
+        Service::SystemsManager => Ssm::new(connection, clock)
+            .map(|ssm| ssm.endpoint().to_owned())
+            .map_err(|error| Complaint::of(&error)),
+        Service::TokenService => Sts::new(connection, clock)
+            .map(|sts| sts.endpoint().to_owned())
+            .map_err(|error| Complaint::of(&DaemonError::Sts(error))),
+    }
+}
+
+fn answered((service, attempt, _): &Attempted) -> Check {
+    let finding = match attempt {
+        Ok(attempt) => diagnosis::service::judge(*service, attempt),
+        Err(complaint) => complaint.clone().into(),
+    };
+    Check::of("service", service.name(), finding)
 }
 
 /// Only who answers as the service does is believed about the time.

@@ -4,10 +4,20 @@
 //! that is not as it should be, also what to do. What could not be looked at is skipped with the
 //! reason, and never wrong.
 
+pub mod acl;
+pub mod agent;
 pub mod certificate;
 pub mod clock;
+pub mod consent;
+pub mod credentials;
 pub mod hardware;
+pub mod metadata;
+pub mod passage;
+pub mod privileges;
+pub mod proxy;
+pub mod refusal;
 pub mod service;
+pub mod target;
 pub mod vault;
 
 use serde::Serialize;
