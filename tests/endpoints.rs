@@ -11,10 +11,15 @@ use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use rolekeeper::endpoints;
 use rolekeeper::lab::faults::{Effect, Fault};
 use rolekeeper::lab::operation::Operation::RequestManagedInstanceRoleToken;
 use rolekeeper::pure::advice::Exit;
+use rolekeeper::pure::allowance::Rate;
+use rolekeeper::pure::metadata::{Head, container};
 use serde_json::Value;
+use time::UtcDateTime;
+use tokio::runtime;
 
 use stage::{Daemon, NOBODY, Stage, is_root, printed, value, wait_for};
 
@@ -27,6 +32,9 @@ const GUARD: Duration = Duration::from_secs(30);
 
 const BOTH: &str = "[endpoint.container]\nlisten = \"127.0.0.1:0\"\n\
                     [endpoint.imds]\nlisten = \"127.0.0.1:0\"\n";
+
+/// A request that nobody grants anything.
+const NO_HEAD: Head<'_> = Head { method: "GET", path: "/", headers: &[("host", "localhost")] };
 
 const ROLES: &str = "/latest/meta-data/iam/security-credentials/";
 
@@ -526,6 +534,35 @@ fn one_user_who_holds_many_connections_keeps_nobody_else_waiting() {
         if answer.status == 200 { Ok(()) } else { Err(format!("{answer:?}")) }
     });
     scene.goes_on();
+}
+
+#[test]
+fn one_user_who_asks_too_often_takes_nobody_elses_turn() {
+    // Nothing grows back while a test runs.
+    let rate = Rate { per_second: 0, at_once: 5 };
+    let runtime = runtime::Runtime::new().unwrap();
+    let (listener, address) = runtime.block_on(endpoints::listen(endpoints::ANY_PORT)).unwrap();
+    let answer = |_| async { container::answer(&NO_HEAD, &[], UtcDateTime::MIN) };
+    runtime.spawn(endpoints::serve(listener, rate, answer, |_| container::turn_away()));
+    let mut kept = connect(address);
+    let request = get("/", "").replace("Connection: close\r\n", "");
+    kept.write_all((request.repeat(7) + &get("/", "")).as_bytes()).unwrap();
+    let mut said = String::new();
+    kept.read_to_string(&mut said).unwrap();
+    let statuses = |status: &str| said.matches(&format!("HTTP/1.1 {status} ")).count();
+    assert_eq!((statuses("401"), statuses("429")), (5, 3), "{said}");
+    let refused = ask(address, &get("/", "")).is(429);
+    assert!(refused.starts_with("{\"Code\":\"TooManyRequests\","), "{refused}");
+    if is_root() {
+        let status = |uid: u32| {
+            let mut curl = Command::new("setpriv");
+            let uid = uid.to_string();
+            curl.args(["--reuid", &uid, "--regid", &uid, "--clear-groups", "curl", "-s"]);
+            curl.args(["-o", "/dev/null", "-w", "%{http_code}", &format!("http://{address}/")]);
+            printed(curl.output().unwrap())
+        };
+        assert_eq!((status(NOBODY), status(0)), ("401".to_owned(), "429".to_owned()));
+    }
 }
 
 #[test]

@@ -79,8 +79,10 @@ const POLICY: &str = r#"{
     "Statement": { "Effect": "Allow", "Action": "s3:ListAllMyBuckets", "Resource": "*" }
 }"#;
 
+const ACCOUNT: &str = "000000000000";
+
 fn arn(role: &str) -> String {
-    format!("arn:aws:iam::000000000000:role/{role}")
+    format!("arn:aws:iam::{ACCOUNT}:role/{role}")
 }
 
 /// A stage whose lab has these roles, and a directory for the targets.
@@ -298,6 +300,9 @@ fn a_consumer_without_a_file_asks_for_a_role_of_its_own() {
     let key = |name: &str| {
         let exported = stage.succeed(&["credential-process", "--target", name]);
         let process: Value = serde_json::from_str(&exported).unwrap();
+        let account = process.get("AccountId").and_then(Value::as_str);
+        // Systems Manager does not say whose role a machine has.
+        assert_eq!(account, (name == "nightly").then_some(ACCOUNT));
         process["AccessKeyId"].as_str().unwrap().to_owned()
     };
     let registered = value(&held(&stage, "a"), "aws_access_key_id");

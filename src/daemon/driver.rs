@@ -15,7 +15,7 @@ use super::roles::Roles;
 use super::rotation::{self, RotationOutcome};
 use super::rules::{Rulebook, Rules};
 use super::targets::{AssumedOutlet, targets_by_role};
-use super::{Daemon, DaemonError, Seams, sts_connection};
+use super::{Daemon, DaemonError, Seams, held, sts_connection};
 use crate::control::{Complaint, Order, Wish};
 use crate::host::service_manager;
 use crate::pure::advice::{Advice, Exit};
@@ -76,7 +76,15 @@ impl Driver {
         // when it is written.
         let left = targets.iter().filter_map(|target| published(target).ok()?);
         let published_until = left.filter_map(|published| published.expires_at).max();
-        let refresher = Refresher::new(policy(&daemon), published_until, ssm.clock().now());
+        let now = ssm.clock().now();
+        let runtime = &daemon.directories.runtime;
+        let earlier = held::take_back(runtime, &registration.instance_id, now);
+        let earlier = earlier.unwrap_or_else(|error| {
+            tracing::warn!("nothing is taken back of the run before: {error}");
+            None
+        });
+        let refresher = Refresher::new(policy(&daemon), published_until, now)
+            .with_earlier(earlier.map(Arc::new));
         let consumers = consumers(&daemon);
         let mut driver = Self {
             registration,
@@ -261,6 +269,10 @@ impl Driver {
 
     fn publish(&mut self, token: &RoleToken) -> Event {
         let complete = self.deliver(|target| deliver(target, token));
+        let runtime = &self.daemon.directories.runtime;
+        if let Err(error) = held::keep(runtime, &self.registration.instance_id, token) {
+            tracing::warn!("the next run will have nothing to begin with: {error}");
+        }
         tracing::info!(
             expires_at = %Moment(token.expires_at),
             targets = self.targets.len(),
@@ -272,6 +284,9 @@ impl Driver {
 
     fn withdraw(&mut self) -> Event {
         let complete = self.deliver(withdraw);
+        if let Err(error) = held::forget(&self.daemon.directories.runtime) {
+            tracing::warn!("{error}");
+        }
         tracing::warn!(complete, "credentials withdrawn from the files");
         Event::Delivered { complete }
     }

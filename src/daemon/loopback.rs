@@ -16,8 +16,10 @@ use crate::endpoints::{self, Asked, TokenFile};
 use crate::host::accounts;
 use crate::host::clock::Clock;
 use crate::host::peer::Caller;
+use crate::host::places::RATE_OF_A_USER;
 use crate::pure::access::Allowed;
 use crate::pure::access::peer::Peer;
+use crate::pure::assumption::RoleArn;
 use crate::pure::metadata::container::{self, BearerToken, Grant};
 use crate::pure::metadata::session::SessionKey;
 use crate::pure::metadata::tree::{Leaf, Tree};
@@ -84,23 +86,32 @@ pub(super) fn open(
     });
     if let Some(address) = settings.container_listen.value {
         tasks.spawn(keyring.keep(token_files, seams.clone()));
-        let clerk = Arc::clone(&clerk);
+        let (clerk, other) = (Arc::clone(&clerk), Arc::clone(&clerk));
         let answer = move |asked| Arc::clone(&clerk).answer_container(asked);
-        tasks.spawn(serve("container", address, answer, Arc::clone(&seams.clock)));
+        let turn_away = move |user| other.turn_away(user, container::turn_away());
+        tasks.spawn(serve("container", address, answer, turn_away, Arc::clone(&seams.clock)));
     } else if settings.consumers.iter().any(|consumer| consumer.token_file.is_some()) {
         tracing::warn!("a token_file stays unwritten: there is no [endpoint.container]");
     }
     if let Some(address) = settings.imds_listen.value {
+        let other = Arc::clone(&clerk);
         let answer = move |asked| Arc::clone(&clerk).answer_instance(asked);
-        tasks.spawn(serve("imds", address, answer, Arc::clone(&seams.clock)));
+        let turn_away = move |user| other.turn_away(user, instance::turn_away());
+        tasks.spawn(serve("imds", address, answer, turn_away, Arc::clone(&seams.clock)));
     }
 }
 
 /// Listens as soon as it can: an address that somebody else has keeps nobody from their files.
-async fn serve<A, F>(endpoint: &'static str, address: SocketAddr, answer: A, clock: Arc<dyn Clock>)
-where
-    A: Fn(Asked) -> F + Clone + Send + 'static,
+async fn serve<A, F, T>(
+    endpoint: &'static str,
+    address: SocketAddr,
+    answer: A,
+    turn_away: T,
+    clock: Arc<dyn Clock>,
+) where
+    A: Fn(Asked) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Reply> + Send + 'static,
+    T: Fn(Option<u32>) -> Reply + Clone + Send + Sync + 'static,
 {
     let mut told = false;
     let (listener, address) = loop {
@@ -115,7 +126,7 @@ where
         clock.sleep(RETRY).await;
     };
     tracing::info!(endpoint, %address, "listens");
-    endpoints::serve(listener, answer).await;
+    endpoints::serve(listener, RATE_OF_A_USER, answer, turn_away).await;
 }
 
 impl Clerk {
@@ -191,11 +202,17 @@ impl Clerk {
     fn note(&self, caller: &Caller, reply: &Reply, vended: Option<(Allowed<'_>, &RoleToken)>) {
         match (reply.status, vended, &reply.refused) {
             (200, Some((allowed, token)), _) => self.audit().vended(caller, allowed, token),
-            (403, _, Some(refusal)) => {
+            (403 | 429, _, Some(refusal)) => {
                 self.audit().refused(caller, None, refusal, self.seams.clock.since_boot());
             }
             _ => {}
         }
+    }
+
+    /// A user who asks too often, or over too many connections.
+    fn turn_away(&self, user: Option<u32>, reply: Reply) -> Reply {
+        self.note(&caller(user), &reply, None);
+        reply
     }
 
     fn audit(&self) -> MutexGuard<'_, Audit> {
@@ -205,12 +222,13 @@ impl Clerk {
 
 impl Offer<'_> {
     fn grant(&self) -> Grant<'_> {
+        let token = self.credentials.as_deref();
         Grant {
             token: &self.bearer,
             path: &self.path,
-            credentials: self.credentials.as_deref().ok_or(Unavailable::Now),
-            account_id: None,
-            role_arn: None,
+            credentials: token.ok_or(Unavailable::Now),
+            account_id: token.and_then(RoleToken::account_id),
+            role_arn: token.and_then(|token| token.role.as_ref()).map(RoleArn::as_str),
         }
     }
 }

@@ -10,6 +10,7 @@ mod assumption;
 mod driver;
 mod error;
 mod health;
+mod held;
 mod keyring;
 mod loopback;
 mod registration;
@@ -27,6 +28,7 @@ use std::time::Duration;
 
 pub use access::access_of;
 pub use error::DaemonError;
+pub use held::{HeldError, forget};
 pub use registration::{Application, RegistrationError, register};
 pub use rotation::{RotationOutcome, rotate};
 pub use rules::Rules;

@@ -19,8 +19,10 @@ use super::not_run;
 use crate::control::Complaint;
 use crate::endpoints::{self, ANY_PORT, Asked, bearer_token};
 use crate::host::entropy::SystemEntropy;
+use crate::host::places::RATE_OF_A_USER;
 use crate::pure::advice::{Advice, Exit};
-use crate::pure::metadata::container::{BearerToken, Grant, answer};
+use crate::pure::assumption::RoleArn;
+use crate::pure::metadata::container::{self, BearerToken, Grant, answer};
 use crate::pure::metadata::{Reply, Unavailable};
 use crate::pure::role_token::RoleToken;
 use crate::vending;
@@ -52,7 +54,9 @@ pub(super) async fn run(
     let token = bearer_token(&SystemEntropy);
     let source = Arc::new(Source { bearer: BearerToken::new(&token), runtime_dirs, name });
     let mut tasks = JoinSet::new();
-    tasks.spawn(endpoints::serve(listener, move |asked| reply(Arc::clone(&source), asked)));
+    let answer = move |asked| reply(Arc::clone(&source), asked);
+    let turn_away = |_| container::turn_away();
+    tasks.spawn(endpoints::serve(listener, RATE_OF_A_USER, answer, turn_away));
 
     command
         .env("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("http://{address}{PATH}"))
@@ -97,7 +101,14 @@ const NEVER: time::UtcDateTime = time::UtcDateTime::MAX;
 
 impl Source {
     fn grant<'a>(&'a self, credentials: Result<&'a RoleToken, Unavailable>) -> Grant<'a> {
-        Grant { token: &self.bearer, path: PATH, credentials, account_id: None, role_arn: None }
+        let token = credentials.as_ref().ok().copied();
+        Grant {
+            token: &self.bearer,
+            path: PATH,
+            credentials,
+            account_id: token.and_then(RoleToken::account_id),
+            role_arn: token.and_then(|token| token.role.as_ref()).map(RoleArn::as_str),
+        }
     }
 }
 

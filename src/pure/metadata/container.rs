@@ -53,6 +53,11 @@ pub fn answer(head: &Head<'_>, grants: &[Grant<'_>], now: UtcDateTime) -> Reply 
     }
 }
 
+/// Answers a user who asks too often, whatever it is.
+pub fn turn_away() -> Reply {
+    refuse(Refusal::TooMany)
+}
+
 /// Every token is compared, so that the time tells nothing of how many there are before a match.
 fn granted<'g, 'a>(head: &Head<'_>, grants: &'g [Grant<'a>]) -> Result<&'g Grant<'a>, Refusal> {
     head.check_origin()?;
@@ -86,6 +91,7 @@ fn refuse(refusal: Refusal) -> Reply {
         403 => "AccessDenied",
         404 => "NotFound",
         405 => "MethodNotAllowed",
+        429 => "TooManyRequests",
         503 => "ServiceUnavailable",
         _ => "BadRequest",
     };
@@ -188,6 +194,14 @@ mod tests {
         let ended = NOW + Duration::HOUR;
         assert_eq!(ask("GET", "/web", &[("Authorization", "web")], ended), unavailable);
         assert_eq!(get("/other", "other"), refusal(403, "AccessDenied", "not trusted"));
+    }
+
+    #[test]
+    fn who_asks_too_often_hears_so_as_an_sdk_can_show_it() {
+        let reply = turn_away();
+        let document = r#"{"Code":"TooManyRequests","Message":"this user asks too often; wait, and keep the credentials until they end"}"#;
+        assert_eq!((reply.status, reply.header("content-type")), (429, Some("application/json")));
+        assert_eq!(reply.body.expose(), document.as_bytes());
     }
 
     #[test]
