@@ -17,6 +17,7 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use time::UtcDateTime;
 
 use crate::pure::failure::FailureClass;
 use crate::pure::identity::Region;
@@ -125,22 +126,9 @@ pub fn timeouts(attempt: Duration) -> TimeoutConfig {
         .build()
 }
 
-/// Whether a host is this machine, or what answers to it alone: the metadata service of EC2 and the
-/// agents of ECS and EKS, at link-local addresses and in `fd00:ec2::/32`. No proxy stands between.
-pub fn is_local(host: &str) -> bool {
-    let host = host.trim_matches(['[', ']']);
-    host == "localhost"
-        || host.parse::<IpAddr>().is_ok_and(|address| match address.to_canonical() {
-            IpAddr::V4(address) => address.is_loopback() || address.is_link_local(),
-            IpAddr::V6(address) => {
-                address.is_loopback() || address.segments().starts_with(&[0xfd00, 0x0ec2])
-            }
-        })
-}
-
 fn proxy_config(uri: &http::Uri, proxy: Option<&str>) -> Result<ProxyConfig, UnusableConnection> {
     match proxy {
-        _ if uri.host().is_some_and(is_local) => Ok(ProxyConfig::disabled()),
+        _ if is_local(uri) => Ok(ProxyConfig::disabled()),
         None => Ok(ProxyConfig::from_env()),
         // The URL may hold a password, so the error does not repeat it.
         Some(url) => ProxyConfig::all(url).map_err(|_| {
@@ -168,6 +156,26 @@ impl UnusableConnection {
     pub fn new(part: &'static str, place: &str, reason: impl Into<String>) -> Self {
         Self { part, place: place.to_owned(), reason: reason.into() }
     }
+}
+
+/// Whether an endpoint is this machine's, or answers to it alone: the metadata service of EC2 and the
+/// agents of ECS and EKS, at link-local addresses and in `fd00:ec2::/32`. No proxy stands between.
+pub fn is_local(uri: &http::Uri) -> bool {
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost"
+        || host.parse::<IpAddr>().is_ok_and(|address| match address.to_canonical() {
+            IpAddr::V4(address) => address.is_loopback() || address.is_link_local(),
+            IpAddr::V6(address) => {
+                address.is_loopback() || address.segments().starts_with(&[0xfd00, 0x0ec2])
+            }
+        })
+}
+
+/// `Sun, 22 Nov 2026 00:00:52 GMT` (RFC 9110, section 5.6.7).
+pub fn parse_http_date(text: &str) -> Option<UtcDateTime> {
+    let date = text.strip_suffix("GMT").map(|rest| format!("{rest}+0000"))?;
+    let moment = time::OffsetDateTime::parse(&date, &time::format_description::well_known::Rfc2822);
+    moment.ok().map(time::OffsetDateTime::to_utc)
 }
 
 /// What became of a request that the service has not answered. The runtime's error goes no further:
@@ -243,13 +251,21 @@ AQH/MAoGCCqGSM49BAMCA0cAMEQCIAgP8ZIhbRQ60CWeLgITXQ2Fsor2N/KqYK5J\n\
 
     #[test]
     fn what_is_local_is_reached_without_a_proxy() {
-        let local = ["localhost", "127.0.0.1", "169.254.169.254", "169.254.170.2"];
-        for host in local.iter().chain(&["[::1]", "[fd00:ec2::254]", "[::ffff:169.254.169.254]"]) {
-            assert!(is_local(host), "{host}");
+        let local = |host: &&str| is_local(&format!("http://{host}/").parse().unwrap());
+        let hosts = ["localhost", "127.0.0.1", "169.254.169.254", "169.254.170.2"];
+        for host in hosts.iter().chain(&["[::1]", "[fd00:ec2::254]", "[::ffff:169.254.169.254]"]) {
+            assert!(local(host), "{host}");
         }
-        for host in ["example.com", "192.0.2.1", "10.0.0.1", "[fd00:ec3::1]", "[2001:db8::1]", ""] {
-            assert!(!is_local(host), "{host}");
+        for host in ["example.com", "192.0.2.1", "10.0.0.1", "[fd00:ec3::1]", "[2001:db8::1]"] {
+            assert!(!local(&host), "{host}");
         }
+    }
+
+    #[test]
+    fn http_dates_parse() {
+        let date = parse_http_date("Sun, 22 Nov 2026 00:00:52 GMT");
+        assert_eq!(date, Some(time::macros::utc_datetime!(2026-11-22 00:00:52)));
+        assert_eq!(parse_http_date("yesterday"), None);
     }
 
     #[test]

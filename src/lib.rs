@@ -75,6 +75,8 @@ pub mod shelf;
 pub mod sources;
 pub mod ssm;
 pub mod sts;
+pub mod surroundings;
+pub mod systemctl;
 pub mod targets;
 pub mod vault;
 pub mod vending;

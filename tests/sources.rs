@@ -537,6 +537,21 @@ fn what_is_about_a_registration_is_refused_under_another_source() {
     commands.iter().for_each(|command| refused(command));
     drop(daemon);
     assert!(!stage.path("state/vault").exists());
+    let daemon = stage.start();
+    stage.status_when("a daemon that knows itself", |status| status["region"] == REGION);
+    let address = stage.lab.address().to_string();
+    let doctor = stage.run(&["doctor", "--json", "--metadata-address", &address]);
+    let checks: Value = serde_json::from_slice(&doctor.stdout).unwrap();
+    for (name, verdict) in [
+        ("registration", "skipped"),
+        ("hardware", "skipped"),
+        ("metadata", "ok"),
+        ("vault", "skipped"),
+    ] {
+        let check = checks.as_array().unwrap().iter().find(|check| check["name"] == name);
+        assert_eq!(check.unwrap()["verdict"], verdict, "{name}: {checks}");
+    }
+    drop(daemon);
     // The machine can be looked at all the same, and so can the state without a daemon.
     stage.succeed(&["fingerprint", "show"]);
     let output = stage.run(&["status", "--json"]);

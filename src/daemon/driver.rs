@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use super::assumption::Means;
 use super::provider::{Footing, Provider};
+use super::reload::Reloads;
 use super::report::{self, LastFailure, TargetOutcome};
 use super::roles::Roles;
 use super::rules::{Rulebook, Rules};
@@ -25,7 +26,7 @@ use crate::pure::refresher::{Action, AskAs, Event, Policy, Refresher};
 use crate::pure::role_token::RoleToken;
 use crate::shelf::{Moment, Shelf};
 use crate::sts::Sts;
-use crate::targets::{Delivery, Target, TargetError, deliver, published, withdraw};
+use crate::targets::{Delivery, Target, TargetError, published};
 
 /// Time is looked at again at least this often: suspend and clock steps do no harm.
 const TICK: Duration = Duration::from_secs(60);
@@ -45,6 +46,7 @@ pub(super) struct Driver {
     /// Names of those who have the registered role's credentials and no file.
     consumers: Vec<String>,
     roles: Roles,
+    reloads: Reloads,
     means: Option<Means>,
     /// Those with a role of their own, until it is known where and as whom roles are assumed.
     waiting: Vec<AssumedOutlet>,
@@ -71,6 +73,7 @@ impl Driver {
         let refresher = Refresher::new(policy(&daemon), published_until, clock.now())
             .with_earlier(earlier.map(Arc::new));
         let consumers = consumers(&daemon);
+        let reloads = Reloads::new(&daemon.directories.runtime);
         let mut driver = Self {
             daemon,
             shelf,
@@ -83,10 +86,12 @@ impl Driver {
             failure: None,
             consumers,
             roles: Roles::default(),
+            reloads,
             means: None,
             waiting: Vec::new(),
             ready: false,
         };
+        driver.engage_reloads();
         driver.engage(assumed)?;
         Ok(driver)
     }
@@ -178,7 +183,8 @@ impl Driver {
     }
 
     fn publish(&mut self, token: &RoleToken) -> Event {
-        let complete = self.deliver(|target| deliver(target, token));
+        let (announcer, now) = (self.reloads.announcer(), self.clock.now());
+        let complete = self.deliver(|target| announcer.deliver(target, token, now));
         let runtime = &self.daemon.directories.runtime;
         if let Some(id) = self.provider.registered()
             && let Err(error) = held::keep(runtime, id, token)
@@ -195,7 +201,8 @@ impl Driver {
     }
 
     fn withdraw(&mut self) -> Event {
-        let complete = self.deliver(withdraw);
+        let announcer = self.reloads.announcer();
+        let complete = self.deliver(|target| announcer.withdraw(target));
         if let Err(error) = held::forget(&self.daemon.directories.runtime) {
             tracing::warn!("{error}");
         }
@@ -219,6 +226,7 @@ impl Driver {
                 // What changes hands is emptied first, and nobody is let in before that shows.
                 self.roles.dismiss(&assumed).await;
                 self.retarget(targets);
+                self.engage_reloads();
                 self.consumers = consumers(&self.daemon);
                 self.rules.put(rules);
                 self.report();
@@ -273,7 +281,14 @@ impl Driver {
             session_name,
             clock: self.clock.clone(),
             entropy: Arc::clone(&self.seams().entropy),
+            announcer: self.reloads.announcer(),
         })
+    }
+
+    /// The services that are told of new credentials, as the settings have it now.
+    fn engage_reloads(&mut self) {
+        let seams = &self.daemon.seams;
+        self.reloads.engage(&self.daemon.settings, seams, &self.clock, &self.shelf);
     }
 
     /// What stays keeps its history; what is no target any more loses our keys, which nobody would
@@ -293,7 +308,8 @@ impl Driver {
             targets.any(|target| target.path == gone.path && target.profile == gone.profile)
         };
         for (gone, mut outcome) in before.into_iter().filter(|(gone, _)| !goes_on(gone)) {
-            outcome.note(&gone, withdraw(&gone), self.clock.now());
+            let withdrawal = self.reloads.announcer().withdraw(&gone);
+            outcome.note(&gone, withdrawal, self.clock.now());
         }
     }
 

@@ -8,6 +8,7 @@ pub mod allowance;
 pub mod assumer;
 pub mod assumption;
 pub mod chain;
+pub mod diagnosis;
 pub mod duration;
 pub mod failure;
 pub mod fingerprint;

@@ -65,7 +65,7 @@ impl ContainerEndpoint {
         let endpoint = format!("{scheme}://{authority}");
         match scheme {
             "https" => {}
-            "http" if is_local(authority.host()) => {}
+            "http" if parsed.as_ref().is_some_and(is_local) => {}
             _ => return Err(unusable(&endpoint, "only https leaves this machine")),
         }
         let client = Client::new(&endpoint, ca_bundle, proxy)?;

@@ -24,6 +24,7 @@ mod date;
 mod directory;
 mod ec2_key;
 mod error;
+mod examination;
 mod fingerprint;
 mod lock;
 mod reader;
@@ -45,6 +46,7 @@ use crate::pure::key_rotation::Step;
 
 pub use ec2_key::Ec2Key;
 pub use error::{Damage, VaultError};
+pub use examination::{Entry, Examination, Kind};
 pub use reader::VaultReader;
 
 use directory::{Directory, Narrowed};
