@@ -73,7 +73,7 @@ impl Driver {
         let refresher = Refresher::new(policy(&daemon), published_until, clock.now())
             .with_earlier(earlier.map(Arc::new));
         let consumers = consumers(&daemon);
-        let reloads = Reloads::new(&daemon.directories.runtime);
+        let reloads = Reloads::new(&daemon.directories.runtime, &daemon.seams, &clock);
         let mut driver = Self {
             daemon,
             shelf,
@@ -91,7 +91,7 @@ impl Driver {
             waiting: Vec::new(),
             ready: false,
         };
-        driver.engage_reloads();
+        driver.reloads.engage(&driver.daemon.settings, &driver.shelf);
         driver.engage(assumed)?;
         Ok(driver)
     }
@@ -226,7 +226,7 @@ impl Driver {
                 // What changes hands is emptied first, and nobody is let in before that shows.
                 self.roles.dismiss(&assumed).await;
                 self.retarget(targets);
-                self.engage_reloads();
+                self.reloads.engage(&self.daemon.settings, &self.shelf);
                 self.consumers = consumers(&self.daemon);
                 self.rules.put(rules);
                 self.report();
@@ -285,12 +285,6 @@ impl Driver {
         })
     }
 
-    /// The services that are told of new credentials, as the settings have it now.
-    fn engage_reloads(&mut self) {
-        let seams = &self.daemon.seams;
-        self.reloads.engage(&self.daemon.settings, seams, &self.clock, &self.shelf);
-    }
-
     /// What stays keeps its history; what is no target any more loses our keys, which nobody would
     /// renew.
     fn retarget(&mut self, targets: Vec<Target>) {
@@ -308,8 +302,8 @@ impl Driver {
             targets.any(|target| target.path == gone.path && target.profile == gone.profile)
         };
         for (gone, mut outcome) in before.into_iter().filter(|(gone, _)| !goes_on(gone)) {
-            let withdrawal = self.reloads.announcer().withdraw(&gone);
-            outcome.note(&gone, withdrawal, self.clock.now());
+            let withdrawn = self.reloads.announcer().withdraw(&gone);
+            outcome.note(&gone, withdrawn, self.clock.now());
         }
     }
 
