@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::assumption::Means;
+use super::assumption::{Means, Turns};
 use super::report::{self, LastFailure, TargetOutcome};
 use super::roles::Roles;
 use super::rotation::{self, RotationOutcome};
@@ -395,6 +395,7 @@ impl Driver {
                     session_name: SessionName::of_instance(&self.registration.instance_id),
                     clock,
                     entropy: Arc::clone(&self.seams().entropy),
+                    turns: Turns::default(),
                 }
             }
         };
