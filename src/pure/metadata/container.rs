@@ -53,6 +53,11 @@ pub fn answer(head: &Head<'_>, grants: &[Grant<'_>], now: UtcDateTime) -> Reply 
     }
 }
 
+/// Answers a request of somebody who may have nothing, whatever token it carries.
+pub fn deny(head: &Head<'_>) -> Reply {
+    refuse(head.check_origin().err().unwrap_or(Refusal::NotAllowed))
+}
+
 /// Answers a user who asks too often, whatever it is.
 pub fn turn_away() -> Reply {
     refuse(Refusal::TooMany)
