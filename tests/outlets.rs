@@ -325,6 +325,20 @@ fn one_user_who_holds_many_connections_keeps_nobody_else_waiting() {
 }
 
 #[test]
+fn who_is_slow_to_ask_is_left_alone_and_keeps_nobody_waiting() {
+    let (stage, daemon) = several_users();
+    for socket in SOCKETS {
+        let mut slow = UnixStream::connect(stage.path(socket)).unwrap();
+        slow.write_all(&ASK[..9]).unwrap();
+        assert!(said(&stage, socket, ASK).contains("access_key_id"));
+        let mut answer = String::new();
+        slow.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, "", "nobody waits for the rest");
+    }
+    assert!(!daemon.log().contains("panicked"), "{}", daemon.log());
+}
+
+#[test]
 fn who_leaves_before_the_answer_disturbs_nobody() {
     let (stage, daemon) = several_users();
     for _ in 0..50 {
