@@ -422,8 +422,30 @@ fn an_address_that_somebody_has_keeps_nobody_from_the_files() {
     let (_, daemon) = stage.start_registered();
     let line = daemon.logged("cannot listen");
     assert!(line.contains(&address.to_string()) && line.contains("ERROR"), "{line}");
+    let shown = |status: Value| {
+        let [endpoint] = &status["endpoints"].as_array().unwrap()[..] else { panic!("{status}") };
+        assert_eq!(
+            (&endpoint["kind"], &endpoint["address"]),
+            (&"imds".into(), &address.to_string().into())
+        );
+        endpoint.clone()
+    };
+    let waiting = shown(stage.status());
+    assert!(waiting["error"].as_str().unwrap().contains("in use"), "{waiting}");
+    assert!(waiting["remedy"].as_str().unwrap().contains(&address.port().to_string()), "{waiting}");
+    let page = stage.succeed(&["status"]);
+    assert!(
+        page.contains("endpoint     imds: NOT LISTENING at ") && page.contains("  try   "),
+        "{page}"
+    );
     drop(taken);
     daemon.logged("listens endpoint=\"imds\"");
+    let listens = shown(
+        stage.status_when("the endpoint", |status| status["endpoints"][0]["error"].is_null()),
+    );
+    assert!(stage::moment(&listens["since"]) > stage::moment(&waiting["since"]), "{listens}");
+    let line = format!("endpoint     imds: http://{address}, since ");
+    assert!(stage.succeed(&["status"]).contains(&line));
     ask(address, &put_token("")).is(200);
 }
 

@@ -57,6 +57,8 @@ pub(super) struct Driver {
     roles: Roles,
     means: Option<Means>,
     ready: bool,
+    /// What the service manager was told last.
+    line: String,
 }
 
 impl Driver {
@@ -104,6 +106,7 @@ impl Driver {
             roles: Roles::default(),
             means: None,
             ready: false,
+            line: String::new(),
         };
         driver.engage(assumed)?;
         Ok(driver)
@@ -455,9 +458,10 @@ impl Driver {
         if settled && !self.ready {
             self.ready = true;
             service_manager::ready(&line);
-        } else if self.ready {
+        } else if self.ready && line != self.line {
             service_manager::status(&line);
         }
+        self.line = line;
     }
 
     fn instance_key(&self) -> InstanceKey {
