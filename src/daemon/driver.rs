@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::assumption::Means;
+use super::assumption::{Means, Turns};
 use super::reload::Reloads;
 use super::report::{self, LastFailure, TargetOutcome};
 use super::roles::Roles;
@@ -59,6 +59,8 @@ pub(super) struct Driver {
     reloads: Reloads,
     means: Option<Means>,
     ready: bool,
+    /// What the service manager was told last.
+    line: String,
 }
 
 impl Driver {
@@ -108,6 +110,7 @@ impl Driver {
             reloads,
             means: None,
             ready: false,
+            line: String::new(),
         };
         driver.reloads.engage(&driver.daemon.settings, &driver.shelf);
         driver.engage(assumed)?;
@@ -404,6 +407,7 @@ impl Driver {
                     clock,
                     entropy: Arc::clone(&self.seams().entropy),
                     announcer: self.reloads.announcer(),
+                    turns: Turns::default(),
                 }
             }
         };
@@ -464,9 +468,10 @@ impl Driver {
         if settled && !self.ready {
             self.ready = true;
             service_manager::ready(&line);
-        } else if self.ready {
+        } else if self.ready && line != self.line {
             service_manager::status(&line);
         }
+        self.line = line;
     }
 
     fn instance_key(&self) -> InstanceKey {
