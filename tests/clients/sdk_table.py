@@ -14,6 +14,7 @@ the programs' by libfaketime. So each SDK's own rules are at work, and nobody wa
 import os
 import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -71,14 +72,14 @@ def main():
 
 def live(machine):
     """The version of each program, and what came of each at each outlet."""
-    programs = {}
-    for name in COMMANDS:
-        for outlet in TOLD.get(name, ROLES):
-            before = machine.before(outlet)
-            programs[name, outlet] = Program(name, machine.environment(outlet), before)
-    versions = {name: program.hear()["version"] for (name, _), program in programs.items()}
+    cells = [(name, outlet) for name in COMMANDS for outlet in TOLD.get(name, ROLES)]
+    programs = {
+        (name, outlet): Program(name, machine.environment(outlet), machine.before(outlet))
+        for name, outlet in cells
+    }
+    versions = {name: program.version() for (name, _), program in programs.items()}
     end = machine.expiry()
-    answers = {cell: [answer] for cell, answer in call(programs).items()}
+    answers = {cell: [answer] for cell, answer in call_patiently(programs).items()}
     lasting = {cell: program for cell, program in programs.items() if cell[0] not in SHORT_LIVED}
     for moment in MOMENTS:
         set_clocks(end - timedelta(minutes=moment))
@@ -97,10 +98,17 @@ def live(machine):
 
 
 def call(programs, how=""):
-    """All at once."""
-    for program in programs.values():
-        program.ask(how)
-    return {cell: program.hear() for cell, program in programs.items()}
+    """As many at once as there are processors: some SDKs wait for an answer for a second and no more."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        answers = pool.map(lambda program: program.call(how), programs.values())
+        return dict(zip(programs, answers))
+
+
+def call_patiently(programs):
+    """Whoever has an error is asked again, in case the machine was slow."""
+    answers = call(programs)
+    failed = {cell: programs[cell] for cell, answer in answers.items() if "error" in answer}
+    return answers | call(failed, "anew")
 
 
 def outcome(name, outlet, answers, anew):
@@ -151,8 +159,8 @@ def take(variables_of):
     """The source that each program takes, if any."""
     programs = {name: Program(name, variables) for name, variables in variables_of.items()}
     for program in programs.values():
-        program.hear()
-    taken = {name: source(answer) for name, answer in call(programs).items()}
+        program.version()
+    taken = {name: source(answer) for name, answer in call_patiently(programs).items()}
     for program in programs.values():
         program.stop()
     return taken
