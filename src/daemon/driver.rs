@@ -88,7 +88,7 @@ impl Driver {
         let refresher = Refresher::new(policy(&daemon), published_until, now)
             .with_earlier(earlier.map(Arc::new));
         let consumers = consumers(&daemon);
-        let reloads = Reloads::new(runtime);
+        let reloads = Reloads::new(runtime, &daemon.seams, ssm.clock());
         let mut driver = Self {
             registration,
             record: vault.fingerprint_record()?,
@@ -109,7 +109,7 @@ impl Driver {
             means: None,
             ready: false,
         };
-        driver.engage_reloads();
+        driver.reloads.engage(&driver.daemon.settings, &driver.shelf);
         driver.engage(assumed)?;
         Ok(driver)
     }
@@ -368,7 +368,7 @@ impl Driver {
                 // What changes hands is emptied first, and nobody is let in before that shows.
                 self.roles.dismiss(&assumed).await;
                 self.retarget(targets);
-                self.engage_reloads();
+                self.reloads.engage(&self.daemon.settings, &self.shelf);
                 self.consumers = consumers(&self.daemon);
                 self.rules.put(rules);
                 self.report();
@@ -412,12 +412,6 @@ impl Driver {
         Ok(())
     }
 
-    /// The services that are told of new credentials, as the settings have it now.
-    fn engage_reloads(&mut self) {
-        let (seams, clock) = (&self.daemon.seams, self.ssm.clock());
-        self.reloads.engage(&self.daemon.settings, seams, clock, &self.shelf);
-    }
-
     /// What stays keeps its history; what is no target any more loses our keys, which nobody would
     /// renew.
     fn retarget(&mut self, targets: Vec<Target>) {
@@ -435,8 +429,8 @@ impl Driver {
             targets.any(|target| target.path == gone.path && target.profile == gone.profile)
         };
         for (gone, mut outcome) in before.into_iter().filter(|(gone, _)| !goes_on(gone)) {
-            let withdrawal = self.reloads.announcer().withdraw(&gone);
-            outcome.note(&gone, withdrawal, self.ssm.clock().now());
+            let withdrawn = self.reloads.announcer().withdraw(&gone);
+            outcome.note(&gone, withdrawn, self.ssm.clock().now());
         }
     }
 

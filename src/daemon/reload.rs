@@ -19,19 +19,21 @@ use crate::host::clock::ServiceClock;
 use crate::pure::reload::{Event, Reload};
 use crate::pure::role_token::RoleToken;
 use crate::pure::unit::ServiceName;
-use crate::shelf::Shelf;
+use crate::shelf::{ReloadPlace, Shelf};
 use crate::systemctl::Systemctl;
 use crate::targets::{Delivery, Target, TargetError, deliver, published, withdraw};
 use memory::Memories;
 use task::{Means, Task};
 
 /// All services that are told. Dropped, their tasks end, and nobody is told any more.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Reloads {
+    seams: Seams,
+    clock: ServiceClock,
+    memories: Memories,
     tasks: JoinSet<()>,
     hooks: BTreeMap<ServiceName, Words>,
     announcer: Announcer,
-    memories: Memories,
 }
 
 /// Delivers to targets and withdraws from them, and says so where a service is to be told. Cheap to
@@ -58,8 +60,15 @@ struct Service {
 
 impl Reloads {
     /// With what the run before kept in this directory.
-    pub(super) fn new(runtime: &Path) -> Self {
-        Self { memories: Memories::take_back(runtime), ..Self::default() }
+    pub(super) fn new(runtime: &Path, seams: &Seams, clock: &ServiceClock) -> Self {
+        Self {
+            seams: seams.clone(),
+            clock: clock.clone(),
+            memories: Memories::take_back(runtime),
+            tasks: JoinSet::new(),
+            hooks: BTreeMap::new(),
+            announcer: Announcer::default(),
+        }
     }
 
     pub(super) fn announcer(&self) -> Announcer {
@@ -68,13 +77,7 @@ impl Reloads {
 
     /// Takes new settings over. A service that is told already goes on at its pace, and what failed is
     /// tried again: the operator may have mended it.
-    pub(super) fn engage(
-        &mut self,
-        settings: &Settings,
-        seams: &Seams,
-        clock: &ServiceClock,
-        shelf: &Shelf,
-    ) {
+    pub(super) fn engage(&mut self, settings: &Settings, shelf: &Shelf) {
         let mut before = std::mem::take(&mut self.hooks);
         let mut listeners = BTreeMap::new();
         for service in services(settings) {
@@ -88,10 +91,7 @@ impl Reloads {
                 }
                 None => {
                     let (words, inbox) = mpsc::unbounded_channel();
-                    let place = shelf.reload_place(unit.as_str());
-                    let memories = self.memories.clone();
-                    let (seams, clock) = (seams.clone(), clock.clone());
-                    let task = Task::new(service, Means { seams, clock, place, memories });
+                    let task = Task::new(service, self.means(shelf.reload_place(unit.as_str())));
                     self.tasks.spawn(task.run(inbox));
                     words
                 }
@@ -102,6 +102,15 @@ impl Reloads {
         *self.announcer.0.lock().unwrap_or_else(PoisonError::into_inner) = listeners;
         // Of those that have ended nothing is kept.
         while self.tasks.try_join_next().is_some() {}
+    }
+
+    fn means(&self, place: ReloadPlace) -> Means {
+        Means {
+            seams: self.seams.clone(),
+            clock: self.clock.clone(),
+            memories: self.memories.clone(),
+            place,
+        }
     }
 }
 

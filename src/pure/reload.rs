@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Its time has come when the jitter has passed since the first renewal, and [`Pace::min_interval`]
-//! since the last run. The latter yields where the program would be left with dead credentials: it
+//! since the last run that the service may have heard of. The latter yields where the program would be left with dead credentials: it
 //! holds those that were replaced, so the hook runs before they end. Renewals during a wait are one
 //! with it. A run that failed is repeated, later each time. Credentials that are withdrawn are no
 //! reason to run: there is nothing to load.
@@ -39,7 +39,8 @@ pub struct Reload {
 /// How often, and how far apart on different machines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
-    /// At least this much between the beginnings of two runs.
+    /// At least this much between the beginnings of two runs. One that failed does not count: it has a
+    /// pace of its own.
     pub min_interval: Duration,
     /// A run comes up to this much later than it could.
     pub jitter: Duration,
@@ -83,8 +84,9 @@ pub enum Action {
 pub struct Hook {
     pace: Pace,
     wanted: Option<Wanted>,
-    running: Option<Wanted>,
-    /// When the last run began.
+    /// With the moment at which the run began.
+    running: Option<(Wanted, Duration)>,
+    /// When the last run began that the service may have heard of.
     last: Option<Duration>,
     /// After a failure: not before this.
     retry_at: Duration,
@@ -95,7 +97,7 @@ pub struct Hook {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Memory {
-    /// When the last run began.
+    /// When the last run began that the service may have heard of.
     last: Option<Duration>,
     /// Targets whose news the program may not have been told of.
     untold: BTreeSet<String>,
@@ -139,21 +141,19 @@ impl Hook {
 
     /// For the next process, should this one end now. A run under way may end with it.
     pub fn memory(&self) -> Memory {
-        let mut memory = Memory { last: self.last, by: Duration::MAX, ..Memory::default() };
-        for waiting in [&self.wanted, &self.running].into_iter().flatten() {
-            memory.untold.extend(waiting.targets.iter().cloned());
-            memory.by = memory.by.min(waiting.by);
+        let running = self.running.as_ref();
+        let untold = self.wanted.iter().chain(running.map(|(run, _)| run));
+        Memory {
+            last: running.map(|(_, began)| *began).or(self.last),
+            untold: untold.clone().flat_map(|waiting| waiting.targets.iter().cloned()).collect(),
+            by: untold.map(|waiting| waiting.by).min().unwrap_or_default(),
         }
-        memory
     }
 
     /// Takes a new pace over. Of the targets that are not among these any more, nothing is left to tell.
     pub fn serve(&mut self, pace: Pace, targets: &BTreeSet<String>) {
         self.pace = pace;
-        for waiting in [&mut self.wanted, &mut self.running].into_iter().flatten() {
-            waiting.targets.retain(|target| targets.contains(target));
-        }
-        self.wanted.take_if(|wanted| wanted.targets.is_empty());
+        self.retain(|target| targets.contains(target));
     }
 
     /// Says what follows from an event. Calling it too often is harmless.
@@ -161,12 +161,7 @@ impl Hook {
     pub fn handle(&mut self, event: Event, jitter: Jitter, now: Duration) -> Option<Action> {
         match event {
             Event::Renewed { target, left } => self.want(target, left, jitter, now),
-            Event::Withdrawn { target } => {
-                for waiting in [&mut self.wanted, &mut self.running].into_iter().flatten() {
-                    waiting.targets.remove(&target);
-                }
-                self.wanted.take_if(|wanted| wanted.targets.is_empty());
-            }
+            Event::Withdrawn { target } => self.retain(|other| *other != target),
             Event::Ended(outcome) => self.end(outcome, jitter, now),
             Event::Mended => self.retry_at = now,
             Event::Deadline => {}
@@ -202,14 +197,16 @@ impl Hook {
 
     fn run_if_due(&mut self, now: Duration) -> Option<Action> {
         self.next_run().filter(|at| *at <= now)?;
-        self.running = self.wanted.take();
-        self.last = Some(now);
+        self.running = self.wanted.take().map(|wanted| (wanted, now));
         Some(Action::Run)
     }
 
     fn end(&mut self, outcome: Outcome, jitter: Jitter, now: Duration) {
         // What was never asked for does not end.
-        let Some(run) = self.running.take() else { return };
+        let Some((run, began)) = self.running.take() else { return };
+        if outcome != Outcome::Failed {
+            self.last = Some(began);
+        }
         if outcome == Outcome::Done {
             self.failures = 0;
             self.retry_at = Duration::ZERO;
@@ -224,6 +221,15 @@ impl Hook {
         if !run.targets.is_empty() {
             self.wanted = Some(run.with(self.wanted.take()));
         }
+    }
+
+    /// Leaves nothing to tell of other targets than these.
+    fn retain(&mut self, among: impl Fn(&String) -> bool) {
+        let running = self.running.as_mut().map(|(run, _)| run);
+        for waiting in self.wanted.iter_mut().chain(running) {
+            waiting.targets.retain(&among);
+        }
+        self.wanted.take_if(|wanted| wanted.targets.is_empty());
     }
 
     fn retry_delay(&self, jitter: Jitter) -> Duration {

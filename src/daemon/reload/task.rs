@@ -127,7 +127,8 @@ impl Task {
             Err(error) => {
                 let complaint = Complaint::of(&error);
                 tracing::warn!("{}; try: {}", complaint.message, complaint.remedy);
-                for line in &error.output {
+                // The first line is in the message.
+                for line in error.output.iter().skip(1) {
                     tracing::warn!(%unit, "systemctl: {line}");
                 }
                 Err((error.class(), complaint))

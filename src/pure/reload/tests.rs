@@ -119,7 +119,7 @@ fn what_an_earlier_process_did_not_tell_is_told() {
     let mut next = again(&hook, first);
     assert_eq!(run(&mut next), first + PACE.min_interval);
     end(&mut hook, Outcome::Failed, first);
-    assert!(again(&hook, first).next_run().is_some());
+    assert_eq!(run(&mut again(&hook, first)), first + seconds(15));
     let retried = run(&mut hook);
     end(&mut hook, Outcome::Done, retried);
     let mut next = again(&hook, retried);
@@ -189,13 +189,16 @@ fn what_was_not_answered_may_be_under_way_and_is_not_begun_again_soon() {
 }
 
 #[test]
-fn what_was_mended_is_tried_at_once_within_the_interval() {
-    let pace = Pace { min_interval: seconds(1), ..PACE };
-    let mut hook = new(pace);
-    assert_eq!(hook.handle(renewed("a", HALF_AN_HOUR), Jitter::NONE, START), Some(Action::Run));
-    end(&mut hook, Outcome::Failed, START + seconds(2));
-    let mended = hook.handle(Event::Mended, half(), START + seconds(3));
+fn what_was_mended_is_tried_at_once() {
+    let mut hook = waiting();
+    let first = run(&mut hook);
+    end(&mut hook, Outcome::Failed, first + seconds(2));
+    let mended = hook.handle(Event::Mended, half(), first + seconds(3));
     assert_eq!(mended, Some(Action::Run));
+    // What was told is not told again for it.
+    end(&mut hook, Outcome::Done, first + seconds(4));
+    assert_eq!(hook.handle(Event::Mended, half(), first + seconds(5)), None);
+    assert_eq!(hook.next_run(), None);
 }
 
 #[test]
@@ -250,7 +253,8 @@ proptest! {
         let pace = Pace { min_interval: seconds(min_interval), jitter: seconds(jitter) };
         let mut hook = new(pace);
         let mut now = START;
-        let mut last_run = None::<Duration>;
+        // The last run, and the least time to the next.
+        let (mut last_run, mut least) = (None::<Duration>, Duration::ZERO);
         // Targets whose news no run has begun with, and those of the run under way.
         let (mut news, mut told) = (BTreeSet::new(), BTreeSet::new());
         for (step, bits) in moves {
@@ -266,12 +270,23 @@ proptest! {
                     Event::Withdrawn { target: target.to_string() }
                 }
                 Move::End(outcome) => {
+                    if hook.is_running() {
+                        least = match outcome {
+                            Outcome::Failed => FIRST_RETRY / 2,
+                            _ => pace.min_interval.min(LEAST_GAP),
+                        };
+                    }
                     if hook.is_running() && outcome != Outcome::Done {
                         news.append(&mut told);
                     }
                     Event::Ended(outcome)
                 }
-                Move::Mend => Event::Mended,
+                Move::Mend => {
+                    if hook.failures() > 0 {
+                        least = Duration::ZERO;
+                    }
+                    Event::Mended
+                }
                 Move::Wait(span) => {
                     now += seconds(span);
                     Event::Deadline
@@ -286,8 +301,7 @@ proptest! {
             if hook.handle(event, draw, now).is_some() {
                 prop_assert!(!ran_before || ended, "one at a time");
                 prop_assert!(!news.is_empty(), "there is something to tell");
-                let gap = last_run.map_or(Duration::MAX, |last| now - last);
-                prop_assert!(gap >= pace.min_interval.min(LEAST_GAP));
+                prop_assert!(last_run.is_none_or(|last| now - last >= least), "apart");
                 last_run = Some(now);
                 told = std::mem::take(&mut news);
             }
