@@ -546,3 +546,34 @@ fn a_daemon_that_may_not_give_files_away_is_told_which_drop_in_lets_it() {
     let parts = ["uid 64998", "may not give files away", "targets-of-other-users.conf"];
     assert_found(diagnosis.about("privileges", "backup"), "wrong", &parts);
 }
+
+#[test]
+fn what_hides_our_credentials_in_a_users_home_is_found() {
+    let stage = Stage::set();
+    let (_, _daemon) = stage.start_registered();
+    let own = nix::unistd::geteuid().to_string();
+    let home = stage.path("home");
+    fs::create_dir_all(home.join(".aws")).unwrap();
+    let look = || doctor_with(&stage, &["--user", &own, "--home", home.to_str().unwrap()]);
+    let name = look().all("shadow")[0]["subject"].as_str().unwrap().to_owned();
+    assert_found(look().about("shadow", &name), "ok", &["comes before the daemon"]);
+    assert_found(look().about("shadow", "target default"), "ok", &["nothing in "]);
+
+    let keys = "[default]\naws_access_key_id = AKIAIOSFODNN7EXAMPLE\n\
+                aws_secret_access_key = hunter2\n";
+    fs::write(home.join(".aws/credentials"), keys).unwrap();
+    let parts = ["take [default] of ", "..MPLE, a user's own", "rolekeeper advise"];
+    assert_found(look().about("shadow", &name), "warning", &parts);
+    let process = "[default]\ncredential_process = /usr/bin/rolekeeper credential-process\n";
+    fs::write(home.join(".aws/config"), process).unwrap();
+    let diagnosis = look();
+    let parts = ["hides what /usr/bin/rolekeeper prints", "boto3"];
+    assert_found(diagnosis.about("shadow", &name), "wrong", &parts);
+    assert!(!format!("{:?}", diagnosis.checks).contains("hunter2"));
+
+    let role = "[default]\nrole_arn = arn:aws:iam::111122223333:role/x\n\
+                credential_source = Ec2InstanceMetadata\n";
+    fs::write(home.join(".aws/config"), role).unwrap();
+    let parts = ["comes before ", "run/credentials [default]", ".aws/config"];
+    assert_found(look().about("shadow", "target default"), "wrong", &parts);
+}
