@@ -6,8 +6,9 @@ mod stage;
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::fs::{chown, symlink};
+use std::os::unix::net::UnixListener;
 use std::process::{Child, Command, Output};
 use std::thread;
 
@@ -576,4 +577,68 @@ fn what_hides_our_credentials_in_a_users_home_is_found() {
     fs::write(home.join(".aws/config"), role).unwrap();
     let parts = ["comes before ", "run/credentials [default]", ".aws/config"];
     assert_found(look().about("shadow", "target default"), "wrong", &parts);
+}
+
+/// Hands everything on to `aim` that comes in at `address`, until the test is over.
+fn passage(address: &str, aim: String) -> String {
+    let listener = TcpListener::bind(address).unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for inward in listener.incoming().map_while(Result::ok) {
+            let Ok(outward) = TcpStream::connect(&aim) else { continue };
+            let ends = [(&inward, &outward), (&outward, &inward)];
+            for (from, to) in ends.map(|(a, b)| (a.try_clone().unwrap(), b.try_clone().unwrap())) {
+                let (mut from, mut to) = (from, to);
+                thread::spawn(move || {
+                    let _ = std::io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(Shutdown::Write);
+                });
+            }
+        }
+    });
+    address.to_string()
+}
+
+#[test]
+fn a_certificate_for_other_names_says_for_which() {
+    let stage = Stage::set_over_tls();
+    let lab = stage.lab.address().to_string();
+    let address = passage("127.0.0.2:0", lab.clone());
+    let settings = fs::read_to_string(stage.path("rolekeeper.toml")).unwrap();
+    fs::write(stage.path("rolekeeper.toml"), settings.replace(&lab, &address)).unwrap();
+    let bundle = stage.lab.ca_bundle().unwrap().to_owned();
+    say_of_the_service(&stage, &format!("region = \"eu-central-1\"\nca_bundle = {bundle:?}"));
+    let diagnosis = doctor(&stage);
+    let parts = ["127.0.0.2 shows a certificate for ", "localhost", "captive portals"];
+    assert_found(diagnosis.about("service", "Systems Manager"), "wrong", &parts);
+}
+
+#[test]
+fn sts_is_called_where_a_role_is_assumed_and_one_that_fails_hides_nothing_of_the_other() {
+    let stage = Stage::set();
+    stage.register();
+    assert_eq!(doctor(&stage).all("service").len(), 1);
+    let role = "role_arn = \"arn:aws:iam::000000000000:role/backup\"";
+    stage.settings(&stage.target("backup", &stage.path("backup"), role));
+    let answers = ["answers as STS does", "HTTP 403, MissingAuthenticationToken"];
+    assert_found(doctor(&stage).about("service", "STS"), "ok", &answers);
+    say_of_the_service(&stage, &format!("sts_endpoint_url = \"http://{}\"", page(PORTAL)));
+    let diagnosis = doctor(&stage);
+    assert_found(diagnosis.about("service", "STS"), "wrong", &["is not STS", "Welcome, guest"]);
+    assert_found(diagnosis.about("service", "Systems Manager"), "ok", &[]);
+    assert_found(diagnosis.check("clock"), "ok", &["agrees"]);
+}
+
+#[test]
+fn a_daemon_that_is_there_and_says_nothing_is_not_waited_for() {
+    let stage = Stage::set();
+    stage.register();
+    fs::create_dir(stage.path("run")).unwrap();
+    // The kernel takes connections for it.
+    let _stuck = UnixListener::bind(stage.path("run/control.sock")).unwrap();
+    let diagnosis = doctor(&stage);
+    let parts = ["is there and does not answer", "systemctl restart rolekeeper"];
+    assert_found(diagnosis.check("daemon"), "wrong", &parts);
+    assert_found(diagnosis.check("credentials"), "skipped", &["needs a daemon"]);
+    assert_found(diagnosis.check("vault"), "ok", &[]);
 }
