@@ -68,6 +68,7 @@ pub mod pure;
 pub mod shelf;
 pub mod ssm;
 pub mod sts;
+pub mod systemctl;
 pub mod surroundings;
 pub mod targets;
 pub mod vault;

@@ -24,6 +24,13 @@ pub struct Place {
     sender: watch::Sender<Held>,
 }
 
+/// The half of whoever tells a service that credentials are new. Empty when it is dropped.
+#[derive(Debug)]
+pub struct ReloadPlace {
+    unit: String,
+    sender: watch::Sender<Held>,
+}
+
 /// Everybody else's half. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ShelfReader(watch::Receiver<Held>);
@@ -62,6 +69,8 @@ struct Held {
     /// Who has the registered role's credentials: names of targets and consumers.
     registered: Arc<BTreeSet<String>>,
     assumed: BTreeMap<String, Assumed>,
+    /// By unit: the targets that it is told for, and what became of that.
+    reloads: BTreeMap<String, (BTreeSet<String>, ReloadStatus)>,
 }
 
 /// What `status` shows, and its JSON form. Holds no secret.
@@ -128,6 +137,23 @@ pub struct TargetStatus {
     pub credentials: Option<Credentials>,
     /// Why its own role was not assumed.
     pub failure: Option<Failure>,
+    /// The service that is told when its credentials are new.
+    #[serde(default)]
+    pub reload: Option<ReloadStatus>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReloadStatus {
+    pub unit: String,
+    /// It is reloaded, or restarted, when there is none.
+    pub signal: Option<String>,
+    /// When the last run in this daemon's life ended.
+    pub last_run_at: Option<Moment>,
+    /// `reloaded`, `signalled`, `not-running` or `failed`.
+    pub last_outcome: Option<String>,
+    /// While new credentials wait for it.
+    pub next_run_at: Option<Moment>,
+    pub failure: Option<Failure>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -161,6 +187,7 @@ impl Shelf {
             token: None,
             registered: Arc::default(),
             assumed: BTreeMap::new(),
+            reloads: BTreeMap::new(),
         });
         (Self(sender), ShelfReader(receiver))
     }
@@ -180,6 +207,11 @@ impl Shelf {
     /// A target's own place. There is one for each name.
     pub fn place(&self, name: &str) -> Place {
         Place { name: name.to_owned(), sender: self.0.clone() }
+    }
+
+    /// A service's own place. There is one for each unit.
+    pub fn reload_place(&self, unit: &str) -> ReloadPlace {
+        ReloadPlace { unit: unit.to_owned(), sender: self.0.clone() }
     }
 
     /// Somebody who only reads.
@@ -204,6 +236,22 @@ impl Drop for Place {
     }
 }
 
+impl ReloadPlace {
+    /// Replaces what stands here for these targets, and wakes those who wait if that is something else.
+    pub fn put(&self, targets: BTreeSet<String>, status: ReloadStatus) {
+        self.sender.send_if_modified(|held| {
+            let before = held.reloads.insert(self.unit.clone(), (targets, status));
+            before.as_ref() != held.reloads.get(&self.unit)
+        });
+    }
+}
+
+impl Drop for ReloadPlace {
+    fn drop(&mut self) {
+        self.sender.send_if_modified(|held| held.reloads.remove(&self.unit).is_some());
+    }
+}
+
 impl ShelfReader {
     /// The newest view.
     pub fn look(&self) -> Snapshot {
@@ -224,6 +272,12 @@ impl Held {
             match &assumed.status {
                 OutletStatus::Consumer(consumer) => status.consumers.push(consumer.clone()),
                 OutletStatus::Target(target) => status.targets.push(target.clone()),
+            }
+        }
+        for (targets, reload) in self.reloads.values() {
+            let told_for = |target: &&mut TargetStatus| targets.contains(&target.name);
+            for target in status.targets.iter_mut().filter(told_for) {
+                target.reload = Some(reload.clone());
             }
         }
         let (token, registered) = (self.token.clone(), Arc::clone(&self.registered));
@@ -347,7 +401,30 @@ mod tests {
             role_arn: role_arn.map(str::to_owned),
             credentials: None,
             failure: None,
+            reload: None,
         }
+    }
+
+    #[test]
+    fn a_service_shows_with_the_targets_that_it_is_told_for() {
+        let (shelf, reader) = Shelf::new();
+        let mut status = Status::unregistered();
+        status.targets = ["a", "b"].map(|name| target(name, None)).into();
+        shelf.put(status, None, BTreeSet::new());
+        let reload = ReloadStatus {
+            unit: "a.service".to_owned(),
+            signal: None,
+            last_run_at: None,
+            last_outcome: None,
+            next_run_at: None,
+            failure: None,
+        };
+        let place = shelf.reload_place("a.service");
+        place.put(BTreeSet::from(["a".to_owned()]), reload.clone());
+        let shown = || reader.look().status.targets.into_iter().map(|target| target.reload);
+        assert_eq!(shown().collect::<Vec<_>>(), [Some(reload), None]);
+        drop(place);
+        assert_eq!(shown().collect::<Vec<_>>(), [None, None]);
     }
 
     #[test]

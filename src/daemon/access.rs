@@ -108,6 +108,7 @@ mod tests {
             group: group.map(|gid| gid.to_string()),
             mode,
             assumption: None,
+            reload: None,
             origin: Origin::Default,
         };
         let access =

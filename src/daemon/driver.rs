@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::assumption::Means;
+use super::reload::Reloads;
 use super::report::{self, LastFailure, TargetOutcome};
 use super::roles::Roles;
 use super::rotation::{self, RotationOutcome};
@@ -27,7 +28,7 @@ use crate::pure::role_token::RoleToken;
 use crate::shelf::{Moment, Shelf};
 use crate::ssm::{InstanceKey, Ssm};
 use crate::sts::Sts;
-use crate::targets::{Delivery, Target, TargetError, deliver, published, withdraw};
+use crate::targets::{Delivery, Target, TargetError, published};
 use crate::vault::{FingerprintRecord, Registration, Vault, VaultError};
 
 /// Time is looked at again at least this often: suspend and clock steps do no harm.
@@ -55,6 +56,7 @@ pub(super) struct Driver {
     /// Names of those who have the registered role's credentials and no file.
     consumers: Vec<String>,
     roles: Roles,
+    reloads: Reloads,
     means: Option<Means>,
     ready: bool,
 }
@@ -86,6 +88,7 @@ impl Driver {
         let refresher = Refresher::new(policy(&daemon), published_until, now)
             .with_earlier(earlier.map(Arc::new));
         let consumers = consumers(&daemon);
+        let reloads = Reloads::new(runtime);
         let mut driver = Self {
             registration,
             record: vault.fingerprint_record()?,
@@ -102,9 +105,11 @@ impl Driver {
             rotation: rotation::Pace::default(),
             consumers,
             roles: Roles::default(),
+            reloads,
             means: None,
             ready: false,
         };
+        driver.engage_reloads();
         driver.engage(assumed)?;
         Ok(driver)
     }
@@ -268,7 +273,8 @@ impl Driver {
     }
 
     fn publish(&mut self, token: &RoleToken) -> Event {
-        let complete = self.deliver(|target| deliver(target, token));
+        let (announcer, now) = (self.reloads.announcer(), self.ssm.clock().now());
+        let complete = self.deliver(|target| announcer.deliver(target, token, now));
         let runtime = &self.daemon.directories.runtime;
         if let Err(error) = held::keep(runtime, &self.registration.instance_id, token) {
             tracing::warn!("the next run will have nothing to begin with: {error}");
@@ -283,7 +289,8 @@ impl Driver {
     }
 
     fn withdraw(&mut self) -> Event {
-        let complete = self.deliver(withdraw);
+        let announcer = self.reloads.announcer();
+        let complete = self.deliver(|target| announcer.withdraw(target));
         if let Err(error) = held::forget(&self.daemon.directories.runtime) {
             tracing::warn!("{error}");
         }
@@ -361,6 +368,7 @@ impl Driver {
                 // What changes hands is emptied first, and nobody is let in before that shows.
                 self.roles.dismiss(&assumed).await;
                 self.retarget(targets);
+                self.engage_reloads();
                 self.consumers = consumers(&self.daemon);
                 self.rules.put(rules);
                 self.report();
@@ -395,12 +403,19 @@ impl Driver {
                     session_name: SessionName::of_instance(&self.registration.instance_id),
                     clock,
                     entropy: Arc::clone(&self.seams().entropy),
+                    announcer: self.reloads.announcer(),
                 }
             }
         };
         self.roles.engage(assumed, &means, policy(&self.daemon), &self.shelf);
         self.means = Some(means);
         Ok(())
+    }
+
+    /// The services that are told of new credentials, as the settings have it now.
+    fn engage_reloads(&mut self) {
+        let (seams, clock) = (&self.daemon.seams, self.ssm.clock());
+        self.reloads.engage(&self.daemon.settings, seams, clock, &self.shelf);
     }
 
     /// What stays keeps its history; what is no target any more loses our keys, which nobody would
@@ -420,7 +435,8 @@ impl Driver {
             targets.any(|target| target.path == gone.path && target.profile == gone.profile)
         };
         for (gone, mut outcome) in before.into_iter().filter(|(gone, _)| !goes_on(gone)) {
-            outcome.note(&gone, withdraw(&gone), self.ssm.clock().now());
+            let withdrawal = self.reloads.announcer().withdraw(&gone);
+            outcome.note(&gone, withdrawal, self.ssm.clock().now());
         }
     }
 

@@ -14,6 +14,7 @@ mod held;
 mod keyring;
 mod loopback;
 mod registration;
+mod reload;
 mod report;
 mod roles;
 mod rotation;

@@ -21,6 +21,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::jitter::Jitter;
 use super::unit::{ServiceName, SignalName};
 
@@ -89,6 +91,18 @@ pub struct Hook {
     failures: u32,
 }
 
+/// What the hook of the next process has to know.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Memory {
+    /// When the last run began.
+    last: Option<Duration>,
+    /// Targets whose news the program may not have been told of.
+    untold: BTreeSet<String>,
+    /// Soon after this, what the program holds is dead.
+    by: Duration,
+}
+
 /// Targets whose news the program has not been told of.
 #[derive(Debug)]
 struct Wanted {
@@ -113,9 +127,33 @@ const FIRST_RETRY: Duration = Duration::from_secs(60);
 const LONGEST_RETRY: Duration = Duration::from_secs(15 * 60);
 
 impl Hook {
-    /// `last` is when it ran before this process, as far as that is known.
-    pub fn new(pace: Pace, last: Option<Duration>) -> Self {
-        Self { pace, wanted: None, running: None, last, retry_at: Duration::ZERO, failures: 0 }
+    /// Goes on where the process before stopped. A memory of another boot says little, and does no
+    /// harm.
+    pub fn new(pace: Pace, before: Memory, jitter: Jitter, now: Duration) -> Self {
+        let Memory { last, untold: targets, by } = before;
+        let not_before = now.saturating_add(jitter.of(pace.jitter));
+        let wanted = (!targets.is_empty()).then_some(Wanted { targets, not_before, by });
+        let last = last.filter(|last| *last <= now);
+        Self { pace, wanted, running: None, last, retry_at: Duration::ZERO, failures: 0 }
+    }
+
+    /// For the next process, should this one end now. A run under way may end with it.
+    pub fn memory(&self) -> Memory {
+        let mut memory = Memory { last: self.last, by: Duration::MAX, ..Memory::default() };
+        for waiting in [&self.wanted, &self.running].into_iter().flatten() {
+            memory.untold.extend(waiting.targets.iter().cloned());
+            memory.by = memory.by.min(waiting.by);
+        }
+        memory
+    }
+
+    /// Takes a new pace over. Of the targets that are not among these any more, nothing is left to tell.
+    pub fn serve(&mut self, pace: Pace, targets: &BTreeSet<String>) {
+        self.pace = pace;
+        for waiting in [&mut self.wanted, &mut self.running].into_iter().flatten() {
+            waiting.targets.retain(|target| targets.contains(target));
+        }
+        self.wanted.take_if(|wanted| wanted.targets.is_empty());
     }
 
     /// Says what follows from an event. Calling it too often is harmless.
@@ -124,8 +162,10 @@ impl Hook {
         match event {
             Event::Renewed { target, left } => self.want(target, left, jitter, now),
             Event::Withdrawn { target } => {
-                self.wanted = self.wanted.take().and_then(|wanted| wanted.without(&target));
-                self.running.as_mut().map(|running| running.targets.remove(&target));
+                for waiting in [&mut self.wanted, &mut self.running].into_iter().flatten() {
+                    waiting.targets.remove(&target);
+                }
+                self.wanted.take_if(|wanted| wanted.targets.is_empty());
             }
             Event::Ended(outcome) => self.end(outcome, jitter, now),
             Event::Mended => self.retry_at = now,
@@ -201,11 +241,6 @@ impl Wanted {
             self.by = self.by.min(other.by);
         }
         self
-    }
-
-    fn without(mut self, target: &str) -> Option<Self> {
-        self.targets.remove(target);
-        (!self.targets.is_empty()).then_some(self)
     }
 }
 

@@ -23,9 +23,19 @@ fn renewed(target: &str, left: Duration) -> Event {
     Event::Renewed { target: target.to_owned(), left }
 }
 
+/// A hook without a past.
+fn new(pace: Pace) -> Hook {
+    Hook::new(pace, Memory::default(), half(), START)
+}
+
+/// A hook that ran before.
+fn ran(last: Duration) -> Hook {
+    Hook::new(PACE, Memory { last: Some(last), ..Memory::default() }, half(), START)
+}
+
 /// A hook that waits since [`START`].
 fn waiting() -> Hook {
-    let mut hook = Hook::new(PACE, None);
+    let mut hook = new(PACE);
     assert_eq!(hook.handle(renewed("a", HALF_AN_HOUR), half(), START), None);
     hook
 }
@@ -46,7 +56,7 @@ fn end(hook: &mut Hook, outcome: Outcome, now: Duration) {
 
 #[test]
 fn without_news_nothing_runs() {
-    let mut hook = Hook::new(PACE, None);
+    let mut hook = new(PACE);
     for event in [
         Event::Deadline,
         Event::Mended,
@@ -75,8 +85,8 @@ fn renewals_during_the_wait_are_one_with_it() {
         assert_eq!(hook.handle(event, half(), START + seconds(10)), None);
         assert_eq!(hook.next_run(), due, "nobody can put it off");
     }
-    let ran = run(&mut hook);
-    end(&mut hook, Outcome::Done, ran);
+    let told = run(&mut hook);
+    end(&mut hook, Outcome::Done, told);
     assert_eq!(hook.next_run(), None);
 }
 
@@ -92,10 +102,38 @@ fn the_next_run_waits_for_the_interval() {
 
 #[test]
 fn an_earlier_process_counts_too() {
-    let mut hook = Hook::new(PACE, Some(START - seconds(20)));
+    let mut hook = ran(START - seconds(20));
     let event = renewed("a", HALF_AN_HOUR);
     assert_eq!(hook.handle(event, half(), START), None);
     assert_eq!(run(&mut hook), START - seconds(20) + PACE.min_interval);
+}
+
+#[test]
+fn what_an_earlier_process_did_not_tell_is_told() {
+    let again = |hook: &Hook, now| Hook::new(PACE, hook.memory(), half(), now);
+    // Waiting, running, and failed.
+    let mut hook = waiting();
+    let mut next = again(&hook, START + seconds(1));
+    assert_eq!(run(&mut next), START + seconds(16));
+    let first = run(&mut hook);
+    let mut next = again(&hook, first);
+    assert_eq!(run(&mut next), first + PACE.min_interval);
+    end(&mut hook, Outcome::Failed, first);
+    assert!(again(&hook, first).next_run().is_some());
+    let retried = run(&mut hook);
+    end(&mut hook, Outcome::Done, retried);
+    let mut next = again(&hook, retried);
+    assert_eq!(next.next_run(), None, "all is told");
+    // Of targets that the new settings do not name nothing is told.
+    let mut hook = again(&waiting(), START);
+    hook.serve(PACE, &BTreeSet::from(["b".to_owned()]));
+    assert_eq!(hook.next_run(), None);
+    // The pace goes on, too; unless the time is that of another boot.
+    assert_eq!(next.handle(renewed("a", HALF_AN_HOUR), half(), retried), None);
+    assert_eq!(next.next_run(), Some(retried + PACE.min_interval));
+    let mut next = again(&next, START);
+    assert_eq!(next.handle(renewed("a", HALF_AN_HOUR), half(), START), None);
+    assert_eq!(next.next_run(), Some(START + seconds(15)));
 }
 
 #[test]
@@ -106,7 +144,7 @@ fn the_interval_yields_before_a_program_is_left_with_dead_credentials() {
         // Dead already, or there was nothing.
         (seconds(0), START + LEAST_GAP),
     ] {
-        let mut hook = Hook::new(PACE, Some(START));
+        let mut hook = ran(START);
         assert_eq!(hook.handle(renewed("a", left), half(), START), None);
         // What is replaced next is young; the program still holds the old ones.
         assert_eq!(hook.handle(renewed("a", HALF_AN_HOUR), half(), START), None);
@@ -127,7 +165,7 @@ fn news_during_a_run_lead_to_another_one() {
 #[test]
 fn a_failure_is_tried_again_later_each_time_and_a_renewal_does_not_hasten_it() {
     let pace = Pace { min_interval: seconds(1), ..PACE };
-    let mut hook = Hook::new(pace, None);
+    let mut hook = new(pace);
     let mut now = START;
     assert_eq!(hook.handle(renewed("a", HALF_AN_HOUR), Jitter::NONE, now), Some(Action::Run));
     for wait in [45, 90, 180, 360, 675, 675] {
@@ -153,7 +191,7 @@ fn what_was_not_answered_may_be_under_way_and_is_not_begun_again_soon() {
 #[test]
 fn what_was_mended_is_tried_at_once_within_the_interval() {
     let pace = Pace { min_interval: seconds(1), ..PACE };
-    let mut hook = Hook::new(pace, None);
+    let mut hook = new(pace);
     assert_eq!(hook.handle(renewed("a", HALF_AN_HOUR), Jitter::NONE, START), Some(Action::Run));
     end(&mut hook, Outcome::Failed, START + seconds(2));
     let mended = hook.handle(Event::Mended, half(), START + seconds(3));
@@ -172,9 +210,9 @@ fn a_withdrawal_is_no_reason_to_run_and_ends_a_wait_that_is_for_it_alone() {
     assert_eq!(hook.next_run(), None);
 
     let mut hook = waiting();
-    let ran = run(&mut hook);
-    assert_eq!(hook.handle(withdrawn("a"), half(), ran), None);
-    end(&mut hook, Outcome::Failed, ran);
+    let first = run(&mut hook);
+    assert_eq!(hook.handle(withdrawn("a"), half(), first), None);
+    end(&mut hook, Outcome::Failed, first);
     assert_eq!(hook.next_run(), None, "what failed is not worth repeating");
 }
 
@@ -210,7 +248,7 @@ proptest! {
         jitter in 0..300_u64,
     ) {
         let pace = Pace { min_interval: seconds(min_interval), jitter: seconds(jitter) };
-        let mut hook = Hook::new(pace, None);
+        let mut hook = new(pace);
         let mut now = START;
         let mut last_run = None::<Duration>;
         // Targets whose news no run has begun with, and those of the run under way.
