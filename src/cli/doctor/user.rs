@@ -38,7 +38,7 @@ pub(super) fn look(patient: &Patient, account: &Account) -> Vec<Check> {
     let Ok(targets) = targets(settings, runtime) else { return Patient::without_settings(CONSENT) };
     let peer = peer(account);
     let given = consent::judge(&access, &account.name, &peer);
-    let mut checks = vec![Check::of(CONSENT, account.name.clone(), given)];
+    let mut checks = vec![Check::new(CONSENT, given)];
     for target in &targets {
         let finding = if consent::is_named(&access, &target.name, &peer) {
             passage(account, Aim::File, &target.path)
@@ -88,7 +88,7 @@ fn shadows(
     for file in [&home.credentials, &home.config] {
         if let (Some(path), Content::Unreadable(reason)) = (&file.path, &file.content) {
             let reason = format!("needs root: {}: {reason}", path.display());
-            return vec![Check::of(SHADOW, account.name.clone(), Finding::skipped(reason))];
+            return vec![Check::new(SHADOW, Finding::skipped(reason))];
         }
     }
     let outlet = |target: &&Target| chain::Outlet {
@@ -102,7 +102,7 @@ fn shadows(
         metadata: settings.imds_listen.value,
     };
     let finding = shadow::by_default(&home, &installation);
-    let at_home = Check::of(SHADOW, account.name.clone(), finding);
+    let at_home = Check::new(SHADOW, finding);
     let at_targets = targets.iter().map(|target| {
         let (path, profile) = (target.path.display().to_string(), target.profile.to_string());
         let finding = shadow::at_outlet(&home, &shadow::Outlet { path, profile });
