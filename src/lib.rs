@@ -11,6 +11,9 @@
 //! one another: [`ssm`] talks to Systems Manager, [`sts`] to STS, [`vault`] remembers, [`hardware`]
 //! observes the machine, [`targets`] delivers to credentials files, [`vending`] and [`endpoints`]
 //! hand them to programs that ask, [`systemctl`] tells services that cannot, [`control`] answers the operator, [`config`] reads the settings.
+//! observes the machine and [`surroundings`] what is around it, [`targets`] delivers to credentials
+//! files, [`vending`] and [`endpoints`] hand them to programs that ask, [`control`] answers the
+//! operator, [`config`] reads the settings.
 //! [`connection`], [`host`], [`keys`] and [`shelf`] are leaves that everybody may use. [`lab`] stands
 //! in for the service; the production program has nothing of it. `tests/layers.rs` keeps the arrows
 //! as they are.
