@@ -64,6 +64,7 @@ pub mod hardware;
 pub mod host;
 pub mod keys;
 pub mod lab;
+pub mod programs;
 pub mod pure;
 pub mod shelf;
 pub mod ssm;

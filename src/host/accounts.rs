@@ -1,6 +1,7 @@
 //! Users and groups of this machine, by name or by number.
 
 use std::ffi::CString;
+use std::path::PathBuf;
 
 use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 
@@ -58,6 +59,11 @@ pub fn all_groups_of(uid: u32) -> Vec<u32> {
     user.map(|user| groups_of(uid, user.gid.as_raw())).unwrap_or_default()
 }
 
+/// The home directory of a user.
+pub fn home_of(uid: u32) -> Option<PathBuf> {
+    User::from_uid(Uid::from_raw(uid)).ok().flatten().map(|user| user.dir)
+}
+
 /// Who this process acts as.
 pub fn own_uid() -> Uid {
     Uid::effective()
@@ -76,6 +82,8 @@ mod tests {
         assert_eq!(groups_of(4_000_000_000, 7), [0; 0]);
         assert!(all_groups_of(0).contains(&0));
         assert_eq!(all_groups_of(4_000_000_000), [0; 0]);
+        assert_eq!(home_of(0), Some("/root".into()));
+        assert_eq!(home_of(4_000_000_000), None);
         assert_eq!(user("no such user").unwrap_err().name, "no such user");
     }
 }

@@ -21,3 +21,4 @@ pub mod role_token;
 pub mod secret;
 pub mod signing;
 mod timer;
+pub mod unit_settings;
