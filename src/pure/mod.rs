@@ -25,3 +25,4 @@ pub mod secret;
 pub mod signing;
 mod timer;
 pub mod unit;
+pub mod unit_settings;
