@@ -25,6 +25,13 @@ pub struct Place {
     sender: watch::Sender<Held>,
 }
 
+/// The half of whoever tells a service that credentials are new. Empty when it is dropped.
+#[derive(Debug)]
+pub struct ReloadPlace {
+    unit: String,
+    sender: watch::Sender<Held>,
+}
+
 /// The half of an endpoint: what becomes of it.
 #[derive(Debug)]
 pub struct Sign {
@@ -67,6 +74,8 @@ pub enum OutletStatus {
 struct Held {
     driver: Status,
     endpoints: BTreeMap<&'static str, EndpointStatus>,
+    /// By unit: the targets that it is told for, and what became of that.
+    reloads: BTreeMap<String, (BTreeSet<String>, ReloadStatus)>,
     view: Snapshot,
 }
 
@@ -136,6 +145,23 @@ pub struct TargetStatus {
     pub credentials: Option<Credentials>,
     /// Why its own role was not assumed.
     pub failure: Option<Failure>,
+    /// The service that is told when its credentials are new.
+    #[serde(default)]
+    pub reload: Option<ReloadStatus>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReloadStatus {
+    pub unit: String,
+    /// It is reloaded, or restarted, when there is none.
+    pub signal: Option<String>,
+    /// When the last run in this daemon's life ended.
+    pub last_run_at: Option<Moment>,
+    /// `reloaded`, `signalled`, `not-running` or `failed`.
+    pub last_outcome: Option<String>,
+    /// While new credentials wait for it.
+    pub next_run_at: Option<Moment>,
+    pub failure: Option<Failure>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -183,8 +209,8 @@ impl Shelf {
             registered: Arc::default(),
             assumed: Arc::default(),
         };
-        let held = Held { driver: status, endpoints: BTreeMap::new(), view };
-        let (sender, receiver) = watch::channel(held);
+        let (endpoints, reloads) = (BTreeMap::new(), BTreeMap::new());
+        let (sender, receiver) = watch::channel(Held { driver: status, endpoints, reloads, view });
         (Self(sender), ShelfReader(receiver))
     }
 
@@ -205,6 +231,11 @@ impl Shelf {
     /// A target's own place. There is one for each name.
     pub fn place(&self, name: &str) -> Place {
         Place { name: name.to_owned(), sender: self.0.clone() }
+    }
+
+    /// A service's own place. There is one for each unit.
+    pub fn reload_place(&self, unit: &str) -> ReloadPlace {
+        ReloadPlace { unit: unit.to_owned(), sender: self.0.clone() }
     }
 
     /// An endpoint's own. There is one of each kind.
@@ -253,6 +284,22 @@ impl Drop for Place {
     }
 }
 
+impl ReloadPlace {
+    /// Replaces what stands here for these targets, and wakes those who wait if that is something else.
+    pub fn put(&self, targets: BTreeSet<String>, status: ReloadStatus) {
+        change(&self.sender, |held| {
+            let before = held.reloads.insert(self.unit.clone(), (targets, status));
+            before.as_ref() != held.reloads.get(&self.unit)
+        });
+    }
+}
+
+impl Drop for ReloadPlace {
+    fn drop(&mut self) {
+        change(&self.sender, |held| held.reloads.remove(&self.unit).is_some());
+    }
+}
+
 impl ShelfReader {
     /// The newest view.
     pub fn look(&self) -> Snapshot {
@@ -285,6 +332,12 @@ impl Held {
             match &assumed.status {
                 OutletStatus::Consumer(consumer) => status.consumers.push(consumer.clone()),
                 OutletStatus::Target(target) => status.targets.push(target.clone()),
+            }
+        }
+        for (targets, reload) in self.reloads.values() {
+            let told_for = |target: &&mut TargetStatus| targets.contains(&target.name);
+            for target in status.targets.iter_mut().filter(told_for) {
+                target.reload = Some(reload.clone());
             }
         }
         status.endpoints = self.endpoints.values().cloned().collect();
@@ -409,7 +462,30 @@ mod tests {
             role_arn: role_arn.map(str::to_owned),
             credentials: None,
             failure: None,
+            reload: None,
         }
+    }
+
+    #[test]
+    fn a_service_shows_with_the_targets_that_it_is_told_for() {
+        let (shelf, reader) = Shelf::new();
+        let mut status = Status::unregistered();
+        status.targets = ["a", "b"].map(|name| target(name, None)).into();
+        shelf.put(status, None, BTreeSet::new());
+        let reload = ReloadStatus {
+            unit: "a.service".to_owned(),
+            signal: None,
+            last_run_at: None,
+            last_outcome: None,
+            next_run_at: None,
+            failure: None,
+        };
+        let place = shelf.reload_place("a.service");
+        place.put(BTreeSet::from(["a".to_owned()]), reload.clone());
+        let shown = || reader.look().status.targets.clone().into_iter().map(|target| target.reload);
+        assert_eq!(shown().collect::<Vec<_>>(), [Some(reload), None]);
+        drop(place);
+        assert_eq!(shown().collect::<Vec<_>>(), [None, None]);
     }
 
     #[test]

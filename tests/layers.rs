@@ -26,6 +26,8 @@ const MAY_NAME: &[(&str, &[&[&str]])] = &[
     ("hardware", &[&["pure"], LEAVES]),
     ("ssm", &[&["pure"], LEAVES]),
     ("sts", &[&["pure"], LEAVES]),
+    ("surroundings", &[&["pure"], LEAVES]),
+    ("systemctl", &[&["pure"], LEAVES]),
     ("targets", &[&["pure"], LEAVES]),
     ("vault", &[&["pure"], LEAVES]),
     ("vending", &[&["pure"], LEAVES]),
@@ -42,8 +44,19 @@ const MAY_NAME: &[(&str, &[&[&str]])] = &[
 
 const LEAVES: &[&str] = &["connection", "host", "keys", "shelf"];
 
-const ADAPTERS: &[&str] =
-    &["config", "control", "endpoints", "hardware", "ssm", "sts", "targets", "vault", "vending"];
+const ADAPTERS: &[&str] = &[
+    "config",
+    "control",
+    "endpoints",
+    "hardware",
+    "ssm",
+    "sts",
+    "surroundings",
+    "systemctl",
+    "targets",
+    "vault",
+    "vending",
+];
 
 /// What `pure` must not name: clocks, files, sockets, the environment, processes, threads, chance,
 /// logs, async.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, FutureExt};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use super::reload::Announcer;
 use super::report::{LastFailure, TargetOutcome, credentials, target_status};
 use super::targets::AssumedOutlet;
 use crate::control::Complaint;
@@ -22,7 +23,7 @@ use crate::shelf::{
     TargetStatus,
 };
 use crate::sts::{Sts, StsError};
-use crate::targets::{Delivery, Target, TargetError, deliver, published, withdraw};
+use crate::targets::{Delivery, Target, TargetError, published};
 
 /// Time is looked at again at least this often: suspend and clock steps do no harm.
 const TICK: Duration = Duration::from_secs(60);
@@ -50,6 +51,7 @@ pub(super) struct Means {
     pub session_name: SessionName,
     pub clock: ServiceClock,
     pub entropy: Arc<dyn Entropy>,
+    pub announcer: Announcer,
     pub turns: Turns,
 }
 
@@ -110,7 +112,7 @@ impl Assumption {
                 word = words.recv() => match word {
                     None => return,
                     Some(Word::Leave(done)) => {
-                        self.write(withdraw);
+                        self.write(Announcer::withdraw);
                         // The place is empty before another has it.
                         drop(self);
                         // Who asked may have left.
@@ -227,7 +229,8 @@ impl Assumption {
     }
 
     fn publish(&mut self, token: &RoleToken) -> Event {
-        let complete = self.write(|target| deliver(target, token));
+        let now = self.now();
+        let complete = self.write(|announcer, target| announcer.deliver(target, token, now));
         tracing::info!(
             name = self.of.name,
             role = %self.of.assumption.role(),
@@ -239,16 +242,19 @@ impl Assumption {
     }
 
     fn withdraw(&mut self) -> Event {
-        let complete = self.write(withdraw);
+        let complete = self.write(Announcer::withdraw);
         tracing::warn!(name = self.of.name, complete, "credentials withdrawn");
         Event::Delivered { complete }
     }
 
     /// Does something to the file, where there is one; whether it took it.
-    fn write(&mut self, act: impl Fn(&Target) -> Result<Delivery, TargetError>) -> bool {
+    fn write(
+        &mut self,
+        act: impl Fn(&Announcer, &Target) -> Result<Delivery, TargetError>,
+    ) -> bool {
         let now = self.now();
         if let Some(target) = &self.of.target {
-            self.outcome.note(target, act(target), now);
+            self.outcome.note(target, act(&self.means.announcer, target), now);
         }
         self.outcome.complaint().is_none()
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::assumption::{Means, Turns};
+use super::reload::Reloads;
 use super::report::{self, LastFailure, TargetOutcome};
 use super::roles::Roles;
 use super::rotation::{self, RotationOutcome};
@@ -27,7 +28,7 @@ use crate::pure::role_token::RoleToken;
 use crate::shelf::{Moment, Shelf};
 use crate::ssm::{InstanceKey, Ssm};
 use crate::sts::Sts;
-use crate::targets::{Delivery, Target, TargetError, deliver, published, withdraw};
+use crate::targets::{Delivery, Target, TargetError, published};
 use crate::vault::{FingerprintRecord, Registration, Vault, VaultError};
 
 /// Time is looked at again at least this often: suspend and clock steps do no harm.
@@ -55,6 +56,7 @@ pub(super) struct Driver {
     /// Names of those who have the registered role's credentials and no file.
     consumers: Vec<String>,
     roles: Roles,
+    reloads: Reloads,
     means: Option<Means>,
     ready: bool,
     /// What the service manager was told last.
@@ -88,6 +90,7 @@ impl Driver {
         let refresher = Refresher::new(policy(&daemon), published_until, now)
             .with_earlier(earlier.map(Arc::new));
         let consumers = consumers(&daemon);
+        let reloads = Reloads::new(runtime, &daemon.seams, ssm.clock());
         let mut driver = Self {
             registration,
             record: vault.fingerprint_record()?,
@@ -104,10 +107,12 @@ impl Driver {
             rotation: rotation::Pace::default(),
             consumers,
             roles: Roles::default(),
+            reloads,
             means: None,
             ready: false,
             line: String::new(),
         };
+        driver.reloads.engage(&driver.daemon.settings, &driver.shelf);
         driver.engage(assumed)?;
         Ok(driver)
     }
@@ -271,7 +276,8 @@ impl Driver {
     }
 
     fn publish(&mut self, token: &RoleToken) -> Event {
-        let complete = self.deliver(|target| deliver(target, token));
+        let (announcer, now) = (self.reloads.announcer(), self.ssm.clock().now());
+        let complete = self.deliver(|target| announcer.deliver(target, token, now));
         let runtime = &self.daemon.directories.runtime;
         if let Err(error) = held::keep(runtime, &self.registration.instance_id, token) {
             tracing::warn!("the next run will have nothing to begin with: {error}");
@@ -286,7 +292,8 @@ impl Driver {
     }
 
     fn withdraw(&mut self) -> Event {
-        let complete = self.deliver(withdraw);
+        let announcer = self.reloads.announcer();
+        let complete = self.deliver(|target| announcer.withdraw(target));
         if let Err(error) = held::forget(&self.daemon.directories.runtime) {
             tracing::warn!("{error}");
         }
@@ -364,6 +371,7 @@ impl Driver {
                 // What changes hands is emptied first, and nobody is let in before that shows.
                 self.roles.dismiss(&assumed).await;
                 self.retarget(targets);
+                self.reloads.engage(&self.daemon.settings, &self.shelf);
                 self.consumers = consumers(&self.daemon);
                 self.rules.put(rules);
                 self.report();
@@ -398,6 +406,7 @@ impl Driver {
                     session_name: SessionName::of_instance(&self.registration.instance_id),
                     clock,
                     entropy: Arc::clone(&self.seams().entropy),
+                    announcer: self.reloads.announcer(),
                     turns: Turns::default(),
                 }
             }
@@ -424,7 +433,8 @@ impl Driver {
             targets.any(|target| target.path == gone.path && target.profile == gone.profile)
         };
         for (gone, mut outcome) in before.into_iter().filter(|(gone, _)| !goes_on(gone)) {
-            outcome.note(&gone, withdraw(&gone), self.ssm.clock().now());
+            let withdrawn = self.reloads.announcer().withdraw(&gone);
+            outcome.note(&gone, withdrawn, self.ssm.clock().now());
         }
     }
 

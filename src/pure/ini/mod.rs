@@ -20,9 +20,11 @@ mod defect;
 mod grammar;
 mod profile_name;
 mod section;
+mod survey;
 
 pub use defect::{Defect, Unusable};
 pub use profile_name::{MalformedProfile, ProfileName};
+pub use survey::{Surveyed, survey};
 
 use std::fmt::Write;
 

@@ -1,0 +1,208 @@
+//! What matters of a process's environment, and nothing that is secret of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::shown;
+use crate::pure::role_token::is_long_term;
+
+/// Whose values are kept: names, paths and addresses.
+const TEXTS: &[&str] = &[
+    "AWS_CONFIG_FILE",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_EC2_METADATA_DISABLED",
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+    "AWS_PROFILE",
+    "AWS_ROLE_ARN",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "HOME",
+];
+
+/// Of which the end is kept.
+const ACCESS_KEY_IDS: &[&str] = &["AMAZON_ACCESS_KEY_ID", "AWS_ACCESS_KEY", "AWS_ACCESS_KEY_ID"];
+
+/// Of which it is kept that they are set.
+const SECRETS: &[&str] = &[
+    "AMAZON_SECRET_ACCESS_KEY",
+    "AMAZON_SESSION_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SECRET_KEY",
+    "AWS_SECURITY_TOKEN",
+    "AWS_SESSION_TOKEN",
+    "SECRET_ACCESS_KEY",
+];
+
+/// A name or a path is not longer: the kernel's `PATH_MAX`.
+const LONGEST: usize = 4096;
+
+/// The variables that an SDK looks at. One that is set to nothing counts as not set, as it does for
+/// nearly all of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Environment {
+    texts: BTreeMap<&'static str, String>,
+    access_keys: BTreeMap<&'static str, AccessKey>,
+    secrets: BTreeSet<&'static str>,
+}
+
+/// What may be shown of an access key id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessKey {
+    /// Four characters.
+    pub suffix: String,
+    /// A user's own, without an end.
+    pub long_term: bool,
+}
+
+impl Environment {
+    /// Of `NAME=VALUE` as the kernel hands it over. Of a name that stands twice the first counts, as it
+    /// does for `getenv`.
+    pub fn of_block(block: &[u8]) -> Self {
+        let mut environment = Self::default();
+        for entry in block.split(|&byte| byte == 0) {
+            let Some(at) = entry.iter().position(|&byte| byte == b'=') else { continue };
+            environment.add(&entry[..at], &entry[at + 1..]);
+        }
+        environment
+    }
+
+    /// Of names and values.
+    pub fn of_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let mut environment = Self::default();
+        for (name, value) in pairs {
+            environment.add(name.as_bytes(), value.as_bytes());
+        }
+        environment
+    }
+
+    /// A variable that names something.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.texts.get(name).map(String::as_str)
+    }
+
+    /// The first of them that is set, by name and value.
+    pub fn first_text(&self, names: &[&'static str]) -> Option<(&'static str, &str)> {
+        names.iter().find_map(|name| Some((*name, self.text(name)?)))
+    }
+
+    /// The first access key id of these names.
+    pub fn access_key(&self, names: &[&'static str]) -> Option<(&'static str, &AccessKey)> {
+        names.iter().find_map(|name| Some((*name, self.access_keys.get(name)?)))
+    }
+
+    /// Whether any of these secrets is there.
+    pub fn has_secret(&self, names: &[&'static str]) -> bool {
+        names.iter().any(|name| self.secrets.contains(name))
+    }
+
+    /// The names of all that are set and lead an SDK somewhere, in their order.
+    pub fn names(&self) -> Vec<&'static str> {
+        let texts = self.texts.keys().filter(|name| **name != "HOME");
+        let names = texts.chain(self.access_keys.keys()).chain(&self.secrets).copied();
+        names.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// The same without these.
+    #[must_use]
+    pub fn without(mut self, names: &[&str]) -> Self {
+        self.texts.retain(|name, _| !names.contains(name));
+        self.access_keys.retain(|name, _| !names.contains(name));
+        self.secrets.retain(|name| !names.contains(name));
+        self
+    }
+
+    /// The same, with one set to another value.
+    #[must_use]
+    pub fn with(self, name: &str, value: &str) -> Self {
+        let mut environment = self.without(&[name]);
+        environment.add(name.as_bytes(), value.as_bytes());
+        environment
+    }
+
+    fn add(&mut self, name: &[u8], value: &[u8]) {
+        let known = |names: &'static [&'static str]| {
+            names.iter().find(|known| known.as_bytes() == name).copied()
+        };
+        if value.is_empty() {
+            return;
+        }
+        if let Some(name) = known(TEXTS) {
+            let value = String::from_utf8_lossy(&value[..value.len().min(LONGEST)]).into_owned();
+            self.texts.entry(name).or_insert(value);
+        } else if let Some(name) = known(ACCESS_KEY_IDS) {
+            let key = AccessKey::of(&String::from_utf8_lossy(value));
+            self.access_keys.entry(name).or_insert(key);
+        } else if let Some(name) = known(SECRETS) {
+            self.secrets.insert(name);
+        }
+    }
+}
+
+impl AccessKey {
+    /// Of a whole access key id. Of one that is too short to be one nothing is shown: it may be a
+    /// secret in the wrong place.
+    pub fn of(id: &str) -> Self {
+        let plain =
+            id.len() >= 16 && id.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
+        let suffix = if plain { id[id.len() - 4..].to_owned() } else { "?".to_owned() };
+        Self { suffix, long_term: is_long_term(id) }
+    }
+
+    /// In words.
+    pub fn describe(&self) -> String {
+        let kind = if self.long_term { "a user's own, without an end" } else { "temporary" };
+        format!("access key id ..{}, {kind}", shown(&self.suffix))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn no_secret_is_kept() {
+        let environment = Environment::of_block(
+            b"AWS_SECRET_ACCESS_KEY=hunter2\0AWS_SESSION_TOKEN=hunter2\0PASSWORD=hunter2\0\
+              AWS_ACCESS_KEY_ID=AKIAIOSFODNN7EXAMPLE\0AWS_CONTAINER_AUTHORIZATION_TOKEN=hunter2\0\
+              AWS_PROFILE=web\0AWS_CONFIG_FILE=\0",
+        );
+        let debug = format!("{environment:?}");
+        assert!(!debug.contains("hunter2") && !debug.contains("IOSFODNN"), "{debug}");
+        assert_eq!(environment.text("AWS_PROFILE"), Some("web"));
+        assert_eq!(environment.text("AWS_CONFIG_FILE"), None);
+        let (name, key) = environment.access_key(&["AWS_ACCESS_KEY_ID"]).unwrap();
+        assert_eq!(
+            (name, key.describe().as_str()),
+            ("AWS_ACCESS_KEY_ID", "access key id ..MPLE, a user's own, without an end")
+        );
+        assert!(environment.has_secret(&["AWS_SECRET_ACCESS_KEY"]));
+        assert_eq!(environment.names().len(), 5);
+    }
+
+    #[test]
+    fn a_secret_in_the_place_of_an_access_key_id_is_not_shown() {
+        for id in ["hunter2", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "", "ÄÄÄÄÄÄÄÄÄÄÄÄÄÄÄÄ"]
+        {
+            assert_eq!(AccessKey::of(id).suffix, "?", "{id}");
+        }
+    }
+
+    #[test]
+    fn the_first_of_two_counts() {
+        let environment = Environment::of_block(b"AWS_PROFILE=a\0AWS_PROFILE=b\0");
+        assert_eq!(environment.text("AWS_PROFILE"), Some("a"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_block_is_read(block in vec(any::<u8>(), 0..300)) {
+            Environment::of_block(&block);
+        }
+    }
+}
