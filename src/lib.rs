@@ -69,6 +69,7 @@ pub mod shelf;
 pub mod ssm;
 pub mod sts;
 pub mod systemctl;
+pub mod surroundings;
 pub mod targets;
 pub mod vault;
 pub mod vending;

@@ -27,6 +27,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use access::access_of;
 pub use error::DaemonError;
 pub use held::{HeldError, forget};
 pub use registration::{Application, RegistrationError, register};
@@ -229,7 +230,7 @@ pub fn connection(settings: &Settings, region: Region) -> Connection {
 
 /// The same for STS. An address that names Systems Manager, as that of a VPC endpoint does, is not
 /// STS's.
-fn sts_connection(settings: &Settings, region: Region) -> Connection {
+pub fn sts_connection(settings: &Settings, region: Region) -> Connection {
     let connection = connection(settings, region);
     let shared = connection.endpoint_url.clone().filter(|url| !names_systems_manager(url));
     Connection { endpoint_url: settings.sts_endpoint_url.value.clone().or(shared), ..connection }

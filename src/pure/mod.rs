@@ -7,6 +7,7 @@ pub mod advice;
 pub mod allowance;
 pub mod assumer;
 pub mod assumption;
+pub mod diagnosis;
 pub mod chain;
 pub mod duration;
 pub mod failure;

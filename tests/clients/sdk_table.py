@@ -1,0 +1,223 @@
+#!/usr/bin/env python3
+"""How AWS SDKs get fresh credentials from the daemon: each at each outlet, in one process that lives on
+when its first credentials have ended; and which of several sources each takes first. Run by run.sh,
+which says where the lab is.
+
+    tests/clients/run.sh target/debug sdk_table.py              compares with docs/consumers.md
+    tests/clients/run.sh target/debug 'sdk_table.py --write'    writes the tables there
+
+The credentials live for an hour, and all clocks leap through it together: the lab's by its own command,
+the programs' by libfaketime. So each SDK's own rules are at work, and nobody waits.
+"""
+# lab options: --roles roles.toml
+
+import os
+import re
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+from checks import equal, finish
+from sdks.machine import CONTAINER, FILE, INSTANCE, PROCESS, PROFILE, ROLES, SCRATCH, Machine, set_clocks
+from sdks.program import ADMINISTRATOR, COMMANDS, SHORT_LIVED, Program, build_go
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs/consumers.md"
+
+# Minutes before the end of the first credentials, when each program makes a call; newer ones are there
+# from the first of them on. The last is after the end.
+MOMENTS = (29, 16, 14, 11, 9, 6, 4, 1, -1)
+# What it says of an SDK that it signs with newer ones from then on. One that asks in the background may
+# show it a moment late.
+ASKS = {
+    14: "15 min",
+    11: "15 min",
+    9: "10 min",
+    6: "10 min",
+    4: "5 min",
+    1: "5 min",
+    -1: "at the end",
+}
+
+# Debian's cannot be told by the environment.
+TOLD = {"Ruby v3, told the port": [INSTANCE]}
+
+# What an operator sees of an error.
+CODES = re.compile("ExpiredToken|MissingAuthenticationToken|MissingCredentials")
+
+ENVIRONMENT = "environment"
+SOURCES = (ENVIRONMENT, FILE, PROCESS, CONTAINER, INSTANCE)
+
+
+def main():
+    build_go()
+    machine = Machine()
+    try:
+        orders, with_profile = find_orders(machine)
+        versions, lives = live(machine)
+    finally:
+        machine.stop()
+    tables = {
+        "lives": table_of_lives(versions, lives),
+        "orders": table_of_orders(orders, with_profile),
+    }
+    for rows in tables.values():
+        print("\n".join(rows))
+    if sys.argv[1:] == ["--write"]:
+        write(tables)
+    else:
+        compare(tables)
+    finish()
+
+
+def live(machine):
+    """The version of each program, and what came of each at each outlet."""
+    programs = {}
+    for name in COMMANDS:
+        for outlet in TOLD.get(name, ROLES):
+            before = machine.before(outlet)
+            programs[name, outlet] = Program(name, machine.environment(outlet), before)
+    versions = {name: program.hear()["version"] for (name, _), program in programs.items()}
+    end = machine.expiry()
+    answers = {cell: [answer] for cell, answer in call(programs).items()}
+    lasting = {cell: program for cell, program in programs.items() if cell[0] not in SHORT_LIVED}
+    for moment in MOMENTS:
+        set_clocks(end - timedelta(minutes=moment))
+        if moment == MOMENTS[0]:
+            machine.refresh()
+        asked = programs if moment == MOMENTS[-1] else lasting
+        # Twice, for those that ask while they sign with what they have.
+        call(asked)
+        for cell, answer in call(asked).items():
+            answers[cell].append(answer)
+    readers = {cell: program for cell, program in lasting.items() if cell[1] == FILE}
+    anew = call(readers, "anew")
+    for program in programs.values():
+        program.stop()
+    return versions, {cell: outcome(*cell, heard, anew) for cell, heard in answers.items()}
+
+
+def call(programs, how=""):
+    """All at once."""
+    for program in programs.values():
+        program.ask(how)
+    return {cell: program.hear() for cell, program in programs.items()}
+
+
+def outcome(name, outlet, answers, anew):
+    first, last = answers[0], answers[-1]
+    if "error" in first:
+        return f"no credentials: {code(first)}"
+    equal(f"{name}, {outlet}", role(first), ROLES[outlet])
+    if "error" in last:
+        session = anew.get((name, outlet), last)
+        end = "a new session, too" if "error" in session else "a new session re-reads"
+        return f"dies at expiry: {code(last)}; {end}"
+    equal(f"{name}, {outlet}, after an expiry", role(last), ROLES[outlet])
+    if name in SHORT_LIVED:
+        return "new process each time"
+    keys = [answer["key"] for answer in answers[1:]]
+    newer = next(moment for moment, key in zip(MOMENTS, keys) if key != first["key"])
+    return f"{'re-reads' if outlet == FILE else 'works'}, {ASKS.get(newer, f'{newer} min')}"
+
+
+def code(answer):
+    found = CODES.search(answer["error"])
+    return f"`{found[0]}`" if found else answer["error"]
+
+
+def role(answer):
+    return answer["arn"].split("/")[1]
+
+
+def find_orders(machine):
+    """Which source each program takes when several are there: all at first, then without the one that
+    was taken, and so on. And which of them all when a profile is named."""
+    names = [name for name in COMMANDS if name not in TOLD]
+    left = {name: list(SOURCES) for name in names}
+    orders = {name: [] for name in names}
+    while left:
+        taken = take({name: variables(machine, sources) for name, sources in left.items()})
+        for name, source in taken.items():
+            if source:
+                orders[name].append(source)
+                left[name].remove(source)
+            if not source or not left[name]:
+                del left[name]
+    profile = {"AWS_PROFILE": PROFILE}
+    return orders, take({name: variables(machine, SOURCES) | profile for name in names})
+
+
+def take(variables_of):
+    """The source that each program takes, if any."""
+    programs = {name: Program(name, variables) for name, variables in variables_of.items()}
+    for program in programs.values():
+        program.hear()
+    taken = {name: source(answer) for name, answer in call(programs).items()}
+    for program in programs.values():
+        program.stop()
+    return taken
+
+
+def source(answer):
+    if "error" in answer:
+        return None
+    identities = {ENVIRONMENT: "lab-admin"} | ROLES
+    return next(source for source in SOURCES if identities[source] == role(answer))
+
+
+def variables(machine, sources):
+    together = {}
+    for source in sources:
+        if source == ENVIRONMENT:
+            together |= {name: os.environ[name] for name in ADMINISTRATOR}
+        else:
+            together |= machine.environment(source)
+    # Not all know the file.
+    if together.pop("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", None):
+        together["AWS_CONTAINER_AUTHORIZATION_TOKEN"] = (SCRATCH / "token").read_text()
+    return together
+
+
+def table_of_lives(versions, lives):
+    rows = [["SDK", "version", *ROLES], ["---"] * (2 + len(ROLES))]
+    for name, version in versions.items():
+        rows.append([name, version, *(lives.get((name, outlet), "") for outlet in ROLES)])
+    return [line(row) for row in rows]
+
+
+def table_of_orders(orders, with_profile):
+    rows = [["SDK", "takes the first of", f"with `AWS_PROFILE={PROFILE}`"], ["---"] * 3]
+    rows += [[name, ", ".join(taken), with_profile[name]] for name, taken in orders.items()]
+    return [line(row) for row in rows]
+
+
+def line(cells):
+    return f"| {' | '.join(cells)} |"
+
+
+def write(tables):
+    text = DOCUMENT.read_text(encoding="utf-8")
+    for name, rows in tables.items():
+        text = between(name).sub(lambda found: found[1] + "\n".join(rows) + found[3], text)
+    DOCUMENT.write_text(text, encoding="utf-8")
+
+
+def compare(tables):
+    """Without the versions, which come and go."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    for name, rows in tables.items():
+        written = between(name).search(text)[2].split("\n")
+        for found, expected in zip(rows, written, strict=True):
+            cells = [[cell.strip() for cell in row.split("|")[1:-1]] for row in (found, expected)]
+            if name == "lives":
+                for row in cells:
+                    del row[1]
+            equal(f"docs/consumers.md, {cells[0][0]}", *cells)
+
+
+def between(name):
+    return re.compile(f"(<!-- {name}: [^>]*-->\n)(.*?)(\n<!-- end -->)", re.DOTALL)
+
+
+if __name__ == "__main__":
+    main()
