@@ -9,12 +9,12 @@
 //! [`pure`] decides: values in, values out, no clock, no chance, no files. [`daemon`] does: it is
 //! the only module that knows every adapter. Between them, adapters talk to the world and never to
 //! one another: [`ssm`] talks to Systems Manager, [`sts`] to STS, [`sources`] to those who hand out
-//! credentials on the spot, [`vault`] remembers, [`hardware`]
-//! observes the machine, [`targets`] delivers to credentials files, [`vending`] and [`endpoints`]
-//! hand them to programs that ask, [`systemctl`] tells services that cannot, [`control`] answers the operator, [`config`] reads the settings.
-//! [`connection`], [`host`], [`keys`] and [`shelf`] are leaves that everybody may use. [`lab`] stands
-//! in for the service; the production program has nothing of it. `tests/layers.rs` keeps the arrows
-//! as they are.
+//! credentials on the spot, [`vault`] remembers, [`hardware`] observes the machine, [`surroundings`]
+//! what is around it and [`programs`] what runs on it, [`targets`] delivers to credentials files,
+//! [`vending`] and [`endpoints`] hand them to programs that ask, [`systemctl`] tells services that
+//! cannot, [`control`] answers the operator, [`config`] reads the settings. [`connection`], [`host`],
+//! [`keys`] and [`shelf`] are leaves that everybody may use. [`lab`] stands in for the service; the
+//! production program has nothing of it. `tests/layers.rs` keeps the arrows as they are.
 //!
 //! # A role token's journey
 //!
@@ -70,6 +70,7 @@ pub mod hardware;
 pub mod host;
 pub mod keys;
 pub mod lab;
+pub mod programs;
 pub mod pure;
 pub mod shelf;
 pub mod sources;

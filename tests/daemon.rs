@@ -79,6 +79,7 @@ fn a_registered_machine_gets_credentials_and_shows_how_it_is() {
             "failure": null,
         }],
         "consumers": [],
+        "endpoints": [],
         "failure": null,
     });
     // A second may have passed between the answer and the writing.

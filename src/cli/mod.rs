@@ -1,5 +1,6 @@
 //! What the operator types: one file per command.
 
+mod advise;
 mod completions;
 mod config;
 mod credential_process;
@@ -92,6 +93,7 @@ enum Command {
     CredentialProcess(credential_process::CredentialProcess),
     Exec(exec::Exec),
     Export(export::Export),
+    Advise(advise::Advise),
     #[command(subcommand)]
     Config(config::Config),
     Deregister(deregister::Deregister),
@@ -142,6 +144,7 @@ fn execute(Arguments { places, command }: Arguments) -> Result<ExitCode, Complai
         // Ends as its command does.
         Command::Exec(command) => return command.execute(&places),
         Command::Export(command) => command.execute(&places),
+        Command::Advise(command) => command.execute(&places),
         Command::Config(command) => command.execute(&places),
         Command::Deregister(command) => wait(command.execute(&places)),
         // Its findings are no errors of its own.

@@ -10,7 +10,7 @@ use crate::daemon::targets;
 use crate::host::clock::{Clock, SystemClock};
 use crate::pure::advice::{Advice, Exit};
 use crate::pure::source::Source;
-use crate::shelf::{self, Credentials, Failure, ReloadStatus, State};
+use crate::shelf::{self, Credentials, EndpointStatus, Failure, ReloadStatus, State};
 use crate::targets::published;
 use crate::vault::{Vault, VaultError};
 
@@ -166,6 +166,21 @@ fn page(status: &shelf::Status) -> String {
         line("consumer", &format!("{}: asks the daemon", consumer.name));
         let own = (&consumer.credentials, &consumer.failure);
         consumer.role_arn.iter().for_each(|role| assumed(&mut line, role, own));
+    }
+    for endpoint in &status.endpoints {
+        let EndpointStatus { kind, address, since, error, remedy } = endpoint;
+        match error {
+            None => line("endpoint", &format!("{kind}: http://{address}, since {since}")),
+            Some(error) => {
+                line(
+                    "endpoint",
+                    &format!("{kind}: NOT LISTENING at {address} since {since}: {error}"),
+                );
+            }
+        }
+        if let Some(remedy) = remedy {
+            line("  try", remedy);
+        }
     }
     if let Some(failure) = &status.failure {
         failed(&mut line, ["failure", "try", "next try"], failure);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use time::UtcDateTime;
 use tokio::sync::mpsc;
 
-use super::assumption::Means;
+use super::assumption::{Means, Turns};
 use super::provider::{Footing, Provider};
 use super::reload::Reloads;
 use super::report::{self, LastFailure, TargetOutcome};
@@ -51,6 +51,8 @@ pub(super) struct Driver {
     /// Those with a role of their own, until it is known where and as whom roles are assumed.
     waiting: Vec<AssumedOutlet>,
     ready: bool,
+    /// What the service manager was told last.
+    line: String,
 }
 
 impl Driver {
@@ -90,6 +92,7 @@ impl Driver {
             means: None,
             waiting: Vec::new(),
             ready: false,
+            line: String::new(),
         };
         driver.reloads.engage(&driver.daemon.settings, &driver.shelf);
         driver.engage(assumed)?;
@@ -282,6 +285,7 @@ impl Driver {
             clock: self.clock.clone(),
             entropy: Arc::clone(&self.seams().entropy),
             announcer: self.reloads.announcer(),
+            turns: Turns::default(),
         })
     }
 
@@ -336,9 +340,10 @@ impl Driver {
         if settled && !self.ready {
             self.ready = true;
             service_manager::ready(&line);
-        } else if self.ready {
+        } else if self.ready && line != self.line {
             service_manager::status(&line);
         }
+        self.line = line;
     }
 
     fn seams(&self) -> &Seams {

@@ -137,7 +137,8 @@ impl Daemon {
         tasks.spawn(control.serve(reader.clone(), orders));
         let stock = Stock { shelf: reader.clone(), access: rules.access(), clock: clock.clone() };
         tasks.spawn(programs.serve(stock.clone()));
-        loopback::open(stock, rules.token_files(), &self.settings, &self.seams, &mut tasks);
+        let means = loopback::Means { stock, token_files: rules.token_files(), shelf: &shelf };
+        loopback::open(means, &self.settings, &self.seams, &mut tasks);
 
         let mut waiting = Vec::new();
         let provider = match source {

@@ -26,3 +26,4 @@ pub mod signing;
 pub mod source;
 mod timer;
 pub mod unit;
+pub mod unit_settings;

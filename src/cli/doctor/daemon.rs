@@ -126,7 +126,18 @@ pub(super) fn files(patient: &Patient) -> Vec<Check> {
         };
         diagnosis::target::judge(&target, now)
     };
-    targets.iter().map(|target| Check::of(NAME, target.name.clone(), check(target))).collect()
+    let checks = targets.iter().map(|it| Check::of(NAME, it.name.clone(), check(it)));
+    checks.chain(services(patient)).collect()
+}
+
+/// The services that are told of new credentials.
+fn services(patient: &Patient) -> impl Iterator<Item = Check> {
+    let targets = patient.status.iter().flat_map(|status| &status.targets);
+    targets.filter_map(|target| target.reload.as_ref()).map(|reload| {
+        let failure = reload.failure.as_ref().map(complaint);
+        let finding = diagnosis::target::told_service(&reload.unit, failure.as_ref());
+        Check::of("reload", reload.unit.clone(), finding)
+    })
 }
 
 /// The endpoints that the settings name.

@@ -51,6 +51,9 @@ pub(super) struct Doctor {
     /// Where amazon-ssm-agent keeps its things
     #[arg(long, hide = true, value_name = "DIR", default_value = process::AGENT_DIRECTORY)]
     agent_directory: PathBuf,
+    /// The user's home directory, instead of the account's
+    #[arg(long, hide = true, value_name = "DIR", requires = "user")]
+    home: Option<PathBuf>,
 }
 
 /// Where SDKs look for EC2's instance metadata.
@@ -74,6 +77,7 @@ struct Patient {
     status: Result<Status, Complaint>,
     metadata_address: SocketAddr,
     agent_directory: PathBuf,
+    home: Option<PathBuf>,
 }
 
 /// One look: the name that its checks have, and what finds them.
@@ -89,6 +93,7 @@ impl Doctor {
             directories,
             metadata_address: self.metadata_address,
             agent_directory: self.agent_directory,
+            home: self.home,
         });
         let account = self.user.as_deref().map(accounts::account).transpose();
         let mut looks = vec![

@@ -44,9 +44,14 @@ class Program:
             text=True,
         )
 
-    def ask(self, how=""):
+    def version(self):
+        """What it says first."""
+        return self.hear()["version"]
+
+    def call(self, how=""):
         self.process.stdin.write(f"{how}\n")
         self.process.stdin.flush()
+        return self.hear()
 
     def hear(self):
         line = self.process.stdout.readline()
