@@ -9,7 +9,8 @@
 //! [`pure`] decides: values in, values out, no clock, no chance, no files. [`daemon`] does: it is
 //! the only module that knows every adapter. Between them, adapters talk to the world and never to
 //! one another: [`ssm`] talks to Systems Manager, [`sts`] to STS, [`vault`] remembers, [`hardware`]
-//! observes the machine, [`targets`] delivers to credentials files, [`vending`] and [`endpoints`]
+//! observes the machine, [`programs`] observes those who use
+//! credentials, [`targets`] delivers to credentials files, [`vending`] and [`endpoints`]
 //! hand them to programs that ask, [`control`] answers the operator, [`config`] reads the settings.
 //! [`connection`], [`host`], [`keys`] and [`shelf`] are leaves that everybody may use. [`lab`] stands
 //! in for the service; the production program has nothing of it. `tests/layers.rs` keeps the arrows

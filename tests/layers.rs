@@ -24,6 +24,7 @@ const MAY_NAME: &[(&str, &[&[&str]])] = &[
     ("control", &[&["pure"], LEAVES]),
     ("endpoints", &[&["pure"], LEAVES]),
     ("hardware", &[&["pure"], LEAVES]),
+    ("programs", &[&["pure"], LEAVES]),
     ("ssm", &[&["pure"], LEAVES]),
     ("sts", &[&["pure"], LEAVES]),
     ("targets", &[&["pure"], LEAVES]),
@@ -42,8 +43,18 @@ const MAY_NAME: &[(&str, &[&[&str]])] = &[
 
 const LEAVES: &[&str] = &["connection", "host", "keys", "shelf"];
 
-const ADAPTERS: &[&str] =
-    &["config", "control", "endpoints", "hardware", "ssm", "sts", "targets", "vault", "vending"];
+const ADAPTERS: &[&str] = &[
+    "config",
+    "control",
+    "endpoints",
+    "hardware",
+    "programs",
+    "ssm",
+    "sts",
+    "targets",
+    "vault",
+    "vending",
+];
 
 /// What `pure` must not name: clocks, files, sockets, the environment, processes, threads, chance,
 /// logs, async.

@@ -108,13 +108,16 @@ impl Judgement {
     /// What holds whatever the SDK is, if they all agree.
     pub fn agreed(of_each: &[Self]) -> Self {
         match of_each {
+            [first, rest @ ..] if rest.iter().all(|other| other.reason() == first.reason()) => {
+                first.clone()
+            }
             [first, rest @ ..] if rest.iter().all(|other| other.name() == first.name()) => {
                 match first {
                     Self::Renewed(_) => Self::Renewed("every SDK asks again there".to_owned()),
-                    Self::NotRenewed(_) => Self::NotRenewed(
-                        "no SDK looks there again, or they are not ours".to_owned(),
-                    ),
-                    Self::Elsewhere(_) => Self::Elsewhere("these are not ours".to_owned()),
+                    Self::NotRenewed(_) => {
+                        Self::NotRenewed("of no SDK, whichever it is".to_owned())
+                    }
+                    Self::Elsewhere(_) => Self::Elsewhere("with every SDK".to_owned()),
                     Self::Nothing(_) => Self::Nothing("no SDK finds any".to_owned()),
                     Self::Untold(why) => Self::Untold(why.clone()),
                 }
