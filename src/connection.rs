@@ -16,6 +16,7 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use time::UtcDateTime;
 
 use crate::pure::failure::FailureClass;
 use crate::pure::identity::Region;
@@ -105,11 +106,8 @@ impl Connection {
     }
 
     fn proxy(&self, uri: &http::Uri) -> Result<ProxyConfig, UnusableConnection> {
-        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-        let local = host == "localhost"
-            || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
         match &self.proxy {
-            _ if local => Ok(ProxyConfig::disabled()),
+            _ if is_local(uri) => Ok(ProxyConfig::disabled()),
             None => Ok(ProxyConfig::from_env()),
             // The URL may hold a password, so the error does not repeat it.
             Some(url) => ProxyConfig::all(url.as_str()).map_err(|_| {
@@ -138,6 +136,20 @@ impl UnusableConnection {
     pub fn new(part: &'static str, place: &str, reason: impl Into<String>) -> Self {
         Self { part, place: place.to_owned(), reason: reason.into() }
     }
+}
+
+/// Whether requests go past every proxy: what listens on this machine is not reached through one.
+pub fn is_local(uri: &http::Uri) -> bool {
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost"
+        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// `Sun, 22 Nov 2026 00:00:52 GMT` (RFC 9110, section 5.6.7).
+pub fn parse_http_date(text: &str) -> Option<UtcDateTime> {
+    let date = text.strip_suffix("GMT").map(|rest| format!("{rest}+0000"))?;
+    let moment = time::OffsetDateTime::parse(&date, &time::format_description::well_known::Rfc2822);
+    moment.ok().map(time::OffsetDateTime::to_utc)
 }
 
 /// What became of a request that the service has not answered. The runtime's error goes no further:
@@ -210,6 +222,13 @@ qrt5mCvXYLzRCroOLoMrDBt+fraOnogrxAyV/QImF4xXj3Zm1ZAgVZT+puZv/YbX\n\
 AQH/MAoGCCqGSM49BAMCA0cAMEQCIAgP8ZIhbRQ60CWeLgITXQ2Fsor2N/KqYK5J\n\
 8J2B3posAiANIL2sYkoeN1mU5I47Z14Fgn2nop6QLNDZDFurwI1mHQ==\n\
 -----END CERTIFICATE-----\n";
+
+    #[test]
+    fn http_dates_parse() {
+        let date = parse_http_date("Sun, 22 Nov 2026 00:00:52 GMT");
+        assert_eq!(date, Some(time::macros::utc_datetime!(2026-11-22 00:00:52)));
+        assert_eq!(parse_http_date("yesterday"), None);
+    }
 
     #[test]
     fn a_ca_bundle_is_whole_or_an_error() {

@@ -9,9 +9,10 @@
 //! [`pure`] decides: values in, values out, no clock, no chance, no files. [`daemon`] does: it is
 //! the only module that knows every adapter. Between them, adapters talk to the world and never to
 //! one another: [`ssm`] talks to Systems Manager, [`sts`] to STS, [`vault`] remembers, [`hardware`]
-//! observes the machine, [`programs`] observes those who use
-//! credentials, [`targets`] delivers to credentials files, [`vending`] and [`endpoints`]
-//! hand them to programs that ask, [`control`] answers the operator, [`config`] reads the settings.
+//! observes the machine, [`surroundings`] what is around it and [`programs`] those who use credentials,
+//! [`targets`] delivers to credentials files, [`vending`] and [`endpoints`] hand them to programs that
+//! ask, [`systemctl`] tells services that cannot, [`control`] answers the operator, [`config`] reads the
+//! settings.
 //! [`connection`], [`host`], [`keys`] and [`shelf`] are leaves that everybody may use. [`lab`] stands
 //! in for the service; the production program has nothing of it. `tests/layers.rs` keeps the arrows
 //! as they are.
@@ -70,6 +71,8 @@ pub mod pure;
 pub mod shelf;
 pub mod ssm;
 pub mod sts;
+pub mod surroundings;
+pub mod systemctl;
 pub mod targets;
 pub mod vault;
 pub mod vending;

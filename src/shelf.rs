@@ -1,5 +1,6 @@
-//! What is known now, for everyone who only reads: a watch pair. The driver writes it, and for each
-//! target with a role of its own the task that assumes it writes that target's entry.
+//! What is known now, for everyone who only reads: a watch pair. The driver writes it; for each target
+//! with a role of its own the task that assumes it writes that target's entry, and each endpoint its
+//! own. Writing is rare and reading is not, so what readers see is put together when it is written.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -24,19 +25,33 @@ pub struct Place {
     sender: watch::Sender<Held>,
 }
 
+/// The half of whoever tells a service that credentials are new. Empty when it is dropped.
+#[derive(Debug)]
+pub struct ReloadPlace {
+    unit: String,
+    sender: watch::Sender<Held>,
+}
+
+/// The half of an endpoint: what becomes of it.
+#[derive(Debug)]
+pub struct Sign {
+    kind: &'static str,
+    sender: watch::Sender<Held>,
+}
+
 /// Everybody else's half. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ShelfReader(watch::Receiver<Held>);
 
-/// One consistent view.
+/// One consistent view. Cheap to take.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     /// The targets of the registered role come first, then the others by name.
-    pub status: Status,
+    pub status: Arc<Status>,
     /// The registered role's, which outlets may hand out now; `None` while there is nothing usable.
     pub token: Option<Arc<RoleToken>>,
     registered: Arc<BTreeSet<String>>,
-    assumed: BTreeMap<String, Assumed>,
+    assumed: Arc<BTreeMap<String, Assumed>>,
 }
 
 /// What stands in a place.
@@ -57,11 +72,11 @@ pub enum OutletStatus {
 /// What was put there, by whom.
 #[derive(Debug)]
 struct Held {
-    status: Status,
-    token: Option<Arc<RoleToken>>,
-    /// Who has the registered role's credentials: names of targets and consumers.
-    registered: Arc<BTreeSet<String>>,
-    assumed: BTreeMap<String, Assumed>,
+    driver: Status,
+    endpoints: BTreeMap<&'static str, EndpointStatus>,
+    /// By unit: the targets that it is told for, and what became of that.
+    reloads: BTreeMap<String, (BTreeSet<String>, ReloadStatus)>,
+    view: Snapshot,
 }
 
 /// What `status` shows, and its JSON form. Holds no secret.
@@ -78,6 +93,8 @@ pub struct Status {
     /// Those with a role of their own.
     #[serde(default)]
     pub consumers: Vec<ConsumerStatus>,
+    #[serde(default)]
+    pub endpoints: Vec<EndpointStatus>,
     pub failure: Option<Failure>,
 }
 
@@ -128,6 +145,23 @@ pub struct TargetStatus {
     pub credentials: Option<Credentials>,
     /// Why its own role was not assumed.
     pub failure: Option<Failure>,
+    /// The service that is told when its credentials are new.
+    #[serde(default)]
+    pub reload: Option<ReloadStatus>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReloadStatus {
+    pub unit: String,
+    /// It is reloaded, or restarted, when there is none.
+    pub signal: Option<String>,
+    /// When the last run in this daemon's life ended.
+    pub last_run_at: Option<Moment>,
+    /// `reloaded`, `signalled`, `not-running` or `failed`.
+    pub last_outcome: Option<String>,
+    /// While new credentials wait for it.
+    pub next_run_at: Option<Moment>,
+    pub failure: Option<Failure>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,6 +171,18 @@ pub struct ConsumerStatus {
     pub credentials: Option<Credentials>,
     /// Why its role was not assumed.
     pub failure: Option<Failure>,
+}
+
+/// An endpoint on loopback. It listens, unless there is an error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointStatus {
+    /// `container` or `imds`.
+    pub kind: String,
+    pub address: String,
+    /// When it began to listen, or could not for the first time.
+    pub since: Moment,
+    pub error: Option<String>,
+    pub remedy: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -156,30 +202,45 @@ pub struct Moment(pub UtcDateTime);
 impl Shelf {
     /// An empty shelf and its reader.
     pub fn new() -> (Self, ShelfReader) {
-        let (sender, receiver) = watch::channel(Held {
-            status: Status::unregistered(),
+        let status = Status::unregistered();
+        let view = Snapshot {
+            status: Arc::new(status.clone()),
             token: None,
             registered: Arc::default(),
-            assumed: BTreeMap::new(),
-        });
+            assumed: Arc::default(),
+        };
+        let (endpoints, reloads) = (BTreeMap::new(), BTreeMap::new());
+        let (sender, receiver) = watch::channel(Held { driver: status, endpoints, reloads, view });
         (Self(sender), ShelfReader(receiver))
     }
 
-    /// Replaces what readers see, but for the places of others, and wakes those who wait.
-    /// `registered` are the names of all who have the registered role's credentials.
+    /// Replaces what readers see, but for the places of others, and wakes those who wait if that is
+    /// something else. `registered` are the names of all who have the registered role's credentials.
     pub fn put(&self, status: Status, token: Option<Arc<RoleToken>>, registered: BTreeSet<String>) {
-        self.0.send_modify(|held| {
-            held.status = status;
-            held.token = token;
-            if *held.registered != registered {
-                held.registered = Arc::new(registered);
-            }
+        change(&self.0, |held| {
+            let view = &mut held.view;
+            let same =
+                held.driver == status && view.token == token && *view.registered == registered;
+            held.driver = status;
+            view.token = token;
+            view.registered = Arc::new(registered);
+            !same
         });
     }
 
     /// A target's own place. There is one for each name.
     pub fn place(&self, name: &str) -> Place {
         Place { name: name.to_owned(), sender: self.0.clone() }
+    }
+
+    /// A service's own place. There is one for each unit.
+    pub fn reload_place(&self, unit: &str) -> ReloadPlace {
+        ReloadPlace { unit: unit.to_owned(), sender: self.0.clone() }
+    }
+
+    /// An endpoint's own. There is one of each kind.
+    pub fn sign(&self, kind: &'static str) -> Sign {
+        Sign { kind, sender: self.0.clone() }
     }
 
     /// Somebody who only reads.
@@ -191,43 +252,96 @@ impl Shelf {
 impl Place {
     /// Replaces what stands here, and wakes those who wait if that is something else.
     pub fn put(&self, assumed: Assumed) {
-        self.sender.send_if_modified(|held| {
-            let before = held.assumed.insert(self.name.clone(), assumed);
-            before.as_ref() != held.assumed.get(&self.name)
+        change(&self.sender, |held| {
+            let places = &mut held.view.assumed;
+            let same = places.get(&self.name) == Some(&assumed);
+            if !same {
+                Arc::make_mut(places).insert(self.name.clone(), assumed);
+            }
+            !same
+        });
+    }
+}
+
+impl Sign {
+    /// It listens there, since then, or cannot for this reason, and what to do about that.
+    pub fn put(&self, address: String, since: Moment, trouble: Option<(String, String)>) {
+        let (error, remedy) = trouble.unzip();
+        let kind = self.kind.to_owned();
+        let status = EndpointStatus { kind, address, since, error, remedy };
+        change(&self.sender, |held| {
+            let before = held.endpoints.insert(self.kind, status);
+            before.as_ref() != held.endpoints.get(self.kind)
         });
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.sender.send_if_modified(|held| held.assumed.remove(&self.name).is_some());
+        change(&self.sender, |held| {
+            Arc::make_mut(&mut held.view.assumed).remove(&self.name).is_some()
+        });
+    }
+}
+
+impl ReloadPlace {
+    /// Replaces what stands here for these targets, and wakes those who wait if that is something else.
+    pub fn put(&self, targets: BTreeSet<String>, status: ReloadStatus) {
+        change(&self.sender, |held| {
+            let before = held.reloads.insert(self.unit.clone(), (targets, status));
+            before.as_ref() != held.reloads.get(&self.unit)
+        });
+    }
+}
+
+impl Drop for ReloadPlace {
+    fn drop(&mut self) {
+        change(&self.sender, |held| held.reloads.remove(&self.unit).is_some());
     }
 }
 
 impl ShelfReader {
     /// The newest view.
     pub fn look(&self) -> Snapshot {
-        self.0.borrow().snapshot()
+        self.0.borrow().view.clone()
     }
 
     /// Waits for a view other than the last one waited for; `None` when the driver is gone.
     pub async fn changed(&mut self) -> Option<Snapshot> {
         self.0.changed().await.ok()?;
-        Some(self.0.borrow_and_update().snapshot())
+        Some(self.0.borrow_and_update().view.clone())
     }
 }
 
+/// Changes what is held, and wakes those who wait if that made it something else.
+fn change(sender: &watch::Sender<Held>, write: impl FnOnce(&mut Held) -> bool) {
+    sender.send_if_modified(|held| {
+        let changed = write(held);
+        if changed {
+            held.view.status = Arc::new(held.status());
+        }
+        changed
+    });
+}
+
 impl Held {
-    fn snapshot(&self) -> Snapshot {
-        let mut status = self.status.clone();
-        for assumed in self.assumed.values() {
+    /// All of them in one.
+    fn status(&self) -> Status {
+        let mut status = self.driver.clone();
+        for assumed in self.view.assumed.values() {
             match &assumed.status {
                 OutletStatus::Consumer(consumer) => status.consumers.push(consumer.clone()),
                 OutletStatus::Target(target) => status.targets.push(target.clone()),
             }
         }
-        let (token, registered) = (self.token.clone(), Arc::clone(&self.registered));
-        Snapshot { status, token, registered, assumed: self.assumed.clone() }
+        for (targets, reload) in self.reloads.values() {
+            let told_for = |target: &&mut TargetStatus| targets.contains(&target.name);
+            for target in status.targets.iter_mut().filter(told_for) {
+                target.reload = Some(reload.clone());
+            }
+        }
+        status.endpoints = self.endpoints.values().cloned().collect();
+        status
     }
 }
 
@@ -263,6 +377,7 @@ impl Status {
             fingerprint: None,
             targets: Vec::new(),
             consumers: Vec::new(),
+            endpoints: Vec::new(),
             failure: None,
         }
     }
@@ -347,7 +462,30 @@ mod tests {
             role_arn: role_arn.map(str::to_owned),
             credentials: None,
             failure: None,
+            reload: None,
         }
+    }
+
+    #[test]
+    fn a_service_shows_with_the_targets_that_it_is_told_for() {
+        let (shelf, reader) = Shelf::new();
+        let mut status = Status::unregistered();
+        status.targets = ["a", "b"].map(|name| target(name, None)).into();
+        shelf.put(status, None, BTreeSet::new());
+        let reload = ReloadStatus {
+            unit: "a.service".to_owned(),
+            signal: None,
+            last_run_at: None,
+            last_outcome: None,
+            next_run_at: None,
+            failure: None,
+        };
+        let place = shelf.reload_place("a.service");
+        place.put(BTreeSet::from(["a".to_owned()]), reload.clone());
+        let shown = || reader.look().status.targets.clone().into_iter().map(|target| target.reload);
+        assert_eq!(shown().collect::<Vec<_>>(), [Some(reload), None]);
+        drop(place);
+        assert_eq!(shown().collect::<Vec<_>>(), [None, None]);
     }
 
     #[test]

@@ -290,6 +290,8 @@ fn the_members_of_the_report_stay_as_they_are() {
 fn a_consumer_with_a_token_is_led_to_the_container_endpoint() {
     let stage = with_endpoints(own_uid());
     let (report, _) = judged(&stage, &Running::with(&STALE), &["--sdk", "go"]);
+    assert_eq!(report["remedy"]["set"]["AWS_CONTAINER_CREDENTIALS_FULL_URI"], Value::Null);
+    let (report, _) = judged(&stage, &Running::with(&STALE), &["--sdk", "php"]);
     let remedy = &report["remedy"];
     let uri = &remedy["set"]["AWS_CONTAINER_CREDENTIALS_FULL_URI"];
     assert_eq!(uri, "http://127.0.0.1:1338/credentials/web");

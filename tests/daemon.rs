@@ -7,6 +7,7 @@ mod stage;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -76,6 +77,7 @@ fn a_registered_machine_gets_credentials_and_shows_how_it_is() {
             "failure": null,
         }],
         "consumers": [],
+        "endpoints": [],
         "failure": null,
     });
     // A second may have passed between the answer and the writing.
@@ -507,6 +509,74 @@ fn credentials_of_an_earlier_run_stay_while_they_are_valid() {
         (&json!("stale"), &json!("service-fault"))
     );
     assert_eq!(fs::read(stage.credentials()).unwrap(), before);
+}
+
+/// A stage whose daemon has had credentials, and is to start again while the service is out.
+fn stopped_in_an_outage() -> Stage {
+    let stage = Stage::set();
+    let (_, mut daemon) = stage.start_registered();
+    assert_eq!(daemon.stop().code(), Some(0));
+    assert_eq!(mode(&stage.path(HELD)), 0o600);
+    stage.fault(fails(500));
+    stage
+}
+
+/// What a run leaves to the next one.
+const HELD: &str = "run/role-token";
+
+#[test]
+fn a_restart_in_an_outage_takes_nothing_from_the_programs_that_ask() {
+    let stage = stopped_in_an_outage();
+    let daemon = stage.start();
+    let status = stage.status_when("a failure", |status| !status["failure"].is_null());
+    assert_eq!(status["state"], "stale");
+    let process: Value = serde_json::from_str(&stage.succeed(&["credential-process"])).unwrap();
+    let file = fs::read_to_string(stage.credentials()).unwrap();
+    assert_eq!(process["AccessKeyId"], value(&file, "aws_access_key_id"));
+    assert_eq!(process["SessionToken"], value(&file, "aws_session_token"));
+    stage.clear_faults();
+    stage.succeed(&["refresh"]);
+    let renewed = fs::read_to_string(stage.credentials()).unwrap();
+    assert_ne!(value(&renewed, "aws_access_key_id"), value(&file, "aws_access_key_id"));
+    let held = fs::read_to_string(stage.path(HELD)).unwrap();
+    assert!(held.contains(&value(&renewed, "aws_session_token")));
+    assert!(!daemon.log().contains(&value(&renewed, "aws_session_token")));
+}
+
+#[test]
+fn what_a_run_held_is_for_the_same_machine_and_registration_alone() {
+    let nothing = |stage: &Stage, state: &str| {
+        let daemon = stage.start();
+        stage.status_when("a failure", |status| !status["failure"].is_null());
+        let (message, _) = stage.refused(&["credential-process"], Exit::TryAgain);
+        assert_eq!(message, format!("there are no usable credentials now: {state}"));
+        daemon
+    };
+    let stage = stopped_in_an_outage();
+    stage.pretend_other_hardware();
+    nothing(&stage, "mismatch");
+    assert!(!stage.path(HELD).exists());
+
+    let stage = stopped_in_an_outage();
+    let mut again = stage.registration(&stage.activation());
+    printed(again.arg("--force").output().unwrap());
+    // The file's are still valid, and what is left to whoever reads it.
+    nothing(&stage, "stale");
+
+    for (spoil, said) in [
+        (&|path: &Path| allow(path, 0o640), "is not for this user alone"),
+        (&|path: &Path| fs::write(path, "{}").unwrap(), "is no record of a role token"),
+        (
+            &|path: &Path| fs::hard_link(path, path.with_extension("2")).unwrap(),
+            "is no file of its own",
+        ),
+    ] as [(&dyn Fn(&Path), &str); 3]
+    {
+        let stage = stopped_in_an_outage();
+        spoil(&stage.path(HELD));
+        let daemon = nothing(&stage, "stale");
+        assert!(daemon.log().contains(said), "{}", daemon.log());
+    }
 }
 
 #[test]

@@ -79,8 +79,10 @@ const POLICY: &str = r#"{
     "Statement": { "Effect": "Allow", "Action": "s3:ListAllMyBuckets", "Resource": "*" }
 }"#;
 
+const ACCOUNT: &str = "000000000000";
+
 fn arn(role: &str) -> String {
-    format!("arn:aws:iam::000000000000:role/{role}")
+    format!("arn:aws:iam::{ACCOUNT}:role/{role}")
 }
 
 /// A stage whose lab has these roles, and a directory for the targets.
@@ -298,6 +300,9 @@ fn a_consumer_without_a_file_asks_for_a_role_of_its_own() {
     let key = |name: &str| {
         let exported = stage.succeed(&["credential-process", "--target", name]);
         let process: Value = serde_json::from_str(&exported).unwrap();
+        let account = process.get("AccountId").and_then(Value::as_str);
+        // Systems Manager does not say whose role a machine has.
+        assert_eq!(account, (name == "nightly").then_some(ACCOUNT));
         process["AccessKeyId"].as_str().unwrap().to_owned()
     };
     let registered = value(&held(&stage, "a"), "aws_access_key_id");
@@ -308,6 +313,37 @@ fn a_consumer_without_a_file_asks_for_a_role_of_its_own() {
     let (said, _) = stage.refused(&["credential-process", "--target", "closed"], Exit::TryAgain);
     assert_eq!(said, "there are no usable credentials now: denied");
     assert!(stage.succeed(&["status"]).contains("consumer     nightly: asks the daemon\n  role"));
+}
+
+#[test]
+fn a_few_roles_are_assumed_at_a_time_and_all_in_the_end() {
+    let stage = set();
+    let consumers = (0..20).map(|number| {
+        let role = arn("Backup");
+        format!("[[consumer]]\nname = \"c{number}\"\nusers = [\"root\"]\nrole_arn = \"{role}\"\n")
+    });
+    stage.settings(&consumers.collect::<String>());
+    // Nobody gives up while the test looks.
+    let settings = fs::read_to_string(stage.path("rolekeeper.toml")).unwrap();
+    let patient = settings.replace("timeout = \"1s\"", "timeout = \"20s\"");
+    fs::write(stage.path("rolekeeper.toml"), patient).unwrap();
+    stage.fault(Fault::always(Effect::Hang).on(AssumeRole));
+    let (_, mut daemon) = stage.start_registered();
+    wait_for("requests", || match stage.requests(AssumeRole) {
+        8.. => Ok(()),
+        fewer => Err(fewer.to_string()),
+    });
+    (0..5).for_each(|_| drop(stage.succeed(&["credential-process"])));
+    assert_eq!(stage.requests(AssumeRole), 8);
+    daemon.stop();
+
+    stage.clear_faults();
+    let _daemon = stage.start();
+    stage.status_when("twenty roles", |status| {
+        let consumers = status["consumers"].as_array().map(Vec::as_slice).unwrap_or_default();
+        consumers.len() == 20 && consumers.iter().all(|one| !one["credentials"].is_null())
+    });
+    assert_eq!(stage.requests(AssumeRole), 28);
 }
 
 #[test]

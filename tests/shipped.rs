@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use rolekeeper::config::Settings;
+use rolekeeper::config::{DEFAULT_RELOAD_INTERVAL, DEFAULT_RELOAD_JITTER, Settings};
 use rolekeeper::pure::advice::Exit;
 use rolekeeper::pure::assumption::SessionDuration;
+use rolekeeper::pure::reload::Pace;
 
 const EXAMPLE_SETTINGS: &str = "packaging/rolekeeper.toml";
 
@@ -120,6 +121,26 @@ fn a_default_that_the_example_settings_show_is_the_default() {
     assert_eq!(settings.on_expiry.value, default.on_expiry.value);
     assert_eq!(settings.health.value, default.health.value);
     assert_eq!(settings.health_interval.value, default.health_interval.value);
+    let paces = settings.targets.iter().filter_map(|target| target.reload.as_ref());
+    let default = Pace { min_interval: DEFAULT_RELOAD_INTERVAL, jitter: DEFAULT_RELOAD_JITTER };
+    assert_eq!(paces.map(|reload| reload.pace).collect::<Vec<_>>(), [default; 2]);
+}
+
+/// Each service of the example settings may be told by the example rule, in its one way.
+#[test]
+fn the_example_rule_allows_what_the_example_settings_want() {
+    let rule = read("systemd/examples/50-rolekeeper.rules");
+    assert!(rule.contains(&format!("subject.user === \"{}\"", unit().value("User"))));
+    let allowed = rule.lines().filter_map(|line| {
+        let (unit, verb) = line.trim().trim_end_matches(',').split_once(": ")?;
+        unit.contains(".service\"").then(|| (unit.replace('"', ""), verb.replace('"', "")))
+    });
+    let wanted = all_switched_on().targets.into_iter().filter_map(|target| {
+        let reload = target.reload?;
+        let verb = if reload.signal.is_some() { "kill" } else { "reload-or-try-restart" };
+        Some((reload.unit.to_string(), verb.to_owned()))
+    });
+    assert_eq!(allowed.collect::<BTreeSet<_>>(), wanted.collect());
 }
 
 #[test]
@@ -131,7 +152,7 @@ fn the_example_settings_leave_none_out() {
     }
     assert!(!switched_on.lines().any(|line| line.starts_with('#')), "{switched_on}");
     let targets = all_switched_on().targets;
-    assert_eq!(targets.len(), 4);
+    assert_eq!(targets.len(), 6);
     assert_eq!(targets[2].assumption.as_ref().unwrap().duration, SessionDuration::default());
     let consumers = all_switched_on().consumers;
     assert!(matches!(&consumers[..], [_, weekly] if weekly.assumption.is_some()));

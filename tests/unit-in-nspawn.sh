@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.."
 
 readonly PROGRAMS=${1:-target/debug}
 readonly ROOTFS=${ROOTFS:-$PWD/target/rootfs}
-readonly PACKAGES=systemd,systemd-sysv,dbus,libpam-systemd,procps,ca-certificates
+readonly PACKAGES=systemd,systemd-sysv,dbus,libpam-systemd,polkitd,procps,ca-certificates
 
 scratch=$(mktemp -d)
 readonly scratch
@@ -34,6 +34,7 @@ main() {
     check_files
     check_sandbox
     check_consumers
+    check_endpoints
     check_fingerprint
     check_reload
     check_restart_keeps_the_file
@@ -41,6 +42,8 @@ main() {
     check_watchdog
     check_targets_of_other_users
     check_advice
+    check_services_told
+    check_services_told_by_path
 
     echo "$failures failed"
     ((failures == 0))
@@ -167,6 +170,78 @@ ask_in_unit() {
     echo $?
 }
 
+# Both endpoints under the unit's real filters: each tells its user apart by asking the kernel.
+check_endpoints() {
+    inside sh -c 'cat > /etc/rolekeeper/conf.d/endpoints.toml' <<'TOML'
+[endpoint.container]
+listen = "127.0.0.1:0"
+[endpoint.imds]
+listen = "127.0.0.1:0"
+[[consumer]]
+name = "web"
+users = ["nobody"]
+token_file = "/run/rolekeeper/web.token"
+group = "games"
+TOML
+    # The group to which the token goes: a service may give its files to its own groups.
+    drop_in groups '[Service]\nSupplementaryGroups=games\n'
+    inside systemctl restart rolekeeper
+    wait_for "the endpoints" listens
+    local container imds session
+    container=$(endpoint container)
+    imds=$(endpoint imds)
+    check "token file of a consumer" \
+        "$(inside stat -c '%a %U:%G' /run/rolekeeper/web.token)" "640 rolekeeper:games"
+    check "container endpoint: with the token" \
+        "$(http nobody "$container" "GET /credentials/web" \
+            "Authorization: $(inside cat /run/rolekeeper/web.token)")" "200 credentials"
+    check "container endpoint: without it" "$(http nobody "$container" "GET /credentials/web")" 401
+    session=$(body nobody "$imds" "PUT /latest/api/token" "X-aws-ec2-metadata-token-ttl-seconds: 60")
+    check "IMDS: the user whom a rule names" \
+        "$(http nobody "$imds" "GET /latest/meta-data/iam/security-credentials/web" \
+            "X-aws-ec2-metadata-token: $session")" "200 credentials"
+    check "IMDS: another user" "$(http daemon "$imds" "PUT /latest/api/token" \
+        "X-aws-ec2-metadata-token-ttl-seconds: 60")" 403
+    inside rm /etc/rolekeeper/conf.d/endpoints.toml
+    drop_in groups ''
+    inside systemctl restart rolekeeper
+}
+
+listens() {
+    [[ -n $(endpoint container) && -n $(endpoint imds) ]]
+}
+
+# endpoint KIND: where it listens.
+endpoint() {
+    inside rolekeeper status | sed -nE "s|^endpoint +$1: http://([^,]+),.*|\1|p"
+}
+
+# http USER ADDRESS REQUEST HEADER...: the status, and whether there are credentials in the answer.
+http() {
+    local answer credentials=
+    answer=$(exchange "$@")
+    [[ $answer != *AccessKeyId* ]] || credentials=" credentials"
+    echo "$(cut -d ' ' -f 2 <<<"$answer" | head -n 1)$credentials"
+}
+
+# body USER ADDRESS REQUEST HEADER...
+body() {
+    exchange "$@" | tr -d '\r' | sed '1,/^$/d'
+}
+
+# A request over a socket that is the user's own.
+exchange() {
+    local user=$1 address=$2 request=$3
+    shift 3
+    # The inner shell expands its own arguments.
+    # shellcheck disable=SC2016
+    inside setpriv --reuid "$user" --regid nogroup --clear-groups bash -c '
+        exec 3<>"/dev/tcp/${1/://}"
+        shift
+        printf "%s\r\n" "$@" "" >&3
+        cat <&3' bash "$address" "$request HTTP/1.1" "Host: $address" "Connection: close" "$@"
+}
+
 # The same answer to root, to anyone, and inside the sandbox: or the daemon sees another machine than
 # the operator.
 check_fingerprint() {
@@ -251,10 +326,121 @@ TOML
     inside systemctl stop rolekeeper
 }
 
+# Services that are told of new credentials, from inside the unit's sandbox as it ships. What systemd and
+# polkit say to it depends on the example rule alone.
+check_services_told() {
+    local -r rule=/etc/polkit-1/rules.d/50-rolekeeper.rules
+    install_services_to_tell
+    inside sh -c 'cat > /etc/rolekeeper/conf.d/legacy.toml' <<'TOML'
+[[target]]
+name = "legacy"
+path = "/run/rolekeeper/legacy"
+reload = { unit = "legacy.service", min_interval = "1s", jitter = "0s" }
+
+[[target]]
+name = "worker"
+path = "/run/rolekeeper/worker"
+reload = { unit = "worker.service", signal = "SIGHUP", min_interval = "1s", jitter = "0s" }
+TOML
+    inside systemctl start rolekeeper
+    wait_for "both to be refused" refused_by_polkit legacy worker
+    check "without a rule: delivered" \
+        "$(inside stat -c '%a %U:%G' /run/rolekeeper/legacy)" "640 rolekeeper:rolekeeper"
+    check "without a rule: no service is told" "$(told legacy) $(told worker)" "0 0"
+    inside rolekeeper status | grep -A 4 '^  tells' | head -n 4 | sed 's/^/       /'
+
+    inside install -m 644 /usr/share/doc/rolekeeper/examples/50-rolekeeper.rules "$rule"
+    # Another one to see that the rule is read, so that the services themselves are told by the daemon
+    # alone.
+    inside sed -i 's/"worker.service": "kill"/&,\n        "rule-is-read.service": "reload-or-try-restart"/' "$rule"
+    wait_for "polkit to read the rule" may try-reload-or-restart rule-is-read.service
+    inside systemctl reload rolekeeper
+    wait_for "both to be told" both_told
+    check "with the example rule: reloaded" "$( (($(told legacy) > 0)) && echo yes)" yes
+    check "with the example rule: signalled" "$( (($(told worker) > 0)) && echo yes)" yes
+    inside rolekeeper status | grep '^  tells' | sed 's/^/       /'
+    local what
+    for what in "restart legacy.service" "stop legacy.service" "kill legacy.service" \
+        "try-reload-or-restart worker.service" "try-reload-or-restart other.service" \
+        "start other.service"; do
+        # Two words on purpose.
+        # shellcheck disable=SC2086
+        check "with the example rule: $what" "$(may $what && echo done || echo refused)" refused
+    done
+    check "with the example rule: another user" \
+        "$(inside runuser -u backup -- systemctl --no-ask-password try-reload-or-restart legacy 2>/dev/null || echo refused)" \
+        refused
+    inside systemctl stop rolekeeper
+    inside rm "$rule" /etc/rolekeeper/conf.d/legacy.toml
+}
+
+# The same without polkit: systemd looks at the file.
+check_services_told_by_path() {
+    local before
+    inside sh -c 'cat > /etc/rolekeeper/conf.d/legacy.toml' <<'TOML'
+[[target]]
+name = "legacy"
+path = "/run/rolekeeper/legacy"
+TOML
+    inside sh -c 'cp /usr/share/doc/rolekeeper/examples/rolekeeper-reload@.* /etc/systemd/system/'
+    inside systemctl daemon-reload
+    inside systemctl start rolekeeper
+    inside systemctl --quiet enable --now rolekeeper-reload@legacy.path
+    before=$(told legacy)
+    inside rolekeeper refresh >/dev/null
+    wait_for "the path unit to reload" told_more_than "$before"
+    check "by the example path unit: reloaded" "$( (($(told legacy) > before)) && echo yes)" yes
+    inside systemctl stop rolekeeper rolekeeper-reload@legacy.path
+}
+
+# One that reloads, one that heeds a signal, and two that nobody may tell. Each time is a line.
+install_services_to_tell() {
+    inside sh -e <<'SH'
+for name in legacy other rule-is-read; do
+    printf '[Service]\nExecStart=sleep infinity\nExecReload=sh -c "echo told >> /run/told-%s"\n' $name \
+        > /run/systemd/system/$name.service
+done
+cat > /run/systemd/system/worker.service <<'UNIT'
+[Service]
+ExecStart=sh -c 'trap "echo told >> /run/told-worker" HUP; while :; do sleep 1 & wait; done'
+UNIT
+systemctl daemon-reload
+systemctl start legacy worker other rule-is-read
+SH
+}
+
+# told NAME: how often.
+told() {
+    inside sh -c "cat /run/told-$1 2>/dev/null | wc -l"
+}
+
+told_more_than() {
+    (($(told legacy) > $1))
+}
+
+both_told() {
+    (($(told legacy) > 0 && $(told worker) > 0))
+}
+
+# What the daemon's user may do, as systemd and polkit see it.
+may() {
+    inside runuser -u rolekeeper -- systemctl --no-ask-password "$@" 2>/dev/null
+}
+
+refused_by_polkit() {
+    (($(inside rolekeeper status | grep -c 'failure .* denied: .* Interactive authentication required') == $#))
+}
+
 # --- the container ----------------------------------------------------------------------------------
 
 make_rootfs() {
-    [[ -x $ROOTFS/usr/lib/systemd/systemd ]] && return
+    [[ -x $ROOTFS/usr/lib/polkit-1/polkitd ]] && return
+    if [[ -x $ROOTFS/usr/lib/systemd/systemd ]]; then
+        # One that an earlier version of this script made.
+        chroot "$ROOTFS" sh -c 'apt-get update && apt-get install -y --no-install-recommends polkitd' \
+            >"$scratch/debootstrap.log" 2>&1
+        return
+    fi
     mkdir -p "$(dirname "$ROOTFS")"
     debootstrap --variant=minbase --include="$PACKAGES" bookworm "$ROOTFS" >"$scratch/debootstrap.log" || {
         tail -n 5 "$scratch/debootstrap.log" >&2

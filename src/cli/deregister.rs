@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::{Places, local, print};
 use crate::control::Complaint;
-use crate::daemon::targets;
+use crate::daemon::{forget, targets};
 use crate::host::environment;
 use crate::pure::advice::Exit;
 use crate::pure::secret::Secret;
@@ -54,6 +54,9 @@ impl Deregister {
             if let Err(error) = withdraw(&target) {
                 eprintln!("warning: {error}");
             }
+        }
+        if let Err(error) = forget(&directories.runtime) {
+            eprintln!("warning: {error}");
         }
         let kept = vault.retire(ssm.clock().now())?;
         eprintln!("the registration, with its private key, is kept as {}", kept.display());

@@ -56,6 +56,8 @@ struct Process<'a> {
     secret_access_key: &'a str,
     session_token: &'a str,
     expiration: Moment,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account_id: Option<&'a str>,
 }
 
 impl Export {
@@ -90,8 +92,15 @@ impl Format {
         if let Self::Process = self {
             let [(_, access_key_id), (_, secret_access_key), (_, session_token), _] = variables;
             let expiration = Moment(token.expires_at);
-            let process =
-                Process { version: 1, access_key_id, secret_access_key, session_token, expiration };
+            let account_id = token.account_id();
+            let process = Process {
+                version: 1,
+                access_key_id,
+                secret_access_key,
+                session_token,
+                expiration,
+                account_id,
+            };
             let json = Zeroizing::new(serde_json::to_string(&process).unwrap_or_default());
             text.extend([json.as_str(), "\n"]);
             return Ok(text);
@@ -153,6 +162,9 @@ mod tests {
              \"SecretAccessKey\":\"sec/r+et\",\"SessionToken\":\"the/token+of==\",\
              \"Expiration\":\"2026-11-22T01:00:00Z\"}\n"
         );
+        let role = "arn:aws:iam::111122223333:role/web".parse().unwrap();
+        let text = Format::Process.write(&token("sec/r+et").of(role)).unwrap();
+        assert!(text.ends_with("Z\",\"AccountId\":\"111122223333\"}\n"), "{}", text.as_str());
     }
 
     #[test]

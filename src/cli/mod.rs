@@ -5,6 +5,7 @@ mod completions;
 mod config;
 mod credential_process;
 mod deregister;
+mod doctor;
 mod exec;
 mod export;
 mod fingerprint;
@@ -95,6 +96,7 @@ enum Command {
     #[command(subcommand)]
     Config(config::Config),
     Deregister(deregister::Deregister),
+    Doctor(doctor::Doctor),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -144,6 +146,8 @@ fn execute(Arguments { places, command }: Arguments) -> Result<ExitCode, Complai
         Command::Advise(command) => command.execute(&places),
         Command::Config(command) => command.execute(&places),
         Command::Deregister(command) => wait(command.execute(&places)),
+        // Its findings are no errors of its own.
+        Command::Doctor(command) => return wait(command.execute(&places)),
         Command::Completions(command) => command.execute(),
         Command::Man(command) => command.execute(),
     };

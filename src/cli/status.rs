@@ -9,7 +9,7 @@ use crate::control::{self, Command, Complaint, ControlError, Reply};
 use crate::daemon::targets;
 use crate::host::clock::{Clock, SystemClock};
 use crate::pure::advice::{Advice, Exit};
-use crate::shelf::{self, Credentials, Failure, State};
+use crate::shelf::{self, Credentials, EndpointStatus, Failure, ReloadStatus, State};
 use crate::targets::published;
 use crate::vault::{Vault, VaultError};
 
@@ -91,6 +91,7 @@ fn without_daemon(places: &Places, complaint: &Complaint) -> Result<shelf::Statu
             role_arn: assumption.map(|assumption| assumption.role().to_string()),
             credentials: None,
             failure: None,
+            reload: None,
         });
     }
     status.failure = Some(Failure {
@@ -145,11 +146,27 @@ fn page(status: &shelf::Status) -> String {
         }
         let own = (&target.credentials, &target.failure);
         target.role_arn.iter().for_each(|role| assumed(&mut line, role, own));
+        target.reload.iter().for_each(|reload| reloaded(&mut line, reload));
     }
     for consumer in &status.consumers {
         line("consumer", &format!("{}: asks the daemon", consumer.name));
         let own = (&consumer.credentials, &consumer.failure);
         consumer.role_arn.iter().for_each(|role| assumed(&mut line, role, own));
+    }
+    for endpoint in &status.endpoints {
+        let EndpointStatus { kind, address, since, error, remedy } = endpoint;
+        match error {
+            None => line("endpoint", &format!("{kind}: http://{address}, since {since}")),
+            Some(error) => {
+                line(
+                    "endpoint",
+                    &format!("{kind}: NOT LISTENING at {address} since {since}: {error}"),
+                );
+            }
+        }
+        if let Some(remedy) = remedy {
+            line("  try", remedy);
+        }
     }
     if let Some(failure) = &status.failure {
         failed(&mut line, ["failure", "try", "next try"], failure);
@@ -173,6 +190,21 @@ fn assumed(
     match (failure, credentials) {
         (Some(failure), _) => failed(line, ["  failure", "  try", "  next try"], failure),
         (None, Some(own)) => line("  refresh", &own.next_refresh_at.to_string()),
+        (None, None) => {}
+    }
+}
+
+/// The service that is told of new credentials, and what became of that.
+fn reloaded(line: &mut impl FnMut(&str, &str), reload: &ReloadStatus) {
+    let wish = reload.signal.as_ref().map(|signal| format!(" by {signal}")).unwrap_or_default();
+    let last = match (&reload.last_outcome, reload.last_run_at) {
+        (Some(outcome), Some(at)) => format!("{outcome} {at}"),
+        _ => "not told in this run".to_owned(),
+    };
+    line("  tells", &format!("{}{wish}, {last}", reload.unit));
+    match (&reload.failure, reload.next_run_at) {
+        (Some(failure), _) => failed(line, ["  failure", "  try", "  next try"], failure),
+        (None, Some(at)) => line("  next", &at.to_string()),
         (None, None) => {}
     }
 }

@@ -12,6 +12,7 @@ use toml::Spanned;
 
 use super::consumer::{self, Consumer};
 use super::endpoint::{self, Endpoints};
+use super::reload::{ReloadTable, Reloads, check_shared_service};
 use super::role::{Misplaced, table_with_role};
 use super::{ConfigError, OnExpiry, Origin, Setting, Settings, TargetSettings};
 use crate::pure::duration::parse_duration;
@@ -25,6 +26,7 @@ struct File {
     refresh: Option<Refresh>,
     health: Option<Health>,
     endpoint: Option<Endpoints>,
+    reload: Option<Reloads>,
     #[serde(default)]
     target: Vec<Spanned<Target>>,
     #[serde(default)]
@@ -66,6 +68,7 @@ table_with_role! {
         owner: Option<Text<AccountName>>,
         group: Option<Text<AccountName>>,
         mode: Option<Text<FileMode>>,
+        reload: Option<ReloadTable>,
     }
 }
 
@@ -107,6 +110,10 @@ pub(super) fn merge(settings: &mut Settings, path: &Path, text: &str) -> Result<
         endpoint::merge(settings, endpoints, origin);
         endpoint::check(settings).map_err(|message| invalid(None, message))?;
     }
+    if let Some(reload) = file.reload {
+        let program = |Text(AbsolutePath(path))| Some(path);
+        set(&mut settings.systemctl, reload.systemctl, program, origin);
+    }
     let directory = path.parent().unwrap_or(Path::new("/"));
     let mut spans = Vec::new();
     for target in file.target {
@@ -126,6 +133,7 @@ pub(super) fn merge(settings: &mut Settings, path: &Path, text: &str) -> Result<
     // Of two the later one is named.
     for (name, span) in spans.into_iter().rev() {
         check_shared_file(&settings.targets, &name)
+            .and_then(|()| check_shared_service(settings, &name))
             .map_err(|message| invalid(Some(span), message))?;
     }
     consumer::merge(settings, file.consumer, origin, directory)
@@ -177,6 +185,7 @@ fn target_settings(
         owner: account(target.owner),
         group: account(target.group),
         mode: target.mode.map_or(super::DEFAULT_MODE, |Text(FileMode(mode))| mode),
+        reload: target.reload.map(Into::into),
         origin,
     })
 }
@@ -311,7 +320,7 @@ impl FromStr for OnExpiry {
 }
 
 /// A duration within bounds, in seconds.
-struct Bounded<const LEAST: u64, const MOST: u64>(Duration);
+pub(super) struct Bounded<const LEAST: u64, const MOST: u64>(pub(super) Duration);
 
 /// Shorter than a second is a hot loop; longer than a day misses every expiry.
 type Interval = Bounded<1, 86_400>;

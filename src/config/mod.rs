@@ -8,6 +8,7 @@ mod consumer;
 mod endpoint;
 mod error;
 mod file;
+mod reload;
 mod role;
 mod show;
 
@@ -22,6 +23,7 @@ pub use error::ConfigError;
 use crate::pure::assumption::Assumption;
 use crate::pure::identity::Region;
 use crate::pure::ini::ProfileName;
+use crate::pure::reload::Reload;
 
 /// Where the settings are looked for without `--config`.
 pub const DEFAULT_FILE: &str = "/etc/rolekeeper/rolekeeper.toml";
@@ -40,6 +42,13 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A credentials file's mode unless a target says otherwise: the owner writes, the group reads.
 pub const DEFAULT_MODE: u32 = 0o640;
+
+/// How often at most a service is told of new credentials. They are renewed less often; but an
+/// operator may ask for new ones at any time.
+pub const DEFAULT_RELOAD_INTERVAL: Duration = Duration::from_secs(10 * 60);
+
+/// Over how much the services of a fleet are spread, which get new credentials at about one time.
+pub const DEFAULT_RELOAD_JITTER: Duration = Duration::from_secs(30);
 
 /// A value, and where it comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +98,8 @@ pub struct Settings {
     /// On loopback, as the other one; off when absent.
     pub container_listen: Setting<Option<SocketAddr>>,
     pub imds_listen: Setting<Option<SocketAddr>>,
+    /// Looked for in the usual places when absent.
+    pub systemctl: Setting<Option<PathBuf>>,
     /// Empty when no file names one: the default target then stands.
     pub targets: Vec<TargetSettings>,
     pub consumers: Vec<ConsumerSettings>,
@@ -106,6 +117,8 @@ pub struct TargetSettings {
     pub mode: u32,
     /// A role of its own, instead of the registered one.
     pub assumption: Option<Assumption>,
+    /// The service that is told when the credentials are new.
+    pub reload: Option<Reload>,
     pub origin: Origin,
 }
 
@@ -174,6 +187,7 @@ impl Default for Settings {
             health_interval: default(DEFAULT_HEALTH_INTERVAL),
             container_listen: default(None),
             imds_listen: default(None),
+            systemctl: default(None),
             targets: Vec::new(),
             consumers: Vec::new(),
         }

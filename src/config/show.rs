@@ -5,6 +5,7 @@ use std::fmt::{self, Display, Write};
 use super::{ConsumerSettings, OnExpiry, Origin, Setting, Settings, TargetSettings};
 use crate::pure::assumption::Assumption;
 use crate::pure::duration::display_duration;
+use crate::pure::reload::Reload;
 
 impl Settings {
     /// As TOML. A proxy's password is left out; an absent value is a comment.
@@ -41,6 +42,10 @@ impl Settings {
                 page.section(section);
                 page.line("listen", quoted(address), &listen.origin);
             }
+        }
+        if let Some(program) = &self.systemctl.value {
+            page.section("[reload]");
+            page.line("systemctl", quoted(program.display()), &self.systemctl.origin);
         }
         for target in &self.targets {
             page.target(target);
@@ -94,9 +99,23 @@ impl Page {
             }
         }
         self.line("mode", quoted(format_args!("{:04o}", target.mode)), &target.origin);
+        if let Some(reload) = &target.reload {
+            self.reload(reload, &target.origin);
+        }
         if let Some(assumption) = &target.assumption {
             self.role(assumption, &target.origin);
         }
+    }
+
+    fn reload(&mut self, reload: &Reload, origin: &Origin) {
+        let Reload { unit, signal, pace } = reload;
+        let unit = format!("unit = {}", quoted(unit));
+        let signal = signal.as_ref().map(|signal| format!("signal = {}", quoted(signal)));
+        let min_interval = quoted(display_duration(pace.min_interval));
+        let jitter = quoted(display_duration(pace.jitter));
+        let pace = format!("min_interval = {min_interval}, jitter = {jitter}");
+        let keys = [Some(unit), signal, Some(pace)].into_iter().flatten().collect::<Vec<_>>();
+        self.line("reload", format_args!("{{ {} }}", keys.join(", ")), origin);
     }
 
     fn role(&mut self, assumption: &Assumption, origin: &Origin) {
@@ -201,7 +220,8 @@ mod tests {
     fn what_is_shown_reads_back_as_the_same_settings() {
         let mut settings = Settings::default();
         let text = "[service]\nregion = \"eu-central-1\"\n[[target]]\nname = \"a\"\npath = \"/c\"\n\
-                    owner = \"backup\"\n[[consumer]]\nname = \"b\"\nusers = [\"x\", \"y\"]\n\
+                    owner = \"backup\"\nreload = { unit = \"a.service\", signal = \"SIGHUP\" }\n\
+                    [reload]\nsystemctl = \"/s\"\n[[consumer]]\nname = \"b\"\nusers = [\"x\", \"y\"]\n\
                     units = [\"b.service\"]\ntoken_file = \"/t\"\ngroup = \"x\"\n\
                     [endpoint.imds]\nlisten = \"127.0.0.1:1339\"\n[refresh]\non_expiry = \"keep\"\n";
         super::super::file::merge(&mut settings, "/1".as_ref(), text).unwrap();
@@ -210,6 +230,9 @@ mod tests {
         assert_eq!(again.region.value, settings.region.value);
         assert_eq!(again.on_expiry.value, OnExpiry::Keep);
         assert_eq!(again.targets[0].owner, settings.targets[0].owner);
+        assert!(settings.targets[0].reload.is_some());
+        assert_eq!(again.targets[0].reload, settings.targets[0].reload);
+        assert_eq!(again.systemctl.value, settings.systemctl.value);
         assert_eq!(again.consumers[0].users, ["x", "y"]);
         assert_eq!(again.consumers[0].units, settings.consumers[0].units);
         assert_eq!(again.consumers[0].token_file, settings.consumers[0].token_file);

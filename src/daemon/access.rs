@@ -2,26 +2,41 @@
 
 use std::path::Path;
 
+use nix::unistd::{Gid, Uid, getegid, geteuid};
+
 use super::{DaemonError, targets};
 use crate::config::{ConsumerSettings, Settings, TargetSettings};
 use crate::host::accounts;
 use crate::pure::access::{Access, Grant, Rule};
 use crate::targets::Target;
 
-/// The rules that the settings make.
+/// The rules that the settings make for this process.
 ///
 /// # Errors
 ///
 /// A user or a group that this machine does not have, or a target that the settings do not have.
 pub(super) fn access(settings: &Settings, runtime_dir: &Path) -> Result<Access, DaemonError> {
+    access_of(settings, runtime_dir, (geteuid(), getegid()))
+}
+
+/// The rules that the settings make for a daemon of that user and group.
+///
+/// # Errors
+///
+/// As [`Rules::read`](super::Rules::read).
+pub fn access_of(
+    settings: &Settings,
+    runtime_dir: &Path,
+    daemon: (Uid, Gid),
+) -> Result<Access, DaemonError> {
     let targets = targets(settings, runtime_dir)?;
     let grant = |target: &Target| {
         let named = settings.targets.iter().find(|settings| settings.name == target.name);
         let name = target.name.clone();
-        Grant { target: Some(name.clone()), name, rule: readers(target, named) }
+        Grant { target: Some(name.clone()), name, rule: readers(target, named, daemon) }
     };
     Ok(Access {
-        owner: accounts::own_uid().as_raw(),
+        owner: daemon.0.as_raw(),
         targets: targets.iter().map(grant).collect(),
         consumers: settings
             .consumers
@@ -34,8 +49,8 @@ pub(super) fn access(settings: &Settings, runtime_dir: &Path) -> Result<Access, 
 /// Whoever the file gives the credentials to. Where the settings name an owner and no group, the
 /// service's group is the file's only for want of another, and the directory may well be closed to
 /// it: it is not meant.
-fn readers(target: &Target, settings: Option<&TargetSettings>) -> Rule {
-    let (owner, group) = target.access.ids();
+fn readers(target: &Target, settings: Option<&TargetSettings>, daemon: (Uid, Gid)) -> Rule {
+    let (owner, group) = target.access.ids_for(daemon);
     let meant = settings.is_none_or(|target| target.group.is_some() || target.owner.is_none());
     let reads = |bit: u32| target.access.mode & bit != 0;
     Rule {
@@ -83,7 +98,6 @@ mod tests {
     use crate::config::Origin;
     use crate::host::replace::Access as FileAccess;
     use crate::pure::ini::ProfileName;
-    use nix::unistd::{Gid, Uid};
 
     fn rule(owner: Option<u32>, group: Option<u32>, mode: u32) -> Rule {
         let settings = TargetSettings {
@@ -94,13 +108,14 @@ mod tests {
             group: group.map(|gid| gid.to_string()),
             mode,
             assumption: None,
+            reload: None,
             origin: Origin::Default,
         };
         let access =
             FileAccess { mode, owner: owner.map(Uid::from_raw), group: group.map(Gid::from_raw) };
         let target =
             Target { name: "a".into(), path: "/c".into(), profile: ProfileName::default(), access };
-        readers(&target, Some(&settings))
+        readers(&target, Some(&settings), (geteuid(), getegid()))
     }
 
     #[test]

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use super::reload::Announcer;
 use super::report::{LastFailure, TargetOutcome, credentials, target_status};
 use super::targets::AssumedOutlet;
 use crate::control::Complaint;
@@ -22,10 +23,15 @@ use crate::shelf::{
     TargetStatus,
 };
 use crate::sts::{Sts, StsError};
-use crate::targets::{Delivery, Target, TargetError, deliver, published, withdraw};
+use crate::targets::{Delivery, Target, TargetError, published};
 
 /// Time is looked at again at least this often: suspend and clock steps do no harm.
 const TICK: Duration = Duration::from_secs(60);
+
+/// Chains that are assumed at the same time. At a start, or after an outage, all of them are due: fifty
+/// in one instant would take memory that is not given back, and a fleet of such machines all that STS
+/// bears. One that hangs holds one place, for a minute at most.
+const AT_ONCE: usize = 8;
 
 /// What the driver says to a task.
 #[derive(Debug)]
@@ -45,7 +51,13 @@ pub(super) struct Means {
     pub session_name: SessionName,
     pub clock: ServiceClock,
     pub entropy: Arc<dyn Entropy>,
+    pub announcer: Announcer,
+    pub turns: Turns,
 }
+
+/// Whose turn it is: first come, first served.
+#[derive(Debug, Clone)]
+pub(super) struct Turns(Arc<Semaphore>);
 
 /// One task.
 #[derive(Debug)]
@@ -62,6 +74,12 @@ pub(super) struct Assumption {
 }
 
 type Answer = BoxFuture<'static, Result<RoleToken, StsError>>;
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(AT_ONCE)))
+    }
+}
 
 impl Assumption {
     pub(super) fn new(means: Means, of: Arc<AssumedOutlet>, place: Place, policy: Policy) -> Self {
@@ -94,7 +112,7 @@ impl Assumption {
                 word = words.recv() => match word {
                     None => return,
                     Some(Word::Leave(done)) => {
-                        self.write(withdraw);
+                        self.write(Announcer::withdraw);
                         // The place is empty before another has it.
                         drop(self);
                         // Who asked may have left.
@@ -176,6 +194,8 @@ impl Assumption {
     fn ask(&self, base: Arc<RoleToken>) -> Answer {
         let (of, means) = (Arc::clone(&self.of), self.means.clone());
         async move {
+            // Never closed; were it, nobody would have to wait.
+            let _turn = means.turns.0.acquire().await;
             let steps = of.assumption.steps(&means.session_name);
             means.sts.assume(&base, &steps).await
         }
@@ -209,7 +229,8 @@ impl Assumption {
     }
 
     fn publish(&mut self, token: &RoleToken) -> Event {
-        let complete = self.write(|target| deliver(target, token));
+        let now = self.now();
+        let complete = self.write(|announcer, target| announcer.deliver(target, token, now));
         tracing::info!(
             name = self.of.name,
             role = %self.of.assumption.role(),
@@ -221,16 +242,19 @@ impl Assumption {
     }
 
     fn withdraw(&mut self) -> Event {
-        let complete = self.write(withdraw);
+        let complete = self.write(Announcer::withdraw);
         tracing::warn!(name = self.of.name, complete, "credentials withdrawn");
         Event::Delivered { complete }
     }
 
     /// Does something to the file, where there is one; whether it took it.
-    fn write(&mut self, act: impl Fn(&Target) -> Result<Delivery, TargetError>) -> bool {
+    fn write(
+        &mut self,
+        act: impl Fn(&Announcer, &Target) -> Result<Delivery, TargetError>,
+    ) -> bool {
         let now = self.now();
         if let Some(target) = &self.of.target {
-            self.outcome.note(target, act(target), now);
+            self.outcome.note(target, act(&self.means.announcer, target), now);
         }
         self.outcome.complaint().is_none()
     }

@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::assumption::Means;
+use super::assumption::{Means, Turns};
+use super::reload::Reloads;
 use super::report::{self, LastFailure, TargetOutcome};
 use super::roles::Roles;
 use super::rotation::{self, RotationOutcome};
 use super::rules::{Rulebook, Rules};
 use super::targets::{AssumedOutlet, targets_by_role};
-use super::{Daemon, DaemonError, Seams, sts_connection};
+use super::{Daemon, DaemonError, Seams, held, sts_connection};
 use crate::control::{Complaint, Order, Wish};
 use crate::host::service_manager;
 use crate::pure::advice::{Advice, Exit};
@@ -27,7 +28,7 @@ use crate::pure::role_token::RoleToken;
 use crate::shelf::{Moment, Shelf};
 use crate::ssm::{InstanceKey, Ssm};
 use crate::sts::Sts;
-use crate::targets::{Delivery, Target, TargetError, deliver, published, withdraw};
+use crate::targets::{Delivery, Target, TargetError, published};
 use crate::vault::{FingerprintRecord, Registration, Vault, VaultError};
 
 /// Time is looked at again at least this often: suspend and clock steps do no harm.
@@ -55,8 +56,11 @@ pub(super) struct Driver {
     /// Names of those who have the registered role's credentials and no file.
     consumers: Vec<String>,
     roles: Roles,
+    reloads: Reloads,
     means: Option<Means>,
     ready: bool,
+    /// What the service manager was told last.
+    line: String,
 }
 
 impl Driver {
@@ -76,8 +80,17 @@ impl Driver {
         // when it is written.
         let left = targets.iter().filter_map(|target| published(target).ok()?);
         let published_until = left.filter_map(|published| published.expires_at).max();
-        let refresher = Refresher::new(policy(&daemon), published_until, ssm.clock().now());
+        let now = ssm.clock().now();
+        let runtime = &daemon.directories.runtime;
+        let earlier = held::take_back(runtime, &registration.instance_id, now);
+        let earlier = earlier.unwrap_or_else(|error| {
+            tracing::warn!("nothing is taken back of the run before: {error}");
+            None
+        });
+        let refresher = Refresher::new(policy(&daemon), published_until, now)
+            .with_earlier(earlier.map(Arc::new));
         let consumers = consumers(&daemon);
+        let reloads = Reloads::new(runtime, &daemon.seams, ssm.clock());
         let mut driver = Self {
             registration,
             record: vault.fingerprint_record()?,
@@ -94,9 +107,12 @@ impl Driver {
             rotation: rotation::Pace::default(),
             consumers,
             roles: Roles::default(),
+            reloads,
             means: None,
             ready: false,
+            line: String::new(),
         };
+        driver.reloads.engage(&driver.daemon.settings, &driver.shelf);
         driver.engage(assumed)?;
         Ok(driver)
     }
@@ -260,7 +276,12 @@ impl Driver {
     }
 
     fn publish(&mut self, token: &RoleToken) -> Event {
-        let complete = self.deliver(|target| deliver(target, token));
+        let (announcer, now) = (self.reloads.announcer(), self.ssm.clock().now());
+        let complete = self.deliver(|target| announcer.deliver(target, token, now));
+        let runtime = &self.daemon.directories.runtime;
+        if let Err(error) = held::keep(runtime, &self.registration.instance_id, token) {
+            tracing::warn!("the next run will have nothing to begin with: {error}");
+        }
         tracing::info!(
             expires_at = %Moment(token.expires_at),
             targets = self.targets.len(),
@@ -271,7 +292,11 @@ impl Driver {
     }
 
     fn withdraw(&mut self) -> Event {
-        let complete = self.deliver(withdraw);
+        let announcer = self.reloads.announcer();
+        let complete = self.deliver(|target| announcer.withdraw(target));
+        if let Err(error) = held::forget(&self.daemon.directories.runtime) {
+            tracing::warn!("{error}");
+        }
         tracing::warn!(complete, "credentials withdrawn from the files");
         Event::Delivered { complete }
     }
@@ -346,6 +371,7 @@ impl Driver {
                 // What changes hands is emptied first, and nobody is let in before that shows.
                 self.roles.dismiss(&assumed).await;
                 self.retarget(targets);
+                self.reloads.engage(&self.daemon.settings, &self.shelf);
                 self.consumers = consumers(&self.daemon);
                 self.rules.put(rules);
                 self.report();
@@ -380,6 +406,8 @@ impl Driver {
                     session_name: SessionName::of_instance(&self.registration.instance_id),
                     clock,
                     entropy: Arc::clone(&self.seams().entropy),
+                    announcer: self.reloads.announcer(),
+                    turns: Turns::default(),
                 }
             }
         };
@@ -405,7 +433,8 @@ impl Driver {
             targets.any(|target| target.path == gone.path && target.profile == gone.profile)
         };
         for (gone, mut outcome) in before.into_iter().filter(|(gone, _)| !goes_on(gone)) {
-            outcome.note(&gone, withdraw(&gone), self.ssm.clock().now());
+            let withdrawn = self.reloads.announcer().withdraw(&gone);
+            outcome.note(&gone, withdrawn, self.ssm.clock().now());
         }
     }
 
@@ -439,9 +468,10 @@ impl Driver {
         if settled && !self.ready {
             self.ready = true;
             service_manager::ready(&line);
-        } else if self.ready {
+        } else if self.ready && line != self.line {
             service_manager::status(&line);
         }
+        self.line = line;
     }
 
     fn instance_key(&self) -> InstanceKey {

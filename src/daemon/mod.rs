@@ -10,9 +10,11 @@ mod assumption;
 mod driver;
 mod error;
 mod health;
+mod held;
 mod keyring;
 mod loopback;
 mod registration;
+mod reload;
 mod report;
 mod roles;
 mod rotation;
@@ -25,7 +27,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use access::access_of;
 pub use error::DaemonError;
+pub use held::{HeldError, forget};
 pub use registration::{Application, RegistrationError, register};
 pub use rotation::{RotationOutcome, rotate};
 pub use rules::Rules;
@@ -119,7 +123,8 @@ impl Daemon {
         tasks.spawn(control.serve(reader.clone(), orders));
         let stock = Stock { shelf: reader.clone(), access: rules.access(), clock: clock.clone() };
         tasks.spawn(programs.serve(stock.clone()));
-        loopback::open(stock, rules.token_files(), &self.settings, &self.seams, &mut tasks);
+        let means = loopback::Means { stock, token_files: rules.token_files(), shelf: &shelf };
+        loopback::open(means, &self.settings, &self.seams, &mut tasks);
 
         if vault.is_none() {
             tracing::info!("{UNREGISTERED}");
@@ -226,7 +231,7 @@ pub fn connection(settings: &Settings, region: Region) -> Connection {
 
 /// The same for STS. An address that names Systems Manager, as that of a VPC endpoint does, is not
 /// STS's.
-fn sts_connection(settings: &Settings, region: Region) -> Connection {
+pub fn sts_connection(settings: &Settings, region: Region) -> Connection {
     let connection = connection(settings, region);
     let shared = connection.endpoint_url.clone().filter(|url| !names_systems_manager(url));
     Connection { endpoint_url: settings.sts_endpoint_url.value.clone().or(shared), ..connection }

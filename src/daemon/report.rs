@@ -191,6 +191,7 @@ pub(super) fn target_status(target: &Target, outcome: &TargetOutcome) -> TargetS
         role_arn: None,
         credentials: None,
         failure: None,
+        reload: None,
     }
 }
 

@@ -22,9 +22,11 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
+use crate::host::clock::{Clock, SystemClock};
 use crate::host::entropy::Entropy;
-use crate::host::places::{Place, Places};
+use crate::host::places::{PENALTY, Place, Places};
 use crate::host::tcp_peer;
+use crate::pure::allowance::Rate;
 use crate::pure::metadata::{Head, Reply};
 use crate::pure::secret::Secret;
 
@@ -45,10 +47,6 @@ const CONNECTION_TIME: Duration = Duration::from_secs(30);
 
 /// After a connection that could not be accepted: the next would fail at once, too.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
-
-/// What a user hears who has too many connections already.
-const TOO_MANY: &[u8] =
-    b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
 /// Random bytes of a bearer token.
 const TOKEN_BYTES: usize = 32;
@@ -97,13 +95,15 @@ pub async fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)
     Ok((listener, address))
 }
 
-/// Answers until the task is dropped, and every connection with it.
-pub async fn serve<A, F>(listener: TcpListener, answer: A)
+/// Answers until the task is dropped, and every connection with it. A user who asks more often than
+/// `rate`, or over too many connections, is turned away.
+pub async fn serve<A, F, T>(listener: TcpListener, rate: Rate, answer: A, turn_away: T)
 where
-    A: Fn(Asked) -> F + Clone + Send + 'static,
+    A: Fn(Asked) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Reply> + Send + 'static,
+    T: Fn(Option<u32>) -> Reply + Clone + Send + Sync + 'static,
 {
-    let places = Places::default();
+    let places = Places::new(rate);
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
@@ -114,13 +114,15 @@ where
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        match places.take(user) {
+        match places.take(user, SystemClock.since_boot()) {
             Some(place) => {
-                let conversation = converse(stream, user, place, answer.clone());
+                let (answer, turn_away) = (answer.clone(), turn_away.clone());
+                let conversation = converse(stream, user, place, answer, turn_away);
                 connections.spawn(async { drop(timeout(CONNECTION_TIME, conversation).await) });
             }
             None => {
-                drop(connections.spawn(async { drop(timeout(HEAD_TIME, turn_away(stream)).await) }))
+                let refusal = hang_up(stream, turn_away(user));
+                connections.spawn(async { drop(timeout(HEAD_TIME, refusal).await) });
             }
         }
     }
@@ -135,19 +137,45 @@ async fn accept(listener: &TcpListener) -> io::Result<(TcpStream, Option<u32>)> 
     Ok((stream, user.ok().flatten()))
 }
 
-async fn turn_away(mut stream: TcpStream) -> io::Result<()> {
-    stream.write_all(TOO_MANY).await?;
+/// Says so without having read anything.
+async fn hang_up(mut stream: TcpStream, reply: Reply) -> io::Result<()> {
+    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::TOO_MANY_REQUESTS);
+    let body = reply.body.expose();
+    let mut head = format!("HTTP/1.1 {status}\r\n");
+    for (name, value) in &reply.headers {
+        head.extend([*name, ": ", value.as_str(), "\r\n"]);
+    }
+    let rest = format!("content-length: {}\r\nconnection: close\r\n\r\n", body.len());
+    stream.write_all((head + &rest).as_bytes()).await?;
+    stream.write_all(body).await?;
     stream.shutdown().await
 }
 
-async fn converse<A, F>(stream: TcpStream, user: Option<u32>, _place: Place, answer: A)
-where
-    A: Fn(Asked) -> F + Send,
+async fn converse<A, F, T>(
+    stream: TcpStream,
+    user: Option<u32>,
+    place: Place,
+    answer: A,
+    turn_away: T,
+) where
+    A: Fn(Asked) -> F + Send + Sync,
     F: Future<Output = Reply> + Send,
+    T: Fn(Option<u32>) -> Reply + Send + Sync,
 {
-    let service = service_fn(move |request: Request<Incoming>| {
-        let reply = answer(Asked { parts: request.into_parts().0, user });
-        async move { Ok::<_, Infallible>(response(&reply.await)) }
+    let service = service_fn(|request: Request<Incoming>| {
+        let asked = Asked { parts: request.into_parts().0, user };
+        let answer = place.may_ask(SystemClock.since_boot()).then(|| answer(asked));
+        let turn_away = &turn_away;
+        async move {
+            let reply = match answer {
+                Some(reply) => reply.await,
+                None => {
+                    tokio::time::sleep(PENALTY).await;
+                    turn_away(user)
+                }
+            };
+            Ok::<_, Infallible>(response(&reply))
+        }
     });
     // A client that left, or sent no HTTP: hyper has said so to whoever still listens.
     let _ = http1::Builder::new()

@@ -13,6 +13,42 @@ pub struct UnknownAccount {
     pub name: String,
 }
 
+/// A user with all groups.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    pub name: String,
+    pub uid: u32,
+    /// The first group.
+    pub gid: u32,
+    /// All of them, the first one included.
+    pub groups: Vec<u32>,
+    pub home: Option<PathBuf>,
+}
+
+/// A user by name or number. One that the account database does not know has no home and no groups
+/// but the one of the same number.
+///
+/// # Errors
+///
+/// As [`user`].
+pub fn account(name: &str) -> Result<Account, UnknownAccount> {
+    let uid = user(name)?;
+    Ok(match User::from_uid(uid).ok().flatten() {
+        Some(known) => Account {
+            uid: uid.as_raw(),
+            gid: known.gid.as_raw(),
+            groups: groups_of(uid.as_raw(), known.gid.as_raw()),
+            name: known.name,
+            home: Some(known.dir),
+        },
+        None => {
+            let number = uid.as_raw();
+            let name = name.to_owned();
+            Account { name, uid: number, gid: number, groups: vec![number], home: None }
+        }
+    })
+}
+
 /// The number of a user.
 ///
 /// # Errors
@@ -84,6 +120,11 @@ mod tests {
         assert_eq!(all_groups_of(4_000_000_000), [0; 0]);
         assert_eq!(home_of(0), Some("/root".into()));
         assert_eq!(home_of(4_000_000_000), None);
+        let root = account("0").unwrap();
+        assert_eq!((root.name.as_str(), root.uid, root.gid), ("root", 0, 0));
+        assert!(root.groups.contains(&0) && root.home.is_some());
+        let nameless = account("4000000000").unwrap();
+        assert_eq!((nameless.groups, nameless.home), (vec![4_000_000_000], None));
         assert_eq!(user("no such user").unwrap_err().name, "no such user");
     }
 }

@@ -36,7 +36,12 @@ impl Access {
 
     /// The owner and group that the file gets.
     pub fn ids(&self) -> (Uid, Gid) {
-        (self.owner.unwrap_or_else(geteuid), self.group.unwrap_or_else(getegid))
+        self.ids_for((geteuid(), getegid()))
+    }
+
+    /// The same where a process of that user and group writes it.
+    pub fn ids_for(&self, (owner, group): (Uid, Gid)) -> (Uid, Gid) {
+        (self.owner.unwrap_or(owner), self.group.unwrap_or(group))
     }
 }
 

@@ -4,9 +4,11 @@
 
 pub mod access;
 pub mod advice;
+pub mod allowance;
 pub mod assumer;
 pub mod assumption;
 pub mod chain;
+pub mod diagnosis;
 pub mod duration;
 pub mod failure;
 pub mod fingerprint;
@@ -17,8 +19,10 @@ pub mod key_rotation;
 pub mod metadata;
 mod publication;
 pub mod refresher;
+pub mod reload;
 pub mod role_token;
 pub mod secret;
 pub mod signing;
 mod timer;
+pub mod unit;
 pub mod unit_settings;

@@ -84,6 +84,12 @@ impl Publication {
         self.until.is_some_and(|end| now < end)
     }
 
+    /// Credentials of an earlier run are usable again: the files have them, or get the next ones.
+    pub fn take_back(&mut self, token: Arc<RoleToken>) {
+        self.until = self.until.max(Some(token.expires_at));
+        self.token = Some(token);
+    }
+
     /// A request has ended: the clock is as good as it gets.
     pub fn note_outcome(&mut self) {
         self.clock_tried = true;

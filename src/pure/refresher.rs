@@ -102,6 +102,10 @@ pub struct Refresher {
     /// Looks in a row that found another machine while this one was booting.
     looks: u8,
     publication: Publication,
+    /// What an earlier run held, until this machine has been looked at.
+    earlier: Option<Arc<RoleToken>>,
+    /// The token is one of an earlier run.
+    is_taken_back: bool,
     next_request: Timer,
     next_look: Timer,
 }
@@ -140,9 +144,17 @@ impl Refresher {
             failure: None,
             looks: 0,
             publication: Publication::new(published_until),
+            earlier: None,
+            is_taken_back: false,
             next_request: Timer::after(Duration::ZERO, now),
             next_look: Timer::after(Duration::ZERO, now),
         }
+    }
+
+    /// With the token that an earlier run of this registration held: outlets may hand it out once the
+    /// hardware has been found similar.
+    pub fn with_earlier(self, token: Option<Arc<RoleToken>>) -> Self {
+        Self { earlier: token, ..self }
     }
 
     /// Takes what happened, answers what to do.
@@ -174,7 +186,8 @@ impl Refresher {
     /// The state in one word.
     pub fn condition(&self, now: UtcDateTime) -> Condition {
         let usable = self.publication.is_usable(now);
-        let renewed = self.publication.token().is_some() && self.failure.is_none();
+        let own = self.publication.token().is_some() && !self.is_taken_back;
+        let renewed = own && self.failure.is_none();
         match (self.standing, usable, renewed) {
             (Standing::Mismatch, _, _) => Condition::Mismatch,
             (Standing::Denied, _, _) => Condition::Hibernating,
@@ -245,6 +258,7 @@ impl Refresher {
             }
             self.looks = 0;
             self.phase = Phase::Requesting;
+            self.take_back(now);
             return vec![Action::RequestToken(AskAs::Registered)];
         }
         self.phase = Phase::Waiting;
@@ -257,6 +271,7 @@ impl Refresher {
         if self.standing != Standing::Mismatch {
             self.standing = Standing::Mismatch;
             self.failures = 0;
+            self.earlier = None;
             self.next_request = Timer::after(Duration::ZERO, now);
             actions.push(self.publication.renounce(now).into());
         }
@@ -266,6 +281,15 @@ impl Refresher {
             actions.push(Action::RequestToken(AskAs::Stranger));
         }
         actions
+    }
+
+    fn take_back(&mut self, now: UtcDateTime) {
+        if let Some(token) = self.earlier.take()
+            && token.is_usable(now)
+        {
+            self.is_taken_back = true;
+            self.publication.take_back(token);
+        }
     }
 
     fn on_token(&mut self, token: Arc<RoleToken>, jitter: Jitter, now: UtcDateTime) -> Vec<Action> {
@@ -281,6 +305,8 @@ impl Refresher {
         self.standing = Standing::Good;
         self.failures = 0;
         self.failure = None;
+        self.earlier = None;
+        self.is_taken_back = false;
         self.next_request = Timer::after(pause, now);
         let rotate = token.update_key_pair;
         let mut actions = vec![self.publication.take(token).into()];
@@ -382,6 +408,24 @@ mod tests {
         let mut refresher = fresh(3600);
         let ask = [Action::RequestToken(AskAs::Registered)];
         assert_eq!(feed(&mut refresher, &[Event::Deadline, SIMILAR], at(1800)), ask);
+    }
+
+    #[test]
+    fn what_an_earlier_run_held_is_usable_on_the_machine_it_was_held_on() {
+        let earlier =
+            || Refresher::new(Policy::default(), None, START).with_earlier(Some(token(START, 60)));
+        let mut refresher = earlier();
+        feed(&mut refresher, &[Event::Deadline], START);
+        assert_eq!(refresher.token(), None, "nobody has looked yet");
+        feed(&mut refresher, &[SIMILAR, Event::Failed(FailureClass::Unreachable)], START);
+        assert_eq!(refresher.token(), Some(&token(START, 60)));
+        assert_eq!(refresher.condition(at(59)), Condition::Stale);
+        assert_eq!(refresher.condition(at(60)), Condition::Expired);
+
+        let mut refresher = earlier();
+        feed(&mut refresher, &[Event::Deadline, DIFFERENT], START);
+        feed(&mut refresher, &[Event::Nudged, SIMILAR], at(1));
+        assert_eq!(refresher.token(), None, "it was given up");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::fmt;
 
 use time::UtcDateTime;
 
+use super::assumption::RoleArn;
 use super::secret::Secret;
 
 /// The public part of a credential set; what logs and `status` may show of it is [`suffix`].
@@ -24,6 +25,8 @@ pub struct RoleToken {
     pub expires_at: UtcDateTime,
     /// The service asks this machine to replace its RSA key (`UpdateKeyPair`).
     pub update_key_pair: bool,
+    /// Whose they are, where whoever handed them out says so. Systems Manager does not.
+    pub role: Option<RoleArn>,
 }
 
 /// The clock is believed though it be off by this (`host::clock`): what ends sooner may have ended,
@@ -84,7 +87,18 @@ impl RoleToken {
             issued_at,
             expires_at: expires_at.ok_or_else(|| missing("TokenExpirationDate"))?,
             update_key_pair,
+            role: None,
         })
+    }
+
+    /// The same credentials, known to be this role's.
+    pub fn of(self, role: RoleArn) -> Self {
+        Self { role: Some(role), ..self }
+    }
+
+    /// The account of the role, where the role is known.
+    pub fn account_id(&self) -> Option<&str> {
+        self.role.as_ref().map(RoleArn::account_id)
     }
 
     /// Whether AWS still accepts the credentials at `now` (the service's clock).

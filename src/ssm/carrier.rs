@@ -25,11 +25,10 @@ use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use futures_util::future::FutureExt;
 use serde::Deserialize;
-use time::UtcDateTime;
 
 use super::error::{Refusal, SsmError};
 use super::signer::{Credential, Holder, SCHEME, Signer};
-use crate::connection::{Connection, refusal_text};
+use crate::connection::{Connection, parse_http_date, refusal_text};
 use crate::host::clock::ServiceClock;
 use crate::pure::failure::FailureClass;
 use crate::pure::identity::Region;
@@ -188,13 +187,6 @@ fn read_error(bytes: &[u8], header: Option<&str>) -> (Option<String>, Option<Str
     (code.filter(|code| !code.is_empty()), message)
 }
 
-/// `Sun, 22 Nov 2026 00:00:52 GMT` (RFC 9110, section 5.6.7).
-fn parse_http_date(text: &str) -> Option<UtcDateTime> {
-    let date = text.strip_suffix("GMT").map(|rest| format!("{rest}+0000"))?;
-    let moment = time::OffsetDateTime::parse(&date, &time::format_description::well_known::Rfc2822);
-    moment.ok().map(time::OffsetDateTime::to_utc)
-}
-
 /// Tells the runtime which refusals are worth another attempt within the same call.
 #[derive(Debug)]
 struct ByClass;
@@ -221,16 +213,7 @@ impl ClassifyRetry for ByClass {
 mod tests {
     use std::time::Duration;
 
-    use time::macros::utc_datetime;
-
     use super::*;
-
-    #[test]
-    fn http_dates_parse() {
-        let date = parse_http_date("Sun, 22 Nov 2026 00:00:52 GMT");
-        assert_eq!(date, Some(utc_datetime!(2026-11-22 00:00:52)));
-        assert_eq!(parse_http_date("yesterday"), None);
-    }
 
     #[test]
     fn error_codes_lose_namespace_and_uri() {

@@ -112,7 +112,8 @@ impl Sts {
             .await;
         let answer =
             answer.map_err(|error| StsError::from_runtime(step.role, &self.endpoint, error))?;
-        self.read(&answer).map_err(|reason| self.bad_answer(step, reason))
+        let token = self.read(&answer).map_err(|reason| self.bad_answer(step, reason))?;
+        Ok(token.of(step.role.clone()))
     }
 
     fn read(&self, answer: &AssumeRoleOutput) -> Result<RoleToken, String> {

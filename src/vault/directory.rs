@@ -22,8 +22,8 @@ use super::error::{Damage, VaultError};
 use super::records::MOST_BYTES;
 
 /// For the owner alone.
-const DIRECTORY_MODE: u32 = 0o700;
-const FILE_MODE: u32 = 0o600;
+pub(super) const DIRECTORY_MODE: u32 = 0o700;
+pub(super) const FILE_MODE: u32 = 0o600;
 
 /// `20261122T000052Z`, the end of a kept file's name.
 const STAMP: &[BorrowedFormatItem<'_>] =

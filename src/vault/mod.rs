@@ -22,6 +22,7 @@
 mod date;
 mod directory;
 mod error;
+mod examination;
 mod fingerprint;
 mod lock;
 mod reader;
@@ -42,6 +43,7 @@ use crate::pure::identity::{Fingerprint, InstanceId, Region};
 use crate::pure::key_rotation::Step;
 
 pub use error::{Damage, VaultError};
+pub use examination::{Entry, Examination, Kind};
 pub use reader::VaultReader;
 
 use directory::{Directory, Narrowed};

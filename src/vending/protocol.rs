@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use time::UtcDateTime;
 
 use crate::pure::advice::Complaint;
+use crate::pure::assumption::RoleArn;
 use crate::pure::role_token::{RoleToken, UnusableMember};
 use crate::pure::secret::Secret;
 use crate::shelf::Moment;
@@ -51,6 +52,8 @@ struct Line {
     session_token: Secret<String>,
     issued_at: Moment,
     expires_at: Moment,
+    #[serde(default)]
+    role_arn: Option<String>,
 }
 
 /// The daemon's line, as it is written: it borrows what must not be copied.
@@ -64,6 +67,8 @@ enum Written<'a> {
         session_token: &'a str,
         issued_at: Moment,
         expires_at: Moment,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        role_arn: Option<&'a str>,
     },
     Refused(&'a Complaint),
 }
@@ -83,7 +88,10 @@ impl TryFrom<Line> for Vended {
             Some(expires_at),
             false,
         )?;
-        Ok(Self { name: line.name, token })
+        let role = line.role_arn.map(|arn| arn.parse()).transpose();
+        let unusable = UnusableMember { member: "role_arn", problem: "is no role's ARN" };
+        let role = role.map_err(|_| unusable)?;
+        Ok(Self { name: line.name, token: RoleToken { role, ..token } })
     }
 }
 
@@ -92,7 +100,9 @@ pub(super) fn credentials(name: &str, token: &RoleToken) -> Secret<Vec<u8>> {
     let (secret_access_key, session_token) =
         (token.secret_access_key.expose(), token.session_token.expose());
     // JSON makes two of some letters. A buffer that grew would leave its old halves in memory.
-    let room = 2 * (name.len() + secret_access_key.len() + session_token.len()) + 512;
+    let role_arn = token.role.as_ref().map(RoleArn::as_str);
+    let lengths = [name.len(), secret_access_key.len(), session_token.len()];
+    let room = 2 * (lengths.iter().sum::<usize>() + role_arn.map_or(0, str::len)) + 512;
     write(
         &Written::Credentials {
             name,
@@ -101,6 +111,7 @@ pub(super) fn credentials(name: &str, token: &RoleToken) -> Secret<Vec<u8>> {
             session_token,
             issued_at: Moment(whole_seconds(token.issued_at)),
             expires_at: Moment(whole_seconds(token.expires_at)),
+            role_arn,
         },
         room,
     )
@@ -168,8 +179,14 @@ mod tests {
     fn what_is_written_is_read_as_the_same() {
         let line = credentials("backup", &token());
         let read = serde_json::from_slice::<Answer>(line.expose()).unwrap();
-        let whole = RoleToken { issued_at: utc_datetime!(2026-11-22 00:00), ..token() };
-        assert_eq!(read, Answer::Credentials(Vended { name: "backup".into(), token: whole }));
+        let whole = |token| RoleToken { issued_at: utc_datetime!(2026-11-22 00:00), ..token };
+        let expected = Vended { name: "backup".into(), token: whole(token()) };
+        assert_eq!(read, Answer::Credentials(expected));
+        let role = "arn:aws:iam::111122223333:role/web".parse().unwrap();
+        let assumed = RoleToken { role: Some(role), ..whole(token()) };
+        let line = credentials("web", &assumed);
+        let read = serde_json::from_slice::<Answer>(line.expose()).unwrap();
+        assert_eq!(read, Answer::Credentials(Vended { name: "web".into(), token: assumed }));
         let complaint = Complaint::new(Exit::Refused, "no\nway", "ask");
         let read = serde_json::from_slice::<Answer>(refused(&complaint).expose()).unwrap();
         assert_eq!(read, Answer::Refused(complaint));

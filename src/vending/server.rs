@@ -18,7 +18,7 @@ use super::socket_paths;
 use crate::host::accounts;
 use crate::host::clock::{Clock, ServiceClock, SystemClock};
 use crate::host::peer::{Caller, caller};
-use crate::host::places::{Place, Places};
+use crate::host::places::{PENALTY, Place, Places, RATE_OF_A_USER};
 use crate::host::socket;
 use crate::pure::access::{Access, Allowed, Denied};
 use crate::pure::advice::{Complaint, Exit};
@@ -64,7 +64,7 @@ impl Bound {
     /// Answers until the task is dropped.
     pub async fn serve(self, stock: Stock) {
         let clerk = Clerk { stock, audit: Arc::default() };
-        let places = Places::default();
+        let places = Places::new(RATE_OF_A_USER);
         let mut connections = JoinSet::new();
         loop {
             while connections.len() >= CONNECTIONS {
@@ -76,7 +76,8 @@ impl Bound {
             };
             match accepted.and_then(|stream| Ok((known(&stream, group)?, stream))) {
                 Ok((caller, stream)) => {
-                    let place = places.take(Some(caller.peer.uid));
+                    let uid = Some(caller.peer.uid);
+                    let place = places.take(uid, SystemClock.since_boot());
                     connections.spawn(clerk.clone().converse(stream, caller, place));
                     // Whoever has sent its line already is done before the next one counts.
                     tokio::task::yield_now().await;
@@ -113,7 +114,12 @@ impl Clerk {
                 "this user has too many connections to the daemon",
                 "ask one after the other",
             ))),
-            Some(_) => match read_line(&mut stream).await {
+            Some(place) if !place.may_ask(SystemClock.since_boot()) => {
+                // The place stays taken meanwhile.
+                tokio::time::sleep(PENALTY).await;
+                Some(self.turn_away(&caller))
+            }
+            Some(_place) => match read_line(&mut stream).await {
                 Some(line) => Some(self.answer(&line, caller).await),
                 // Gone, or silent: there is nobody to answer.
                 None => None,
@@ -144,6 +150,13 @@ impl Clerk {
             Err(denied) => self.deny(&caller, wanted, &denied),
             Ok(allowed) => self.hand_out(&caller, allowed),
         }
+    }
+
+    fn turn_away(&self, caller: &Caller) -> Secret<Vec<u8>> {
+        let why = "this user asks the daemon too often";
+        lock(&self.audit).refused(caller, None, &why, SystemClock.since_boot());
+        let remedy = "wait, and keep the credentials until they end";
+        refused(&Complaint::new(Exit::TryAgain, why, remedy))
     }
 
     fn deny(&self, caller: &Caller, wanted: Option<&str>, denied: &Denied) -> Secret<Vec<u8>> {

@@ -1,15 +1,21 @@
 #!/usr/bin/env bash
-# The lab under clients that nobody here wrote: the AWS CLI, boto3 and the AWS SDK for JavaScript
-# against `rolekeeper-lab serve`.
+# The lab and the daemon under clients that nobody here wrote: the AWS CLI and AWS's SDKs against
+# `rolekeeper-lab serve` and `rolekeeper run`.
 #
-#   tests/clients/run.sh [DIRECTORY]     of rolekeeper and rolekeeper-lab; default: target/debug
+#   tests/clients/run.sh [DIRECTORY [SCRIPT...]]
 #
-# Python 3 with venv is needed, openssl, curl, node and npm. awscli, boto3 and moto (another stand-in for
-# STS) come from PyPI once and the SDK from npm, into $XDG_CACHE_HOME/rolekeeper-clients (default ~/.cache); delete that directory
-# to have newer ones.
+# DIRECTORY is that of rolekeeper and rolekeeper-lab, target/debug by default, with the example
+# rust-client in examples/. Without a SCRIPT all are run; one may be given with its arguments, as one
+# word.
+#
+# Python 3 with venv is needed, openssl, curl, node and npm; by sdk_table.py Go, Ruby, libfaketime and
+# Debian's packages of AWS's SDKs for them and of the AWS CLI (.ci/run installs them). Another awscli,
+# boto3 and moto (another stand-in for STS) come from PyPI once and the SDK for JavaScript from npm, into
+# $XDG_CACHE_HOME/rolekeeper-clients (default ~/.cache); delete that directory to have newer ones.
 # Each script gets a lab of its own: a fresh one, on a free loopback port, with the options of `serve`
 # that the script asks for in a line that begins with "# lab options:" (in JavaScript, "// lab
-# options:"), and roles.toml beside it. A machine that it starts is the real daemon. Prints one line per check and exits non-zero if one failed.
+# options:"), and roles.toml beside it. A machine that it starts is the real daemon. Prints one line per
+# check and exits non-zero if one failed.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -35,7 +41,12 @@ readonly SCRIPTS=(
     javascript.mjs
     tls.sh
     roles.sh
+    sdk_table.py
 )
+# What is asked for, or all of them.
+scripts=("${@:2}")
+((${#scripts[@]})) || scripts=("${SCRIPTS[@]}")
+readonly scripts
 
 scratch=$(mktemp -d)
 readonly scratch
@@ -45,11 +56,12 @@ trap stop_everything EXIT
 main() {
     install_clients
     forget_the_callers_account
-    local script failed=0
-    for script in "${SCRIPTS[@]}"; do
+    local script words failed=0
+    for script in "${scripts[@]}"; do
         echo "-- $script"
-        start_lab "$script"
-        "tests/clients/$script" || { echo "-- $script: FAILED" >&2; failed=1; }
+        read -ra words <<<"$script"
+        start_lab "${words[0]}"
+        "tests/clients/${words[0]}" "${words[@]:1}" || { echo "-- $script: FAILED" >&2; failed=1; }
         stop_lab
     done
     return "$failed"
@@ -80,7 +92,7 @@ install_clients() {
     has_clients
     has_moto
     has_javascript
-    PATH=$VENV/bin:$programs:$PATH
+    PATH=$VENV/bin:$programs:$programs/examples:$PATH
     export PATH
 }
 

@@ -70,10 +70,15 @@ impl Stage {
 
     /// The same, with TLS.
     pub fn set_over_tls() -> Self {
+        Self::set_over_tls_since(SystemClock.now())
+    }
+
+    /// The same, with a certificate that was made then.
+    pub fn set_over_tls_since(then: UtcDateTime) -> Self {
         Self::set_with(|directory| {
             let (address, now) = (Ipv4Addr::LOCALHOST.into(), SystemClock.now());
             let authority = Authority::open(&directory.join("tls"), address, now).unwrap();
-            Greeting::tls(&authority, address, now).unwrap()
+            Greeting::tls(&authority, address, then).unwrap()
         })
     }
 

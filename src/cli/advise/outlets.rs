@@ -37,6 +37,7 @@ impl Outlets {
         settings: &Settings,
         runtime_dir: &Path,
         program: &Program,
+        sdk: Option<Sdk>,
     ) -> Result<Self, Complaint> {
         let mut installation = Installation {
             outlets: Vec::new(),
@@ -52,6 +53,10 @@ impl Outlets {
         installation.outlets.extend(other_names(&installation.outlets, program));
         let consumer = settings.consumers.iter().find(|consumer| names(consumer, program));
         let may_ask = consumer.is_some() || owns_a_target || is_served_anyhow(program);
+        let sdk = sdk.or(program.sdk.as_ref().map(|told| told.sdk));
+        // Every release of every SDK knows our process.
+        let consumer =
+            consumer.filter(|_| sdk.is_some_and(|sdk| !sdk.habits().learnt_endpoints_late));
         let way = way(settings, runtime_dir, program, consumer);
         Ok(Self {
             installation,
@@ -99,7 +104,7 @@ fn is_served_anyhow(program: &Program) -> bool {
     program.reader.uid == 0 || group.is_ok_and(|group| program.reader.groups.contains(&group))
 }
 
-/// The container endpoint where a token was made for this program, else our process.
+/// The container endpoint where `consumer` has a token for it, else our process.
 fn way(
     settings: &Settings,
     runtime_dir: &Path,

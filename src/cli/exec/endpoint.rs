@@ -18,9 +18,12 @@ use tokio::task::{JoinSet, spawn_blocking};
 use super::not_run;
 use crate::control::Complaint;
 use crate::endpoints::{self, ANY_PORT, Asked, bearer_token};
+use crate::host::accounts;
 use crate::host::entropy::SystemEntropy;
+use crate::host::places::RATE_OF_A_USER;
 use crate::pure::advice::{Advice, Exit};
-use crate::pure::metadata::container::{BearerToken, Grant, answer};
+use crate::pure::assumption::RoleArn;
+use crate::pure::metadata::container::{self, BearerToken, Grant, answer};
 use crate::pure::metadata::{Reply, Unavailable};
 use crate::pure::role_token::RoleToken;
 use crate::vending;
@@ -52,7 +55,9 @@ pub(super) async fn run(
     let token = bearer_token(&SystemEntropy);
     let source = Arc::new(Source { bearer: BearerToken::new(&token), runtime_dirs, name });
     let mut tasks = JoinSet::new();
-    tasks.spawn(endpoints::serve(listener, move |asked| reply(Arc::clone(&source), asked)));
+    let answer = move |asked| reply(Arc::clone(&source), asked);
+    let turn_away = |_| container::turn_away();
+    tasks.spawn(endpoints::serve(listener, RATE_OF_A_USER, answer, turn_away));
 
     command
         .env("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("http://{address}{PATH}"))
@@ -72,8 +77,11 @@ pub(super) async fn run(
     }
 }
 
-/// Whoever does not know the token costs the daemon nothing.
+/// Whoever is somebody else, or does not know the token, costs the daemon nothing.
 async fn reply(source: Arc<Source>, asked: Asked) -> Reply {
+    if !is_for(asked.user) {
+        return asked.head(container::deny);
+    }
     let without = asked.head(|head| answer(head, &[source.grant(Err(Unavailable::Now))], NEVER));
     if without.status != 503 {
         return without;
@@ -92,12 +100,24 @@ async fn reply(source: Arc<Source>, asked: Asked) -> Reply {
     asked.head(|head| answer(head, &[source.grant(credentials)], now))
 }
 
+/// The command's own user, as the kernel knows the socket; and root, who reads its environment anyway.
+fn is_for(user: Option<u32>) -> bool {
+    user.is_some_and(|uid| uid == 0 || uid == accounts::own_uid().as_raw())
+}
+
 /// Of no use without credentials.
 const NEVER: time::UtcDateTime = time::UtcDateTime::MAX;
 
 impl Source {
     fn grant<'a>(&'a self, credentials: Result<&'a RoleToken, Unavailable>) -> Grant<'a> {
-        Grant { token: &self.bearer, path: PATH, credentials, account_id: None, role_arn: None }
+        let token = credentials.as_ref().ok().copied();
+        Grant {
+            token: &self.bearer,
+            path: PATH,
+            credentials,
+            account_id: token.and_then(RoleToken::account_id),
+            role_arn: token.and_then(|token| token.role.as_ref()).map(RoleArn::as_str),
+        }
     }
 }
 

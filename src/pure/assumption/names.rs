@@ -49,6 +49,13 @@ impl SessionName {
     }
 }
 
+impl RoleArn {
+    /// The twelve digits of the account that has the role.
+    pub fn account_id(&self) -> &str {
+        self.0.split(':').nth(4).unwrap_or_default()
+    }
+}
+
 impl FromStr for RoleArn {
     type Err = MalformedRoleName;
 

@@ -33,11 +33,14 @@ impl BearerToken {
         Self(Sha256::digest(token.expose()).into())
     }
 
+    fn sent(text: &str) -> Self {
+        Self(Sha256::digest(text).into())
+    }
+
     /// Takes as long wherever the two differ.
-    fn is(&self, sent: &str) -> bool {
-        let sent = Sha256::digest(sent);
-        let different = self.0.iter().zip(sent).fold(0, |found, (a, b)| black_box(found | (a ^ b)));
-        different == 0
+    fn is(&self, sent: &Self) -> bool {
+        let both = self.0.iter().zip(&sent.0);
+        both.fold(0, |found, (a, b)| black_box(found | (a ^ b))) == 0
     }
 }
 
@@ -53,14 +56,24 @@ pub fn answer(head: &Head<'_>, grants: &[Grant<'_>], now: UtcDateTime) -> Reply 
     }
 }
 
+/// Answers a request of somebody who may have nothing, whatever token it carries.
+pub fn deny(head: &Head<'_>) -> Reply {
+    refuse(head.check_origin().err().unwrap_or(Refusal::NotAllowed))
+}
+
+/// Answers a user who asks too often, whatever it is.
+pub fn turn_away() -> Reply {
+    refuse(Refusal::TooMany)
+}
+
 /// Every token is compared, so that the time tells nothing of how many there are before a match.
 fn granted<'g, 'a>(head: &Head<'_>, grants: &'g [Grant<'a>]) -> Result<&'g Grant<'a>, Refusal> {
     head.check_origin()?;
     if head.method != "GET" {
         return Err(Refusal::Method("GET"));
     }
-    let sent = head.header("authorization").ok_or(Refusal::NoAuthorization)?;
-    let own = grants.iter().filter(|grant| grant.token.is(sent)).collect::<Vec<_>>();
+    let sent = BearerToken::sent(head.header("authorization").ok_or(Refusal::NoAuthorization)?);
+    let own = grants.iter().filter(|grant| grant.token.is(&sent)).collect::<Vec<_>>();
     if own.is_empty() {
         return Err(Refusal::WrongAuthorization);
     }
@@ -86,6 +99,7 @@ fn refuse(refusal: Refusal) -> Reply {
         403 => "AccessDenied",
         404 => "NotFound",
         405 => "MethodNotAllowed",
+        429 => "TooManyRequests",
         503 => "ServiceUnavailable",
         _ => "BadRequest",
     };
@@ -188,6 +202,14 @@ mod tests {
         let ended = NOW + Duration::HOUR;
         assert_eq!(ask("GET", "/web", &[("Authorization", "web")], ended), unavailable);
         assert_eq!(get("/other", "other"), refusal(403, "AccessDenied", "not trusted"));
+    }
+
+    #[test]
+    fn who_asks_too_often_hears_so_as_an_sdk_can_show_it() {
+        let reply = turn_away();
+        let document = r#"{"Code":"TooManyRequests","Message":"this user asks too often; wait, and keep the credentials until they end"}"#;
+        assert_eq!((reply.status, reply.header("content-type")), (429, Some("application/json")));
+        assert_eq!(reply.body.expose(), document.as_bytes());
     }
 
     #[test]

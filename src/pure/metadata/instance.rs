@@ -45,6 +45,11 @@ pub fn deny(head: &Head<'_>) -> Reply {
     refuse(head.check_origin().err().unwrap_or(Refusal::NotAllowed))
 }
 
+/// Answers a user who asks too often, whatever it is.
+pub fn turn_away() -> Reply {
+    refuse(Refusal::TooMany)
+}
+
 fn open(
     head: &Head<'_>,
     key: &SessionKey,
@@ -105,16 +110,18 @@ fn document(members: &[(&str, Option<String>)]) -> Reply {
 }
 
 fn hand_out(token: &RoleToken) -> Reply {
-    let document = IN_LINES.object(&[
+    let (updated, expiration) = (to_the_second(token.issued_at), to_the_second(token.expires_at));
+    let mut members = vec![
         ("Code", Some("Success")),
-        ("LastUpdated", Some(&to_the_second(token.issued_at))),
+        ("LastUpdated", Some(updated.as_str())),
         ("Type", Some("AWS-HMAC")),
         ("AccessKeyId", Some(token.access_key_id.as_str())),
         ("SecretAccessKey", Some(token.secret_access_key.expose())),
         ("Token", Some(token.session_token.expose())),
-        ("Expiration", Some(&to_the_second(token.expires_at))),
-    ]);
-    Reply::new(200, "text/plain", document)
+        ("Expiration", Some(&expiration)),
+    ];
+    members.extend(token.account_id().map(|id| ("AccountId", Some(id))));
+    Reply::new(200, "text/plain", IN_LINES.object(&members))
 }
 
 /// A role that EC2 may not hand out is told with 200: SDKs take the document for "none", and go on.
@@ -259,6 +266,15 @@ mod tests {
   "Expiration" : "2026-11-22T01:00:52Z"
 }"#;
         assert_eq!(get(&format!("{CREDENTIALS}Backup")), (200, document.to_owned()));
+    }
+
+    #[test]
+    fn the_account_is_told_where_the_role_is_known() {
+        let role = "arn:aws:iam::111122223333:role/Backup".parse().unwrap();
+        let document = hand_out(&role_token().of(role));
+        let end =
+            "\n  \"Expiration\" : \"2026-11-22T01:00:52Z\",\n  \"AccountId\" : \"111122223333\"\n}";
+        assert!(text(&document).ends_with(end), "{}", text(&document));
     }
 
     #[test]

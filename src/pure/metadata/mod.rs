@@ -81,6 +81,8 @@ pub enum Refusal {
     Method(&'static str),
     #[error("there are no usable credentials at the moment")]
     NoCredentials,
+    #[error("this user asks too often; wait, and keep the credentials until they end")]
+    TooMany,
 }
 
 /// What proxies and browsers add to a request, and no SDK does.
@@ -160,6 +162,7 @@ impl Refusal {
             | Refusal::WrongAuthorization => 403,
             Refusal::Nothing | Refusal::Missing(_) => 404,
             Refusal::Method(_) => 405,
+            Refusal::TooMany => 429,
             Refusal::NoCredentials => 503,
         }
     }

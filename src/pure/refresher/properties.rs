@@ -65,8 +65,11 @@ fn jitter() -> impl Strategy<Value = Jitter> {
 }
 
 fn refresher() -> impl Strategy<Value = Refresher> {
-    (policy(), prop::option::of(moment()), moment())
-        .prop_map(|(policy, published, now)| Refresher::new(policy, published, now))
+    (policy(), prop::option::of(moment()), prop::option::of(token()), moment()).prop_map(
+        |(policy, published, earlier, now)| {
+            Refresher::new(policy, published, now).with_earlier(earlier)
+        },
+    )
 }
 
 /// What an event may lead to.
@@ -95,7 +98,8 @@ proptest! {
                 prop_assert!(allowed(&event, action), "{event:?} led to {action:?}");
             }
             let published = actions.iter().any(|action| matches!(action, Action::Publish(_)));
-            prop_assert!(!published || refresher.condition(now) != Condition::Mismatch);
+            let mismatch = refresher.condition(now) == Condition::Mismatch;
+            prop_assert!(!(mismatch && (published || refresher.token().is_some())));
 
             refresher.handle(Event::Deadline, jitter, now);
             prop_assert_eq!(refresher.handle(Event::Deadline, jitter, now), []);

@@ -1,0 +1,226 @@
+//! The daemon: whether it answers, what it holds, what it wrote, where it listens, what it may do.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use nix::unistd::{Gid, Uid};
+use tokio::time::timeout;
+
+use super::Patient;
+use crate::config::{ConsumerSettings, Settings};
+use crate::control::{self, Command, Complaint, ControlError, Reply};
+use crate::daemon::targets;
+use crate::host::clock::{Clock, SystemClock};
+use crate::pure::advice::Exit;
+use crate::pure::diagnosis::credentials::{Held, Registered};
+use crate::pure::diagnosis::privileges::Needs;
+use crate::pure::diagnosis::target::{File, Told};
+use crate::pure::diagnosis::{self, Check, Finding};
+use crate::pure::refresher::Condition;
+use crate::shelf::{Failure, State, Status, TargetStatus};
+use crate::surroundings::process;
+use crate::targets::{Target, Trouble, published};
+use crate::vault::{Vault, VaultError};
+
+/// A daemon answers from memory.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Asks the daemon for its status.
+pub(super) async fn status(runtime: &Path) -> Result<Status, Complaint> {
+    match timeout(PATIENCE, control::ask(runtime, &Command::Status)).await {
+        Ok(Ok(Reply::Status(status))) => Ok(*status),
+        Ok(Ok(_)) => Err(Complaint::new(
+            Exit::Bug,
+            "the daemon gives an answer to another question",
+            "report this",
+        )),
+        Ok(Err(error @ ControlError::Forbidden { .. })) => {
+            Err(Complaint { exit: Exit::Refused as u8, ..Complaint::of(&error) })
+        }
+        Ok(Err(error)) => Err(error.into()),
+        Err(_) => Err(Complaint::new(
+            Exit::TryAgain,
+            format!("the daemon at {} is there and does not answer", runtime.display()),
+            "journalctl -u rolekeeper; then systemctl restart rolekeeper",
+        )),
+    }
+}
+
+/// Whether one answers, and whether it is this program.
+pub(super) fn answers(patient: &Patient) -> Vec<Check> {
+    let own = env!("CARGO_PKG_VERSION");
+    let finding = match &patient.status {
+        Ok(status) if status.version == own => Finding::ok(format!("answers, version {own}")),
+        Ok(status) => Finding::warning(
+            format!("runs version {}, and this is {own}", status.version),
+            "systemctl restart rolekeeper",
+        ),
+        Err(complaint) if complaint.exit == Exit::Refused as u8 => {
+            Finding::skipped(format!("needs root or the service's group: {}", complaint.message))
+        }
+        Err(complaint) => complaint.clone().into(),
+    };
+    vec![Check::new("daemon", finding)]
+}
+
+/// Who this machine is, by the vault, or else by the daemon's word.
+pub(super) fn registration(patient: &Patient) -> Vec<Check> {
+    let told = patient.status.as_ref().ok().and_then(|status| status.instance_id.clone());
+    let vault = Vault::read_only(&patient.directories.state);
+    let pending = vault.as_ref().ok().and_then(|vault| vault.pending_registration().ok().flatten());
+    let instance = match vault.and_then(|vault| vault.registration()) {
+        Ok(registration) => Ok(Some(registration.instance_id.to_string())),
+        Err(VaultError::Missing { .. }) => Ok(None),
+        // The vault's own line says what is wrong with it.
+        Err(error) => told.map(Some).ok_or_else(|| error.to_string()),
+    };
+    let finding = match instance {
+        Ok(instance) => diagnosis::credentials::registration(&Registered {
+            instance,
+            pending: pending.is_some(),
+        }),
+        Err(reason) => Finding::skipped(format!("needs the vault or the daemon: {reason}")),
+    };
+    vec![Check::new("registration", finding)]
+}
+
+/// The registered role's credentials.
+pub(super) fn credentials(patient: &Patient) -> Vec<Check> {
+    let finding = match &patient.status {
+        Err(_) => Finding::skipped("needs a daemon that answers"),
+        Ok(status) => diagnosis::credentials::judge(&Held {
+            condition: condition(status.state),
+            until: status.credentials.as_ref().map(|held| held.expires_at.to_string()),
+            next_try: status.failure.as_ref().and_then(|it| Some(it.next_try_at?.to_string())),
+            failure: status.failure.as_ref().map(complaint),
+        }),
+    };
+    vec![Check::new("credentials", finding)]
+}
+
+/// Each target's file.
+pub(super) fn files(patient: &Patient) -> Vec<Check> {
+    const NAME: &str = "target";
+    let Ok(settings) = &patient.settings else { return Patient::without_settings(NAME) };
+    let Ok(targets) = targets(settings, &patient.directories.runtime) else {
+        // The settings' own line says which name is unknown.
+        return Patient::without_settings(NAME);
+    };
+    if patient.status.as_ref().is_ok_and(|status| status.state == State::Unregistered) {
+        return vec![Check::new(NAME, Finding::skipped("this machine is not registered"))];
+    }
+    let now = SystemClock.now();
+    let check = |target: &Target| {
+        let status = patient.status.as_ref().ok();
+        let status = status.map(|status| status.targets.iter().find(|it| it.name == target.name));
+        let target = diagnosis::target::Target {
+            path: target.path.display().to_string(),
+            profile: target.profile.to_string(),
+            told: status.map(|status| status.map(told).unwrap_or_default()),
+            file: file(target),
+        };
+        diagnosis::target::judge(&target, now)
+    };
+    let checks = targets.iter().map(|it| Check::of(NAME, it.name.clone(), check(it)));
+    checks.chain(services(patient)).collect()
+}
+
+/// The services that are told of new credentials.
+fn services(patient: &Patient) -> impl Iterator<Item = Check> {
+    let targets = patient.status.iter().flat_map(|status| &status.targets);
+    targets.filter_map(|target| target.reload.as_ref()).map(|reload| {
+        let failure = reload.failure.as_ref().map(complaint);
+        let finding = diagnosis::target::told_service(&reload.unit, failure.as_ref());
+        Check::of("reload", reload.unit.clone(), finding)
+    })
+}
+
+/// The endpoints that the settings name.
+pub(super) async fn listeners(patient: Arc<Patient>) -> Vec<Check> {
+    const NAME: &str = "endpoint";
+    let Ok(settings) = &patient.settings else { return Patient::without_settings(NAME) };
+    let named = [("container", &settings.container_listen), ("imds", &settings.imds_listen)];
+    let named = named.into_iter().filter_map(|(name, listen)| {
+        // Port 0 is whichever is free, and only the daemon's log tells which that was.
+        Some((name, listen.value.filter(|address| address.port() != 0)?, &listen.origin))
+    });
+    let checks = named.map(async |(name, address, origin)| {
+        let finding = match process::listens(address).await {
+            Ok(()) => Finding::ok(format!("listens at {address}")),
+            Err(_) if patient.status.is_err() => Finding::skipped("needs a daemon that answers"),
+            Err(error) => Finding::wrong(
+                format!("{origin} names {address}, and nobody listens there: {error}"),
+                "systemctl restart rolekeeper; an address is only taken at the start, and \
+                 journalctl -u rolekeeper says what was in the way",
+            ),
+        };
+        Check::of(NAME, name, finding)
+    });
+    join_all(checks).await
+}
+
+/// What the settings need of the daemon's process.
+pub(super) async fn privileges(patient: Arc<Patient>) -> Vec<Check> {
+    const NAME: &str = "privileges";
+    let Ok(settings) = &patient.settings else { return Patient::without_settings(NAME) };
+    let socket = control::socket_path(&patient.directories.runtime);
+    let Some(process) = process::behind(&socket).await else {
+        return vec![Check::new(NAME, Finding::skipped("needs a daemon that this user may see"))];
+    };
+    let found = diagnosis::privileges::judge(&process, &needs(settings, &patient));
+    let check = |(subject, finding)| Check { name: NAME, subject, finding };
+    found.into_iter().map(check).collect()
+}
+
+fn needs(settings: &Settings, patient: &Patient) -> Needs {
+    let targets = targets(settings, &patient.directories.runtime).unwrap_or_default();
+    // The default target stands in no settings, and gets what the daemon has to give.
+    let named = targets.iter().filter(|_| !settings.targets.is_empty());
+    let given = named.map(|target| {
+        let (owner, group) = (target.access.owner, target.access.group);
+        (target.name.clone(), owner.map(Uid::as_raw), group.map(Gid::as_raw))
+    });
+    let name = |consumer: &ConsumerSettings| consumer.name.clone();
+    let consumers = settings.consumers.iter();
+    Needs {
+        targets: given.collect(),
+        by_unit: consumers.clone().filter(|it| !it.units.is_empty()).map(name).collect(),
+        by_program: consumers.filter(|it| !it.executables.is_empty()).map(name).collect(),
+    }
+}
+
+fn told(status: &TargetStatus) -> Told {
+    let unwritten = status.error.as_ref().map(|message| {
+        Complaint::new(Exit::CannotCreate, message, status.remedy.clone().unwrap_or_default())
+    });
+    let failure = status.failure.as_ref().map(complaint);
+    Told { unwritten, failure, held: status.credentials.is_some() }
+}
+
+fn file(target: &Target) -> File {
+    match published(target) {
+        Ok(None) => File::Empty,
+        Ok(Some(published)) => published.expires_at.map_or(File::Others, File::Until),
+        Err(error) if matches!(error.trouble, Trouble::Denied(_)) => {
+            File::Unseen(error.to_string())
+        }
+        Err(error) => File::Unusable(Complaint::of(&error)),
+    }
+}
+
+fn complaint(failure: &Failure) -> Complaint {
+    Complaint::new(Exit::Unavailable, &failure.message, &failure.remedy)
+}
+
+fn condition(state: State) -> Option<Condition> {
+    match state {
+        State::Fresh => Some(Condition::Fresh),
+        State::Stale => Some(Condition::Stale),
+        State::Expired => Some(Condition::Expired),
+        State::Hibernating => Some(Condition::Hibernating),
+        State::Mismatch => Some(Condition::Mismatch),
+        State::Unregistered => None,
+    }
+}

@@ -1,0 +1,181 @@
+//! `rolekeeper doctor`
+
+mod daemon;
+mod machine;
+mod network;
+mod page;
+mod storage;
+mod user;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use futures_util::future::{BoxFuture, join_all};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use super::{Places, print};
+use crate::config::Settings;
+use crate::control::Complaint;
+use crate::daemon::{Directories, Rules};
+use crate::host::accounts;
+use crate::pure::advice::Exit;
+use crate::pure::diagnosis::{self, Check, Finding};
+use crate::shelf::Status;
+use crate::surroundings::process;
+
+/// Find what is wrong, and say what to do
+///
+/// Looks at the settings, the vault, the hardware, the way to AWS, the daemon, its outlets and what
+/// else runs here. Changes nothing, asks for no credentials and prints no secret. What this user may
+/// not look at is skipped; root sees everything.
+///
+/// Exit status 0 when nothing is wrong, 75 with warnings alone, 78 when something is wrong.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Doctor {
+    /// Print a JSON list: name, subject, verdict, finding, remedy and evidence of each check
+    #[arg(long)]
+    json: bool,
+    /// Look at what this user may have, and whether it gets there
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// Where to look for EC2's instance metadata
+    #[arg(long, hide = true, value_name = "ADDRESS", default_value = METADATA)]
+    metadata_address: SocketAddr,
+    /// Where amazon-ssm-agent keeps its things
+    #[arg(long, hide = true, value_name = "DIR", default_value = process::AGENT_DIRECTORY)]
+    agent_directory: PathBuf,
+    /// The user's home directory, instead of the account's
+    #[arg(long, hide = true, value_name = "DIR", requires = "user")]
+    home: Option<PathBuf>,
+}
+
+/// Where SDKs look for EC2's instance metadata.
+const METADATA: &str = "169.254.169.254:80";
+
+const EXAMPLES: &str = "\
+Examples:
+  sudo rolekeeper doctor
+  sudo rolekeeper doctor --user backup
+  rolekeeper doctor --json | jq -r '.[] | select(.verdict == \"wrong\") | .remedy'";
+
+/// How long one look may take. Whatever it waits for, waits less by itself; a file system that hangs
+/// does not.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Everything that the looks share.
+struct Patient {
+    settings: Result<Settings, Complaint>,
+    directories: Directories,
+    /// What the daemon says of itself.
+    status: Result<Status, Complaint>,
+    metadata_address: SocketAddr,
+    agent_directory: PathBuf,
+    home: Option<PathBuf>,
+}
+
+/// One look: the name that its checks have, and what finds them.
+type Look = (&'static str, BoxFuture<'static, Vec<Check>>);
+
+impl Doctor {
+    pub(super) async fn execute(self, places: &Places) -> Result<ExitCode, Complaint> {
+        let settings = places.settings().map_err(|error| Complaint::of(&error));
+        let directories = places.directories();
+        let patient = Arc::new(Patient {
+            settings,
+            status: daemon::status(&directories.runtime).await,
+            directories,
+            metadata_address: self.metadata_address,
+            agent_directory: self.agent_directory,
+            home: self.home,
+        });
+        let account = self.user.as_deref().map(accounts::account).transpose();
+        let mut looks = vec![
+            blocking("settings", &patient, settings_read),
+            blocking("registration", &patient, daemon::registration),
+            blocking("vault", &patient, storage::vault),
+            blocking("hardware", &patient, storage::hardware),
+            waiting("service", network::services(Arc::clone(&patient))),
+            blocking("daemon", &patient, daemon::answers),
+            blocking("credentials", &patient, daemon::credentials),
+            blocking("target", &patient, daemon::files),
+            waiting("endpoint", daemon::listeners(Arc::clone(&patient))),
+            waiting("privileges", daemon::privileges(Arc::clone(&patient))),
+            blocking("agent", &patient, machine::agent),
+            waiting("metadata", machine::metadata(Arc::clone(&patient))),
+        ];
+        match account {
+            Ok(None) => {}
+            Ok(Some(account)) => {
+                looks.push(blocking("access", &patient, move |it| user::look(it, &account)));
+            }
+            Err(unknown) => {
+                let remedy = "give the name or the number of a user of this machine";
+                return Err(Complaint::new(Exit::Usage, format!("--user: {unknown}"), remedy));
+            }
+        }
+        let checks = join_all(looks.into_iter().map(bounded)).await.concat();
+        if self.json {
+            let json = serde_json::to_string_pretty(&checks).unwrap_or_default();
+            print(&format!("{json}\n"))?;
+        } else {
+            print(&page::page(&checks))?;
+        }
+        Ok(ExitCode::from(diagnosis::exit(&checks) as u8))
+    }
+}
+
+impl Patient {
+    /// What a look finds that needs the settings and has none.
+    fn without_settings(name: &'static str) -> Vec<Check> {
+        vec![Check::new(name, Finding::skipped("needs settings that can be read"))]
+    }
+}
+
+/// A look that reads files, on a thread of its own.
+fn blocking(
+    name: &'static str,
+    patient: &Arc<Patient>,
+    look: impl FnOnce(&Patient) -> Vec<Check> + Send + 'static,
+) -> Look {
+    let patient = Arc::clone(patient);
+    let look = spawn_blocking(move || look(&patient));
+    // It is neither cancelled nor does it panic.
+    waiting(name, async move { look.await.unwrap_or_default() })
+}
+
+fn waiting(name: &'static str, look: impl Future<Output = Vec<Check>> + Send + 'static) -> Look {
+    (name, Box::pin(look))
+}
+
+/// One that hangs keeps nobody from the others' results.
+async fn bounded((name, look): Look) -> Vec<Check> {
+    timeout(PATIENCE, look).await.unwrap_or_else(|_| {
+        let seconds = PATIENCE.as_secs();
+        let hangs = format!("no result within {seconds} s: a disk, a name server or a mount hangs");
+        vec![Check::new(name, Finding::warning(hangs, "rolekeeper doctor, once more, as root"))]
+    })
+}
+
+fn settings_read(patient: &Patient) -> Vec<Check> {
+    let finding = match &patient.settings {
+        Err(complaint) => complaint.clone().into(),
+        Ok(settings) => match Rules::read(settings, &patient.directories.runtime) {
+            Err(error) => Complaint::of(&error).into(),
+            Ok(_) => {
+                let files = settings.files.iter().map(|path| path.display().to_string());
+                let files = files.collect::<Vec<_>>();
+                Finding::ok(match files.as_slice() {
+                    [] => "no settings file: the defaults hold".to_owned(),
+                    files => files.join(", "),
+                })
+            }
+        },
+    };
+    vec![Check::new("settings", finding)]
+}

@@ -1,0 +1,111 @@
+//! The way to AWS: the services in use, and what their answers say of the clock.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use time::UtcDateTime;
+
+use super::Patient;
+use crate::config::Settings;
+use crate::connection::{Connection, is_local};
+use crate::control::Complaint;
+use crate::daemon::{DaemonError, connection, sts_connection};
+use crate::host::clock::{Clock, ServiceClock, SystemClock};
+use crate::pure::diagnosis::proxy::Way;
+use crate::pure::diagnosis::service::{Attempt, Outcome, Service};
+use crate::pure::diagnosis::{self, Check, Finding};
+use crate::pure::identity::Region;
+use crate::ssm::Ssm;
+use crate::sts::Sts;
+use crate::surroundings;
+use crate::vault::Vault;
+
+/// Systems Manager always, STS where a role is assumed; and the clock, by the first who answers.
+pub(super) async fn services(patient: Arc<Patient>) -> Vec<Check> {
+    let Ok(settings) = &patient.settings else { return Patient::without_settings("service") };
+    let Some(region) = region(&patient, settings) else {
+        let reason = "no region is known: it is in the settings, or in a registration";
+        return vec![Check::new("service", Finding::skipped(reason))];
+    };
+    let mut calls = vec![(Service::SystemsManager, connection(settings, region.clone()))];
+    let targets = settings.targets.iter().map(|target| &target.assumption);
+    let mut roles = targets.chain(settings.consumers.iter().map(|consumer| &consumer.assumption));
+    if roles.any(Option::is_some) {
+        calls.push((Service::TokenService, sts_connection(settings, region)));
+    }
+    let proxy = endpoint(Service::SystemsManager, &calls[0].1).ok();
+    let proxy = proxy.map(|endpoint| proxy_between(&calls[0].1, &endpoint));
+    let attempts = calls.into_iter().map(|(service, connection)| attempt(service, connection));
+    let attempts = join_all(attempts).await;
+    let mut checks = attempts.iter().map(answered).collect::<Vec<_>>();
+    checks.push(Check::new("clock", clock(&attempts)));
+    checks.extend(proxy);
+    checks
+}
+
+/// Which proxy is between here and a service, and what names it.
+fn proxy_between(connection: &Connection, endpoint: &str) -> Check {
+    let uri = endpoint.parse().unwrap_or_default();
+    let through = surroundings::proxy::between(connection, &uri);
+    let way = Way {
+        host: uri.host().unwrap_or_default().to_owned(),
+        through: through.map(|proxy| (format!("{}:{}", proxy.host, proxy.port), proxy.named_by)),
+        variables: surroundings::proxy::variables(),
+        is_local: is_local(&uri),
+    };
+    Check::new("proxy", diagnosis::proxy::judge(&way))
+}
+
+/// A call, and this machine's time when its answer was there.
+type Attempted = (Service, Result<Attempt, Complaint>, UtcDateTime);
+
+async fn attempt(service: Service, connection: Connection) -> Attempted {
+    let attempt = match endpoint(service, &connection) {
+        Ok(endpoint) => Ok(surroundings::service::call(&connection, service, &endpoint).await),
+        Err(complaint) => Err(complaint),
+    };
+    (service, attempt, SystemClock.now())
+}
+
+fn endpoint(service: Service, connection: &Connection) -> Result<String, Complaint> {
+    // Nothing is signed, so nothing needs the service's clock.
+    let clock = ServiceClock::new(Arc::new(SystemClock));
+    match service {
+        Service::SystemsManager => Ssm::new(connection, clock)
+            .map(|ssm| ssm.endpoint().to_owned())
+            .map_err(|error| Complaint::of(&error)),
+        Service::TokenService => Sts::new(connection, clock)
+            .map(|sts| sts.endpoint().to_owned())
+            .map_err(|error| Complaint::of(&DaemonError::Sts(error))),
+    }
+}
+
+fn answered((service, attempt, _): &Attempted) -> Check {
+    let finding = match attempt {
+        Ok(attempt) => diagnosis::service::judge(*service, attempt),
+        Err(complaint) => complaint.clone().into(),
+    };
+    Check::of("service", service.name(), finding)
+}
+
+/// Only who answers as the service does is believed about the time.
+fn clock(attempts: &[Attempted]) -> Finding {
+    let told =
+        attempts.iter().find_map(|(_, attempt, now)| match &attempt.as_ref().ok()?.outcome {
+            Outcome::Answered(answer) if answer.is_the_services() => Some((answer.date?, *now)),
+            _ => None,
+        });
+    match told {
+        Some((service, now)) => diagnosis::clock::judge(service, now),
+        None => Finding::skipped("no service answered, so nobody has told the time"),
+    }
+}
+
+/// The settings', else the registration's, which this user may not be able to read.
+fn region(patient: &Patient, settings: &Settings) -> Option<Region> {
+    let registered = || {
+        let vault = Vault::read_only(&patient.directories.state).ok()?;
+        Some(vault.registration().ok()?.region)
+    };
+    settings.region.value.clone().or_else(registered)
+}

@@ -1,0 +1,47 @@
+//! What is kept: the vault's records, and the hardware that they were made on.
+
+use super::Patient;
+use crate::cli::local;
+use crate::control::Complaint;
+use crate::pure::advice::Exit;
+use crate::pure::diagnosis::vault::{Entry, Kind};
+use crate::pure::diagnosis::{self, Check, Finding};
+use crate::vault::{self, Vault};
+
+pub(super) fn vault(patient: &Patient) -> Vec<Check> {
+    match Vault::examine(&patient.directories.state) {
+        Ok(examined) => {
+            let entries = examined.entries.into_iter().map(entry).collect::<Vec<_>>();
+            diagnosis::vault::judge(Ok(&entries))
+        }
+        Err(error) => diagnosis::vault::judge(Err(&Complaint::of(&error))),
+    }
+}
+
+pub(super) fn hardware(patient: &Patient) -> Vec<Check> {
+    let reader = Vault::read_only(&patient.directories.state);
+    let finding = match reader.map_err(Complaint::from).and_then(|vault| local::similarity(&vault))
+    {
+        Ok(similarity) => diagnosis::hardware::judge(&similarity),
+        Err(complaint) if complaint.exit == Exit::Configuration as u8 => {
+            Finding::skipped("this machine is not registered")
+        }
+        // A damaged record has its line already.
+        Err(complaint) => Finding::skipped(format!("needs the vault: {}", complaint.message)),
+    };
+    vec![Check::new("hardware", finding)]
+}
+
+fn entry(entry: vault::Entry) -> Entry {
+    let kind = match entry.kind {
+        vault::Kind::Directory => Kind::Directory,
+        vault::Kind::Record { name, read } => Kind::Record {
+            name: name.to_owned(),
+            read: read.map_err(|error| Complaint::of(&error)),
+        },
+        vault::Kind::KeptAside => Kind::KeptAside,
+        vault::Kind::Lock | vault::Kind::Foreign => Kind::Other,
+    };
+    let path = entry.path.display().to_string();
+    Entry { path, kind, owner: entry.owner, mode: entry.mode, most: entry.most }
+}
