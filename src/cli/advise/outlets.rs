@@ -12,11 +12,11 @@ use crate::vending;
 
 use super::super::RUNTIME_DIRECTORY;
 
-/// Where a unit's config file for our process goes: every user may read it.
-const CONFIG_OF_UNITS: &str = "/etc/rolekeeper/aws-config";
+/// Where the profile with our process goes for a unit: every user may read it.
+const PROFILE_OF_UNITS: &str = "/etc/rolekeeper/aws-profile";
 
 /// The same for a person's own programs, at home.
-const CONFIG_AT_HOME: &str = ".aws/rolekeeper";
+const PROFILE_AT_HOME: &str = ".aws/rolekeeper";
 
 /// The group whose members may ask for the registered role's credentials.
 const GROUP: &str = "rolekeeper";
@@ -125,8 +125,8 @@ fn way(
     let home = program.environment.text("HOME").map(PathBuf::from);
     let home = home.or_else(|| accounts::home_of(program.reader.uid));
     let file = match home {
-        Some(home) if program.service().is_none() => home.join(CONFIG_AT_HOME),
-        _ => PathBuf::from(CONFIG_OF_UNITS),
+        Some(home) if program.service().is_none() => home.join(PROFILE_AT_HOME),
+        _ => PathBuf::from(PROFILE_OF_UNITS),
     };
     Way::Process { command, file }
 }
