@@ -13,6 +13,7 @@ use time::macros::format_description;
 use tokio::sync::watch;
 
 use crate::pure::role_token::RoleToken;
+use crate::pure::source::Source;
 
 /// The driver's half.
 #[derive(Debug)]
@@ -87,6 +88,11 @@ pub struct Status {
     pub region: Option<String>,
     /// Of the program that answers.
     pub version: String,
+    #[serde(default = "hybrid")]
+    pub source: Source,
+    /// Whose credentials they are, as far as the source tells; nothing is told of a registered role.
+    #[serde(default)]
+    pub role: Option<RoleStatus>,
     pub credentials: Option<Credentials>,
     pub fingerprint: Option<FingerprintStatus>,
     pub targets: Vec<TargetStatus>,
@@ -108,6 +114,15 @@ pub enum State {
     Hibernating,
     Mismatch,
     Unregistered,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoleStatus {
+    /// In words, as `instance profile`.
+    pub granted_by: String,
+    pub name: Option<String>,
+    pub arn: Option<String>,
+    pub account_id: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -373,6 +388,8 @@ impl Status {
             instance_id: None,
             region: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            source: Source::Hybrid,
+            role: None,
             credentials: None,
             fingerprint: None,
             targets: Vec::new(),
@@ -381,6 +398,11 @@ impl Status {
             failure: None,
         }
     }
+}
+
+/// What a daemon of before there was a choice says by its silence.
+fn hybrid() -> Source {
+    Source::Hybrid
 }
 
 impl State {

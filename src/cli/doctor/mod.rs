@@ -25,6 +25,7 @@ use crate::daemon::{Directories, Rules};
 use crate::host::accounts;
 use crate::pure::advice::Exit;
 use crate::pure::diagnosis::{self, Check, Finding};
+use crate::pure::source::Source;
 use crate::shelf::Status;
 use crate::surroundings::process;
 
@@ -135,6 +136,20 @@ impl Doctor {
 }
 
 impl Patient {
+    /// Where the credentials come from: what the daemon says of itself, else the settings.
+    fn source(&self) -> Source {
+        let chosen = || self.settings.as_ref().map(|settings| settings.identity.source.value);
+        let told = self.status.as_ref().map(|status| status.source);
+        told.or_else(|_| chosen()).unwrap_or(Source::Hybrid)
+    }
+
+    /// What a look finds that is about a registration, where there is to be none.
+    fn without_registration(&self, name: &'static str) -> Option<Vec<Check>> {
+        let source = Some(self.source()).filter(|source| *source != Source::Hybrid)?;
+        let finding = format!("none is used: the credentials' source is {source}");
+        Some(vec![Check::new(name, Finding::skipped(finding))])
+    }
+
     /// What a look finds that needs the settings and has none.
     fn without_settings(name: &'static str) -> Vec<Check> {
         vec![Check::new(name, Finding::skipped("needs settings that can be read"))]
