@@ -1,5 +1,6 @@
-//! What is known now, for everyone who only reads: a watch pair. The driver writes it, and for each
-//! target with a role of its own the task that assumes it writes that target's entry.
+//! What is known now, for everyone who only reads: a watch pair. The driver writes it; for each target
+//! with a role of its own the task that assumes it writes that target's entry, and each endpoint its
+//! own. Writing is rare and reading is not, so what readers see is put together when it is written.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use time::macros::format_description;
 use tokio::sync::watch;
 
 use crate::pure::role_token::RoleToken;
+use crate::pure::source::Source;
 
 /// The driver's half.
 #[derive(Debug)]
@@ -31,19 +33,26 @@ pub struct ReloadPlace {
     sender: watch::Sender<Held>,
 }
 
+/// The half of an endpoint: what becomes of it.
+#[derive(Debug)]
+pub struct Sign {
+    kind: &'static str,
+    sender: watch::Sender<Held>,
+}
+
 /// Everybody else's half. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ShelfReader(watch::Receiver<Held>);
 
-/// One consistent view.
+/// One consistent view. Cheap to take.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     /// The targets of the registered role come first, then the others by name.
-    pub status: Status,
+    pub status: Arc<Status>,
     /// The registered role's, which outlets may hand out now; `None` while there is nothing usable.
     pub token: Option<Arc<RoleToken>>,
     registered: Arc<BTreeSet<String>>,
-    assumed: BTreeMap<String, Assumed>,
+    assumed: Arc<BTreeMap<String, Assumed>>,
 }
 
 /// What stands in a place.
@@ -64,13 +73,11 @@ pub enum OutletStatus {
 /// What was put there, by whom.
 #[derive(Debug)]
 struct Held {
-    status: Status,
-    token: Option<Arc<RoleToken>>,
-    /// Who has the registered role's credentials: names of targets and consumers.
-    registered: Arc<BTreeSet<String>>,
-    assumed: BTreeMap<String, Assumed>,
+    driver: Status,
+    endpoints: BTreeMap<&'static str, EndpointStatus>,
     /// By unit: the targets that it is told for, and what became of that.
     reloads: BTreeMap<String, (BTreeSet<String>, ReloadStatus)>,
+    view: Snapshot,
 }
 
 /// What `status` shows, and its JSON form. Holds no secret.
@@ -81,12 +88,19 @@ pub struct Status {
     pub region: Option<String>,
     /// Of the program that answers.
     pub version: String,
+    #[serde(default = "hybrid")]
+    pub source: Source,
+    /// Whose credentials they are, as far as the source tells; nothing is told of a registered role.
+    #[serde(default)]
+    pub role: Option<RoleStatus>,
     pub credentials: Option<Credentials>,
     pub fingerprint: Option<FingerprintStatus>,
     pub targets: Vec<TargetStatus>,
     /// Those with a role of their own.
     #[serde(default)]
     pub consumers: Vec<ConsumerStatus>,
+    #[serde(default)]
+    pub endpoints: Vec<EndpointStatus>,
     pub failure: Option<Failure>,
 }
 
@@ -100,6 +114,15 @@ pub enum State {
     Hibernating,
     Mismatch,
     Unregistered,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoleStatus {
+    /// In words, as `instance profile`.
+    pub granted_by: String,
+    pub name: Option<String>,
+    pub arn: Option<String>,
+    pub account_id: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -165,6 +188,18 @@ pub struct ConsumerStatus {
     pub failure: Option<Failure>,
 }
 
+/// An endpoint on loopback. It listens, unless there is an error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointStatus {
+    /// `container` or `imds`.
+    pub kind: String,
+    pub address: String,
+    /// When it began to listen, or could not for the first time.
+    pub since: Moment,
+    pub error: Option<String>,
+    pub remedy: Option<String>,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     pub class: String,
@@ -182,25 +217,29 @@ pub struct Moment(pub UtcDateTime);
 impl Shelf {
     /// An empty shelf and its reader.
     pub fn new() -> (Self, ShelfReader) {
-        let (sender, receiver) = watch::channel(Held {
-            status: Status::unregistered(),
+        let status = Status::unregistered();
+        let view = Snapshot {
+            status: Arc::new(status.clone()),
             token: None,
             registered: Arc::default(),
-            assumed: BTreeMap::new(),
-            reloads: BTreeMap::new(),
-        });
+            assumed: Arc::default(),
+        };
+        let (endpoints, reloads) = (BTreeMap::new(), BTreeMap::new());
+        let (sender, receiver) = watch::channel(Held { driver: status, endpoints, reloads, view });
         (Self(sender), ShelfReader(receiver))
     }
 
-    /// Replaces what readers see, but for the places of others, and wakes those who wait.
-    /// `registered` are the names of all who have the registered role's credentials.
+    /// Replaces what readers see, but for the places of others, and wakes those who wait if that is
+    /// something else. `registered` are the names of all who have the registered role's credentials.
     pub fn put(&self, status: Status, token: Option<Arc<RoleToken>>, registered: BTreeSet<String>) {
-        self.0.send_modify(|held| {
-            held.status = status;
-            held.token = token;
-            if *held.registered != registered {
-                held.registered = Arc::new(registered);
-            }
+        change(&self.0, |held| {
+            let view = &mut held.view;
+            let same =
+                held.driver == status && view.token == token && *view.registered == registered;
+            held.driver = status;
+            view.token = token;
+            view.registered = Arc::new(registered);
+            !same
         });
     }
 
@@ -214,6 +253,11 @@ impl Shelf {
         ReloadPlace { unit: unit.to_owned(), sender: self.0.clone() }
     }
 
+    /// An endpoint's own. There is one of each kind.
+    pub fn sign(&self, kind: &'static str) -> Sign {
+        Sign { kind, sender: self.0.clone() }
+    }
+
     /// Somebody who only reads.
     pub fn reader(&self) -> ShelfReader {
         ShelfReader(self.0.subscribe())
@@ -223,23 +267,42 @@ impl Shelf {
 impl Place {
     /// Replaces what stands here, and wakes those who wait if that is something else.
     pub fn put(&self, assumed: Assumed) {
-        self.sender.send_if_modified(|held| {
-            let before = held.assumed.insert(self.name.clone(), assumed);
-            before.as_ref() != held.assumed.get(&self.name)
+        change(&self.sender, |held| {
+            let places = &mut held.view.assumed;
+            let same = places.get(&self.name) == Some(&assumed);
+            if !same {
+                Arc::make_mut(places).insert(self.name.clone(), assumed);
+            }
+            !same
+        });
+    }
+}
+
+impl Sign {
+    /// It listens there, since then, or cannot for this reason, and what to do about that.
+    pub fn put(&self, address: String, since: Moment, trouble: Option<(String, String)>) {
+        let (error, remedy) = trouble.unzip();
+        let kind = self.kind.to_owned();
+        let status = EndpointStatus { kind, address, since, error, remedy };
+        change(&self.sender, |held| {
+            let before = held.endpoints.insert(self.kind, status);
+            before.as_ref() != held.endpoints.get(self.kind)
         });
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.sender.send_if_modified(|held| held.assumed.remove(&self.name).is_some());
+        change(&self.sender, |held| {
+            Arc::make_mut(&mut held.view.assumed).remove(&self.name).is_some()
+        });
     }
 }
 
 impl ReloadPlace {
     /// Replaces what stands here for these targets, and wakes those who wait if that is something else.
     pub fn put(&self, targets: BTreeSet<String>, status: ReloadStatus) {
-        self.sender.send_if_modified(|held| {
+        change(&self.sender, |held| {
             let before = held.reloads.insert(self.unit.clone(), (targets, status));
             before.as_ref() != held.reloads.get(&self.unit)
         });
@@ -248,27 +311,39 @@ impl ReloadPlace {
 
 impl Drop for ReloadPlace {
     fn drop(&mut self) {
-        self.sender.send_if_modified(|held| held.reloads.remove(&self.unit).is_some());
+        change(&self.sender, |held| held.reloads.remove(&self.unit).is_some());
     }
 }
 
 impl ShelfReader {
     /// The newest view.
     pub fn look(&self) -> Snapshot {
-        self.0.borrow().snapshot()
+        self.0.borrow().view.clone()
     }
 
     /// Waits for a view other than the last one waited for; `None` when the driver is gone.
     pub async fn changed(&mut self) -> Option<Snapshot> {
         self.0.changed().await.ok()?;
-        Some(self.0.borrow_and_update().snapshot())
+        Some(self.0.borrow_and_update().view.clone())
     }
 }
 
+/// Changes what is held, and wakes those who wait if that made it something else.
+fn change(sender: &watch::Sender<Held>, write: impl FnOnce(&mut Held) -> bool) {
+    sender.send_if_modified(|held| {
+        let changed = write(held);
+        if changed {
+            held.view.status = Arc::new(held.status());
+        }
+        changed
+    });
+}
+
 impl Held {
-    fn snapshot(&self) -> Snapshot {
-        let mut status = self.status.clone();
-        for assumed in self.assumed.values() {
+    /// All of them in one.
+    fn status(&self) -> Status {
+        let mut status = self.driver.clone();
+        for assumed in self.view.assumed.values() {
             match &assumed.status {
                 OutletStatus::Consumer(consumer) => status.consumers.push(consumer.clone()),
                 OutletStatus::Target(target) => status.targets.push(target.clone()),
@@ -280,8 +355,8 @@ impl Held {
                 target.reload = Some(reload.clone());
             }
         }
-        let (token, registered) = (self.token.clone(), Arc::clone(&self.registered));
-        Snapshot { status, token, registered, assumed: self.assumed.clone() }
+        status.endpoints = self.endpoints.values().cloned().collect();
+        status
     }
 }
 
@@ -313,13 +388,21 @@ impl Status {
             instance_id: None,
             region: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            source: Source::Hybrid,
+            role: None,
             credentials: None,
             fingerprint: None,
             targets: Vec::new(),
             consumers: Vec::new(),
+            endpoints: Vec::new(),
             failure: None,
         }
     }
+}
+
+/// What a daemon of before there was a choice says by its silence.
+fn hybrid() -> Source {
+    Source::Hybrid
 }
 
 impl State {
@@ -421,7 +504,7 @@ mod tests {
         };
         let place = shelf.reload_place("a.service");
         place.put(BTreeSet::from(["a".to_owned()]), reload.clone());
-        let shown = || reader.look().status.targets.into_iter().map(|target| target.reload);
+        let shown = || reader.look().status.targets.clone().into_iter().map(|target| target.reload);
         assert_eq!(shown().collect::<Vec<_>>(), [Some(reload), None]);
         drop(place);
         assert_eq!(shown().collect::<Vec<_>>(), [None, None]);

@@ -34,6 +34,7 @@ main() {
     check_files
     check_sandbox
     check_consumers
+    check_endpoints
     check_fingerprint
     check_reload
     check_restart_keeps_the_file
@@ -166,6 +167,78 @@ ask_as() {
 ask_in_unit() {
     inside systemd-run --quiet --collect --wait "$@" rolekeeper credential-process >/dev/null 2>&1 </dev/null
     echo $?
+}
+
+# Both endpoints under the unit's real filters: each tells its user apart by asking the kernel.
+check_endpoints() {
+    inside sh -c 'cat > /etc/rolekeeper/conf.d/endpoints.toml' <<'TOML'
+[endpoint.container]
+listen = "127.0.0.1:0"
+[endpoint.imds]
+listen = "127.0.0.1:0"
+[[consumer]]
+name = "web"
+users = ["nobody"]
+token_file = "/run/rolekeeper/web.token"
+group = "games"
+TOML
+    # The group to which the token goes: a service may give its files to its own groups.
+    drop_in groups '[Service]\nSupplementaryGroups=games\n'
+    inside systemctl restart rolekeeper
+    wait_for "the endpoints" listens
+    local container imds session
+    container=$(endpoint container)
+    imds=$(endpoint imds)
+    check "token file of a consumer" \
+        "$(inside stat -c '%a %U:%G' /run/rolekeeper/web.token)" "640 rolekeeper:games"
+    check "container endpoint: with the token" \
+        "$(http nobody "$container" "GET /credentials/web" \
+            "Authorization: $(inside cat /run/rolekeeper/web.token)")" "200 credentials"
+    check "container endpoint: without it" "$(http nobody "$container" "GET /credentials/web")" 401
+    session=$(body nobody "$imds" "PUT /latest/api/token" "X-aws-ec2-metadata-token-ttl-seconds: 60")
+    check "IMDS: the user whom a rule names" \
+        "$(http nobody "$imds" "GET /latest/meta-data/iam/security-credentials/web" \
+            "X-aws-ec2-metadata-token: $session")" "200 credentials"
+    check "IMDS: another user" "$(http daemon "$imds" "PUT /latest/api/token" \
+        "X-aws-ec2-metadata-token-ttl-seconds: 60")" 403
+    inside rm /etc/rolekeeper/conf.d/endpoints.toml
+    drop_in groups ''
+    inside systemctl restart rolekeeper
+}
+
+listens() {
+    [[ -n $(endpoint container) && -n $(endpoint imds) ]]
+}
+
+# endpoint KIND: where it listens.
+endpoint() {
+    inside rolekeeper status | sed -nE "s|^endpoint +$1: http://([^,]+),.*|\1|p"
+}
+
+# http USER ADDRESS REQUEST HEADER...: the status, and whether there are credentials in the answer.
+http() {
+    local answer credentials=
+    answer=$(exchange "$@")
+    [[ $answer != *AccessKeyId* ]] || credentials=" credentials"
+    echo "$(cut -d ' ' -f 2 <<<"$answer" | head -n 1)$credentials"
+}
+
+# body USER ADDRESS REQUEST HEADER...
+body() {
+    exchange "$@" | tr -d '\r' | sed '1,/^$/d'
+}
+
+# A request over a socket that is the user's own.
+exchange() {
+    local user=$1 address=$2 request=$3
+    shift 3
+    # The inner shell expands its own arguments.
+    # shellcheck disable=SC2016
+    inside setpriv --reuid "$user" --regid nogroup --clear-groups bash -c '
+        exec 3<>"/dev/tcp/${1/://}"
+        shift
+        printf "%s\r\n" "$@" "" >&3
+        cat <&3' bash "$address" "$request HTTP/1.1" "Host: $address" "Connection: close" "$@"
 }
 
 # The same answer to root, to anyone, and inside the sandbox: or the daemon sees another machine than

@@ -9,6 +9,8 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto, socket,
 };
 
+use tokio::task::spawn_blocking;
+
 use crate::pure::access::{socket_diagnosis, socket_table};
 
 /// The kernel's tables of this process's network. A client may have made an IPv6 socket to reach an
@@ -22,11 +24,14 @@ const LONGEST: usize = 4096;
 /// machine, or gone.
 ///
 /// The kernel is asked about the one socket, in microseconds. Where it cannot be asked, all of them are
-/// looked through, in milliseconds.
-pub fn user(client: SocketAddr, server: SocketAddr) -> Option<u32> {
+/// looked through, in milliseconds, for which the event loop does not wait.
+pub async fn user(client: SocketAddr, server: SocketAddr) -> Option<u32> {
     let answer = ask(client, server).ok();
     let owner = answer.and_then(|answer| socket_diagnosis::owner(&answer, client, server));
-    owner.or_else(|| look_through(client, server))
+    match owner {
+        Some(owner) => Some(owner),
+        None => spawn_blocking(move || look_through(client, server)).await.ok().flatten(),
+    }
 }
 
 fn ask(client: SocketAddr, server: SocketAddr) -> nix::Result<Vec<u8>> {
@@ -55,8 +60,8 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn this_processs_own_connection_is_its_users() {
+    #[tokio::test]
+    async fn this_processs_own_connection_is_its_users() {
         // The last as a program does that knows IPv6 alone.
         for (listens, connects) in
             [("127.0.0.1", "127.0.0.1"), ("[::1]", "[::1]"), ("127.0.0.1", "[::ffff:127.0.0.1]")]
@@ -69,10 +74,10 @@ mod tests {
             };
             let (_accepted, client) = listener.accept().unwrap();
             let own = Some(nix::unistd::geteuid().as_raw());
-            assert_eq!(user(client, server), own, "{connects}");
+            assert_eq!(user(client, server).await, own, "{connects}");
             assert_eq!(look_through(client, server), own, "{connects}");
             drop(stream);
-            assert_eq!(user(client, server), None, "it left");
+            assert_eq!(user(client, server).await, None, "it left");
         }
     }
 }

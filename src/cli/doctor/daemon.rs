@@ -67,6 +67,9 @@ pub(super) fn answers(patient: &Patient) -> Vec<Check> {
 
 /// Who this machine is, by the vault, or else by the daemon's word.
 pub(super) fn registration(patient: &Patient) -> Vec<Check> {
+    if let Some(checks) = patient.without_registration("registration") {
+        return checks;
+    }
     let told = patient.status.as_ref().ok().and_then(|status| status.instance_id.clone());
     let vault = Vault::read_only(&patient.directories.state);
     let pending = vault.as_ref().ok().and_then(|vault| vault.pending_registration().ok().flatten());
@@ -123,7 +126,18 @@ pub(super) fn files(patient: &Patient) -> Vec<Check> {
         };
         diagnosis::target::judge(&target, now)
     };
-    targets.iter().map(|target| Check::of(NAME, target.name.clone(), check(target))).collect()
+    let checks = targets.iter().map(|it| Check::of(NAME, it.name.clone(), check(it)));
+    checks.chain(services(patient)).collect()
+}
+
+/// The services that are told of new credentials.
+fn services(patient: &Patient) -> impl Iterator<Item = Check> {
+    let targets = patient.status.iter().flat_map(|status| &status.targets);
+    targets.filter_map(|target| target.reload.as_ref()).map(|reload| {
+        let failure = reload.failure.as_ref().map(complaint);
+        let finding = diagnosis::target::told_service(&reload.unit, failure.as_ref());
+        Check::of("reload", reload.unit.clone(), finding)
+    })
 }
 
 /// The endpoints that the settings name.

@@ -25,6 +25,7 @@ use crate::daemon::{Directories, Rules};
 use crate::host::accounts;
 use crate::pure::advice::Exit;
 use crate::pure::diagnosis::{self, Check, Finding};
+use crate::pure::source::Source;
 use crate::shelf::Status;
 use crate::surroundings::process;
 
@@ -50,6 +51,9 @@ pub(super) struct Doctor {
     /// Where amazon-ssm-agent keeps its things
     #[arg(long, hide = true, value_name = "DIR", default_value = process::AGENT_DIRECTORY)]
     agent_directory: PathBuf,
+    /// The user's home directory, instead of the account's
+    #[arg(long, hide = true, value_name = "DIR", requires = "user")]
+    home: Option<PathBuf>,
 }
 
 /// Where SDKs look for EC2's instance metadata.
@@ -73,6 +77,7 @@ struct Patient {
     status: Result<Status, Complaint>,
     metadata_address: SocketAddr,
     agent_directory: PathBuf,
+    home: Option<PathBuf>,
 }
 
 /// One look: the name that its checks have, and what finds them.
@@ -88,6 +93,7 @@ impl Doctor {
             directories,
             metadata_address: self.metadata_address,
             agent_directory: self.agent_directory,
+            home: self.home,
         });
         let account = self.user.as_deref().map(accounts::account).transpose();
         let mut looks = vec![
@@ -126,6 +132,20 @@ impl Doctor {
 }
 
 impl Patient {
+    /// Where the credentials come from: what the daemon says of itself, else the settings.
+    fn source(&self) -> Source {
+        let chosen = || self.settings.as_ref().map(|settings| settings.identity.source.value);
+        let told = self.status.as_ref().map(|status| status.source);
+        told.or_else(|_| chosen()).unwrap_or(Source::Hybrid)
+    }
+
+    /// What a look finds that is about a registration, where there is to be none.
+    fn without_registration(&self, name: &'static str) -> Option<Vec<Check>> {
+        let source = Some(self.source()).filter(|source| *source != Source::Hybrid)?;
+        let finding = format!("none is used: the credentials' source is {source}");
+        Some(vec![Check::new(name, Finding::skipped(finding))])
+    }
+
     /// What a look finds that needs the settings and has none.
     fn without_settings(name: &'static str) -> Vec<Check> {
         vec![Check::new(name, Finding::skipped("needs settings that can be read"))]

@@ -76,7 +76,7 @@ fn endpoint(service: Service, connection: &Connection) -> Result<String, Complai
             .map_err(|error| Complaint::of(&error)),
         Service::TokenService => Sts::new(connection, clock)
             .map(|sts| sts.endpoint().to_owned())
-            .map_err(|error| Complaint::of(&DaemonError::Sts(error))),
+            .map_err(|error| Complaint::of(&DaemonError::Unusable(error))),
     }
 }
 
@@ -101,11 +101,13 @@ fn clock(attempts: &[Attempted]) -> Finding {
     }
 }
 
-/// The settings', else the registration's, which this user may not be able to read.
+/// The settings', else the registration's, which this user may not be able to read, else what the
+/// daemon says.
 fn region(patient: &Patient, settings: &Settings) -> Option<Region> {
     let registered = || {
         let vault = Vault::read_only(&patient.directories.state).ok()?;
         Some(vault.registration().ok()?.region)
     };
-    settings.region.value.clone().or_else(registered)
+    let told = || patient.status.as_ref().ok()?.region.as_ref()?.parse().ok();
+    settings.region.value.clone().or_else(registered).or_else(told)
 }

@@ -308,7 +308,7 @@ fn a_remedy_changes_no_more_than_it_must() {
     let clean = surroundings(&[], "", "");
     let [process, container, metadata] = ways();
     let mended = |surroundings: &Surroundings, way: &Way| {
-        mend(Sdk::Boto3, surroundings, &installation(), way).unwrap()
+        mend(&[(Sdk::Boto3, surroundings.clone())], &installation(), way).unwrap()
     };
     let remedy = mended(&clean, &process).remedy;
     assert_eq!(remedy.unset, [""; 0]);
@@ -410,10 +410,19 @@ proptest! {
         surroundings in any_surroundings(), sdk in select(&Sdk::ALL[..])
     ) {
         for way in ways() {
-            let mended = mend(sdk, &surroundings, &installation(), &way);
+            let mended = mend(&[(sdk, surroundings.clone())], &installation(), &way);
             prop_assert!(mended.is_some(), "{:?} {:?}", sdk, way);
             let after = mended.unwrap().remedy.apply(&surroundings);
             prop_assert!(judge(&walk(sdk, &after), &installation()).is_renewed());
+        }
+    }
+
+    #[test]
+    fn a_program_of_any_sdk_can_be_mended_at_once(surroundings in any_surroundings()) {
+        let all = Sdk::ALL.map(|sdk| (sdk, surroundings.clone()));
+        for way in ways() {
+            let mended = mend(&all, &installation(), &way);
+            prop_assert!(mended.is_some(), "{:?}", way);
         }
     }
 

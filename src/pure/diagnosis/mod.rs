@@ -17,6 +17,7 @@ pub mod privileges;
 pub mod proxy;
 pub mod refusal;
 pub mod service;
+pub mod shadow;
 pub mod target;
 pub mod vault;
 
