@@ -139,7 +139,7 @@ pub struct TargetStatus {
     pub failure: Option<Failure>,
     /// The service that is told when its credentials are new.
     #[serde(default)]
-    pub reload: Option<ReloadStatus>,
+    pub reload: Option<Box<ReloadStatus>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -277,7 +277,7 @@ impl Held {
         for (targets, reload) in self.reloads.values() {
             let told_for = |target: &&mut TargetStatus| targets.contains(&target.name);
             for target in status.targets.iter_mut().filter(told_for) {
-                target.reload = Some(reload.clone());
+                target.reload = Some(Box::new(reload.clone()));
             }
         }
         let (token, registered) = (self.token.clone(), Arc::clone(&self.registered));
@@ -422,7 +422,7 @@ mod tests {
         let place = shelf.reload_place("a.service");
         place.put(BTreeSet::from(["a".to_owned()]), reload.clone());
         let shown = || reader.look().status.targets.into_iter().map(|target| target.reload);
-        assert_eq!(shown().collect::<Vec<_>>(), [Some(reload), None]);
+        assert_eq!(shown().collect::<Vec<_>>(), [Some(Box::new(reload)), None]);
         drop(place);
         assert_eq!(shown().collect::<Vec<_>>(), [None, None]);
     }
