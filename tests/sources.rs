@@ -497,6 +497,26 @@ fn an_environment_that_cannot_be_handed_on_keeps_the_daemon_from_starting() {
 }
 
 #[test]
+fn doctor_looks_for_no_service_that_a_container_does_without() {
+    let stage = set(Some("Managed"), "container", "");
+    write_container_token(&stage);
+    let doctor = || {
+        let mut command = stage.command(&["doctor", "--json"]);
+        let printed = command.env("AWS_REGION", REGION).output().unwrap().stdout;
+        let checks: Value = serde_json::from_slice(&printed).unwrap();
+        let services = checks.as_array().unwrap().iter().filter(|check| check["name"] == "service");
+        let told = services.map(|check| (check["subject"].clone(), check["verdict"].clone()));
+        told.collect::<Vec<_>>()
+    };
+    assert_eq!(doctor(), [(Value::Null, json!("skipped"))]);
+    let role = "role_arn = \"arn:aws:iam::000000000000:role/Backup\"";
+    write_settings(&stage, "container", &stage.target("backup", &stage.path("backup"), role));
+    let [(subject, verdict)] = &doctor()[..] else { panic!("one service: STS") };
+    assert!(subject.as_str().is_some_and(|subject| subject.contains("STS")), "{subject}");
+    assert_eq!(verdict, "ok");
+}
+
+#[test]
 fn roles_need_a_region_and_the_environment_may_say_it() {
     let role = "[[target]]\nname = \"backup\"\npath = \"/nonexistent/backup\"\n\
                 role_arn = \"arn:aws:iam::000000000000:role/Backup\"\n";

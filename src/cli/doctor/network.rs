@@ -17,6 +17,7 @@ use crate::pure::diagnosis::proxy::Way;
 use crate::pure::diagnosis::service::{Attempt, Outcome, Service};
 use crate::pure::diagnosis::{self, Check, Finding};
 use crate::pure::identity::Region;
+use crate::pure::source::Source;
 use crate::ssm::Ssm;
 use crate::sts::Sts;
 use crate::surroundings::{self, proxy};
@@ -35,21 +36,29 @@ pub(super) const VARIABLES: [&str; 9] = [
     "no_proxy",
 ];
 
-/// Systems Manager always, STS where a role is assumed; and the clock, by the first who answers.
+/// Systems Manager where the credentials come by it, STS where a role is assumed; and the clock, by the first who answers.
 pub(super) async fn services(patient: Arc<Patient>) -> Vec<Check> {
     let Ok(settings) = &patient.settings else { return Patient::without_settings("service") };
     let Some(region) = region(&patient, settings) else {
         let reason = "no region is known: it is in the settings, or in a registration";
         return vec![Check::new("service", Finding::skipped(reason))];
     };
-    let mut calls = vec![(Service::SystemsManager, connection(settings, region.clone()))];
+    let mut calls = Vec::new();
+    // A container and an environment have theirs without it.
+    if matches!(patient.source(), Source::Hybrid | Source::InstanceMetadata) {
+        calls.push((Service::SystemsManager, connection(settings, region.clone())));
+    }
     let targets = settings.targets.iter().map(|target| &target.assumption);
     let mut roles = targets.chain(settings.consumers.iter().map(|consumer| &consumer.assumption));
     if roles.any(Option::is_some) {
         calls.push((Service::TokenService, sts_connection(settings, region)));
     }
-    let way = endpoint(Service::SystemsManager, &calls[0].1).ok();
-    let way = way.map(|endpoint| way_to(&patient, settings, &calls[0].1, &endpoint));
+    let Some((service, connection)) = calls.first() else {
+        let reason = format!("none is asked: the credentials' source is {}", patient.source());
+        return vec![Check::new("service", Finding::skipped(reason))];
+    };
+    let way = endpoint(*service, connection).ok();
+    let way = way.map(|endpoint| way_to(&patient, settings, connection, &endpoint));
     let attempts = calls.into_iter().map(|(service, connection)| attempt(service, connection));
     let attempts = join_all(attempts).await;
     let mut checks = attempts.iter().map(answered).collect::<Vec<_>>();
