@@ -95,18 +95,18 @@ impl Page {
         for new in [&remedy.settings, &remedy.file, &remedy.drop_in].into_iter().flatten() {
             self.file(new);
         }
+        let mut commands = String::new();
+        if remedy.settings.is_some() {
+            commands.push_str("systemctl reload rolekeeper\n");
+        }
         match (&remedy.drop_in, &report.program.unit) {
             (Some(_), Some(unit)) => {
-                self.block(&format!(
-                    "systemctl daemon-reload && systemctl restart {}",
-                    shown(unit)
-                ));
+                let unit = shown(unit);
+                let _ = writeln!(commands, "systemctl daemon-reload && systemctl restart {unit}");
             }
-            _ => self.block(&remedy.shell),
+            _ => commands.push_str(&remedy.shell),
         }
-        if remedy.settings.is_some() {
-            self.block("systemctl reload rolekeeper");
-        }
+        let _ = write!(self.0, "\n{commands}");
         if !remedy.notes.is_empty() {
             self.0.push('\n');
         }
@@ -118,10 +118,6 @@ impl Page {
     fn file(&mut self, NewFile { path: place, content }: &NewFile) {
         let _ = writeln!(self.0, "\n# {}", path(place));
         self.0.push_str(content);
-    }
-
-    fn block(&mut self, text: &str) {
-        let _ = write!(self.0, "\n{}\n", text.trim_end());
     }
 }
 

@@ -194,8 +194,8 @@ fn remedy(
         path: PathBuf::from(format!("/etc/systemd/system/{unit}.d/rolekeeper.conf")),
         content: mended.remedy.drop_in(),
     });
-    let settings = outlets.consumer.as_ref().map(|table| NewFile {
-        path: PathBuf::from("/etc/rolekeeper/conf.d/consumers.toml"),
+    let settings = outlets.consumer.as_ref().map(|(name, table)| NewFile {
+        path: PathBuf::from(format!("/etc/rolekeeper/conf.d/{name}.toml")),
         content: table.clone(),
     });
     let left = mended.left_behind.iter().map(|path| {
