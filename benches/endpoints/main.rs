@@ -146,12 +146,12 @@ async fn measure(arguments: &Arguments) -> Outcome<(Vec<Row>, Vec<Figure>)> {
     let mut figures = Vec::new();
     say("each consumer is served");
     scene.serve_each()?;
-    figures.push(match daemon.memory("Pss") {
-        Ok(kib) => {
-            Figure::new("PSS, all outlets", Unit::Kibibytes, kib as f64).budget(MEMORY_BUDGET)
-        }
-        Err(error) => Figure::unmeasured("PSS, all outlets", Unit::Kibibytes, &error),
-    });
+    let memory = |name, field| match daemon.memory(field) {
+        Ok(kib) => Figure::new(name, Unit::Kibibytes, kib as f64),
+        Err(error) => Figure::unmeasured(name, Unit::Kibibytes, &error),
+    };
+    figures.push(memory("PSS, all outlets", "Pss").budget(MEMORY_BUDGET));
+    figures.push(memory("of it anonymous", "Pss_Anon"));
     figures.extend(credential_process(&scene, arguments.repeat).await?);
 
     let mut users = (FIRST_USER..FIRST_USER + USERS).step_by(8);

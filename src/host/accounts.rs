@@ -118,13 +118,13 @@ mod tests {
         assert_eq!(groups_of(4_000_000_000, 7), [0; 0]);
         assert!(all_groups_of(0).contains(&0));
         assert_eq!(all_groups_of(4_000_000_000), [0; 0]);
-        assert_eq!(home_of(0), Some("/root".into()));
-        assert_eq!(home_of(4_000_000_000), None);
         let root = account("0").unwrap();
         assert_eq!((root.name.as_str(), root.uid, root.gid), ("root", 0, 0));
         assert!(root.groups.contains(&0) && root.home.is_some());
         let nameless = account("4000000000").unwrap();
         assert_eq!((nameless.groups, nameless.home), (vec![4_000_000_000], None));
+        assert_eq!(home_of(0), Some("/root".into()));
+        assert_eq!(home_of(4_000_000_000), None);
         assert_eq!(user("no such user").unwrap_err().name, "no such user");
     }
 }

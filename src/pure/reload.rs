@@ -125,6 +125,10 @@ const LEAST_GAP: Duration = Duration::from_secs(60);
 /// After a first failure. The wait doubles, and is spread over its upper half.
 const FIRST_RETRY: Duration = Duration::from_secs(60);
 
+/// How soon what was mended is tried. Settings that are read again bring new credentials, within
+/// seconds as a rule: one run tells of both.
+const MENDED: Duration = Duration::from_secs(3);
+
 /// What a failure waits at most: a half of the half hour that credentials last after their renewal.
 const LONGEST_RETRY: Duration = Duration::from_secs(15 * 60);
 
@@ -163,7 +167,7 @@ impl Hook {
             Event::Renewed { target, left } => self.want(target, left, jitter, now),
             Event::Withdrawn { target } => self.retain(|other| *other != target),
             Event::Ended(outcome) => self.end(outcome, jitter, now),
-            Event::Mended => self.retry_at = now,
+            Event::Mended => self.retry_at = self.retry_at.min(now.saturating_add(MENDED)),
             Event::Deadline => {}
         }
         self.run_if_due(now)

@@ -20,11 +20,12 @@ use tokio::time::timeout;
 
 use super::{Places, print};
 use crate::config::Settings;
-use crate::control::Complaint;
+use crate::control::{self, Complaint};
 use crate::daemon::{Directories, Rules};
 use crate::host::accounts;
 use crate::pure::advice::Exit;
 use crate::pure::diagnosis::{self, Check, Finding};
+use crate::pure::source::Source;
 use crate::shelf::Status;
 use crate::surroundings::process;
 
@@ -74,6 +75,8 @@ struct Patient {
     directories: Directories,
     /// What the daemon says of itself.
     status: Result<Status, Complaint>,
+    /// Its process, where this user may see it.
+    daemon: Option<process::Daemon>,
     metadata_address: SocketAddr,
     agent_directory: PathBuf,
     home: Option<PathBuf>,
@@ -86,9 +89,11 @@ impl Doctor {
     pub(super) async fn execute(self, places: &Places) -> Result<ExitCode, Complaint> {
         let settings = places.settings().map_err(|error| Complaint::of(&error));
         let directories = places.directories();
+        let socket = control::socket_path(&directories.runtime);
         let patient = Arc::new(Patient {
             settings,
             status: daemon::status(&directories.runtime).await,
+            daemon: process::behind(&socket, &network::VARIABLES).await,
             directories,
             metadata_address: self.metadata_address,
             agent_directory: self.agent_directory,
@@ -104,8 +109,8 @@ impl Doctor {
             blocking("daemon", &patient, daemon::answers),
             blocking("credentials", &patient, daemon::credentials),
             blocking("target", &patient, daemon::files),
-            waiting("endpoint", daemon::listeners(Arc::clone(&patient))),
-            waiting("privileges", daemon::privileges(Arc::clone(&patient))),
+            blocking("endpoint", &patient, daemon::listeners),
+            blocking("privileges", &patient, daemon::privileges),
             blocking("agent", &patient, machine::agent),
             waiting("metadata", machine::metadata(Arc::clone(&patient))),
         ];
@@ -131,6 +136,20 @@ impl Doctor {
 }
 
 impl Patient {
+    /// Where the credentials come from: what the daemon says of itself, else the settings.
+    fn source(&self) -> Source {
+        let chosen = || self.settings.as_ref().map(|settings| settings.identity.source.value);
+        let told = self.status.as_ref().map(|status| status.source);
+        told.or_else(|_| chosen()).unwrap_or(Source::Hybrid)
+    }
+
+    /// What a look finds that is about a registration, where there is to be none.
+    fn without_registration(&self, name: &'static str) -> Option<Vec<Check>> {
+        let source = Some(self.source()).filter(|source| *source != Source::Hybrid)?;
+        let finding = format!("none is used: the credentials' source is {source}");
+        Some(vec![Check::new(name, Finding::skipped(finding))])
+    }
+
     /// What a look finds that needs the settings and has none.
     fn without_settings(name: &'static str) -> Vec<Check> {
         vec![Check::new(name, Finding::skipped("needs settings that can be read"))]

@@ -189,15 +189,17 @@ fn what_was_not_answered_may_be_under_way_and_is_not_begun_again_soon() {
 }
 
 #[test]
-fn what_was_mended_is_tried_at_once() {
+fn what_was_mended_is_tried_soon_and_with_the_news_that_come_along() {
     let mut hook = waiting();
     let first = run(&mut hook);
     end(&mut hook, Outcome::Failed, first + seconds(2));
-    let mended = hook.handle(Event::Mended, half(), first + seconds(3));
-    assert_eq!(mended, Some(Action::Run));
+    assert_eq!(hook.handle(Event::Mended, half(), first + seconds(4)), None);
+    let event = renewed("a", HALF_AN_HOUR);
+    assert_eq!(hook.handle(event, half(), first + seconds(5)), None);
+    assert_eq!(run(&mut hook), first + seconds(4) + MENDED);
     // What was told is not told again for it.
-    end(&mut hook, Outcome::Done, first + seconds(4));
-    assert_eq!(hook.handle(Event::Mended, half(), first + seconds(5)), None);
+    end(&mut hook, Outcome::Done, first + seconds(8));
+    assert_eq!(hook.handle(Event::Mended, half(), first + seconds(9)), None);
     assert_eq!(hook.next_run(), None);
 }
 
