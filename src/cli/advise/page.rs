@@ -3,15 +3,15 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use super::report::{FileReport, NewFile, RemedyReport, Report, StepReport};
+use super::report::{FileReport, LinkReport, NewFile, RemedyReport, Report};
 use crate::pure::chain::shown;
 
 pub(super) fn page(report: &Report) -> String {
     let mut page = Page::default();
     page.subject(report);
     page.looked_at(report);
-    for step in report.chain.iter().filter(|step| step.detail.is_some()) {
-        page.step(step);
+    for link in report.chain.iter().filter(|link| link.detail.is_some()) {
+        page.link(link);
     }
     page.by_sdk(report);
     let verdict = report.verdict.replace('-', " ").to_uppercase();
@@ -72,10 +72,10 @@ impl Page {
         }
     }
 
-    fn step(&mut self, step: &StepReport) {
-        let source = format!("{}, {}", step.source.title(), step.place.title());
-        let detail = step.detail.as_deref().unwrap_or_default();
-        self.line(step.verdict, &format!("{source}: {detail}"));
+    fn link(&mut self, link: &LinkReport) {
+        let source = format!("{}, {}", link.source.title(), link.place.title());
+        let detail = link.detail.as_deref().unwrap_or_default();
+        self.line(link.verdict, &format!("{source}: {detail}"));
     }
 
     /// Only where they differ.
