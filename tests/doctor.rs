@@ -344,6 +344,58 @@ fn an_endpoint_of_the_settings_that_nobody_listens_at_is_named_with_its_line() {
 }
 
 #[test]
+fn an_endpoints_address_that_a_stranger_took_first_is_wrong() {
+    if !is_root() {
+        return a_user_sees_its_own_way();
+    }
+    let stage = Stage::set();
+    // Root's, and the daemon is another's.
+    let stranger = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = stranger.local_addr().unwrap();
+    stage.settings(&format!("[endpoint.container]\nlisten = \"{address}\"\n"));
+    let _daemon = daemon_of_nobody(&stage);
+    let diagnosis = doctor(&stage);
+    let parts = ["was taken by uid 0", "the daemon is uid 65534", "ss -ltnp"];
+    assert_found(diagnosis.about("endpoint", "container"), "wrong", &parts);
+}
+
+/// One that waits for a registration.
+fn daemon_of_nobody(stage: &Stage) -> Daemon {
+    for name in ["state", "run", "own"] {
+        fs::create_dir(stage.path(name)).unwrap();
+        chown(stage.path(name), Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    let daemon = Daemon::start(stage.command_of_nobody(&["run"]));
+    stage.status_when("a daemon", |_| true);
+    daemon
+}
+
+#[test]
+fn a_variable_that_the_daemon_has_otherwise_than_the_shell_is_a_warning() {
+    let stage = Stage::set();
+    stage.register();
+    let mut run = stage.command(&["run"]);
+    run.env("HTTPS_PROXY", "http://user:hidden@proxy.example:3128");
+    let _daemon = Daemon::start(run);
+    stage.status_when("fresh credentials", |status| status["state"] == "fresh");
+    assert_found(doctor(&stage).check("environment"), "ok", &["as this shell has"]);
+    // The lab is on this machine, where no proxy is asked. AWS would not be.
+    let settings = "[service]\nregion = \"eu-central-1\"\n\
+                    endpoint_url = \"https://ssm.eu-central-1.invalid\"\n";
+    fs::write(stage.path("rolekeeper.toml"), settings).unwrap();
+    let diagnosis = doctor(&stage);
+    if is_root() {
+        let parts = ["the daemon has $HTTPS_PROXY otherwise", "in [service]"];
+        assert_found(diagnosis.check("environment"), "warning", &parts);
+    } else {
+        assert_found(diagnosis.check("environment"), "skipped", &["root"]);
+    }
+    assert!(!format!("{:?}", diagnosis.checks).contains("hidden"));
+    let parts = ["the name ssm.eu-central-1.invalid is not known here", "getent hosts"];
+    assert_found(diagnosis.about("service", "Systems Manager"), "wrong", &parts);
+}
+
+#[test]
 fn a_target_without_a_daemon_is_judged_by_its_file() {
     let stage = Stage::set();
     let (_, daemon) = stage.start_registered();
@@ -361,11 +413,12 @@ fn a_target_without_a_daemon_is_judged_by_its_file() {
     assert_found(doctor(&stage).about("target", "default"), "wrong", &["holds no credentials"]);
 }
 
-/// A process that goes by the reference agent's name, until it is dropped.
-struct Impostor(Child);
+/// A process that ends when it is dropped.
+struct Process(Child);
 
-impl Impostor {
-    fn start(stage: &Stage) -> Self {
+impl Process {
+    /// One that goes by the reference agent's name.
+    fn impostor(stage: &Stage) -> Self {
         let binary = stage.path("amazon-ssm-agent");
         let copied = Command::new("cp").arg("/bin/sleep").arg(&binary).status();
         assert!(copied.unwrap().success());
@@ -373,8 +426,9 @@ impl Impostor {
     }
 }
 
-impl Drop for Impostor {
+impl Drop for Process {
     fn drop(&mut self) {
+        // One that has ended already has nothing left to kill.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -392,7 +446,7 @@ fn a_reference_agent_with_the_same_registration_is_wrong_and_any_other_is_not() 
     };
     register(id.as_str());
     assert_ne!(doctor(&stage).check("agent")["verdict"], "ok", "it may start at any time");
-    let impostor = Impostor::start(&stage);
+    let impostor = Process::impostor(&stage);
     // Until it has become the program, it has this test's name.
     let pid = impostor.0.id();
     wait_for("the impostor", || {
@@ -536,13 +590,8 @@ fn a_daemon_that_may_not_give_files_away_is_told_which_drop_in_lets_it() {
         return a_user_sees_its_own_way();
     }
     let stage = Stage::set();
-    for name in ["state", "run", "own"] {
-        fs::create_dir(stage.path(name)).unwrap();
-        chown(stage.path(name), Some(NOBODY), Some(NOBODY)).unwrap();
-    }
     stage.settings(&stage.target("backup", &stage.path("own/credentials"), "owner = \"64998\""));
-    let _daemon = Daemon::start(stage.command_of_nobody(&["run"]));
-    stage.status_when("a daemon", |_| true);
+    let _daemon = daemon_of_nobody(&stage);
     let diagnosis = doctor(&stage);
     let parts = ["uid 64998", "may not give files away", "targets-of-other-users.conf"];
     assert_found(diagnosis.about("privileges", "backup"), "wrong", &parts);

@@ -367,8 +367,7 @@ fn a_container_shows_its_token_and_a_wrong_one_is_mended_while_it_runs() {
     assert_eq!(status["role"]["arn"], "arn:aws:iam::000000000000:role/Managed");
     assert_eq!(status["role"]["account_id"], "000000000000");
     let page = stage.succeed(&["status"]);
-    let line = "source       container: container endpoint arn:aws:iam::000000000000:role/Managed, \
-                account 000000000000\n";
+    let line = "source       container: arn:aws:iam::000000000000:role/Managed\n";
     assert!(page.contains(line) && !page.contains("not registered"), "{page}");
     assert!(!daemon.log().contains(&token), "{}", daemon.log());
 

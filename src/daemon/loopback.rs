@@ -49,7 +49,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const NOBODY: u32 = u32::MAX;
 
 /// Why there is no availability zone.
-const NO_ZONE: &str = "this machine is outside AWS, in no availability zone";
+const NO_ZONE: &str = "no availability zone is known of this machine";
 
 /// Why the identity document comes without what would prove it.
 const UNSIGNED: &str = "only AWS can sign an identity document, and only for its own instances";

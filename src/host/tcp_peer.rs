@@ -46,6 +46,11 @@ pub async fn user(client: SocketAddr, server: SocketAddr) -> Option<u32> {
     }
 }
 
+/// The user who listens at an address of this machine; none when nobody does.
+pub fn listener(address: SocketAddr) -> Option<u32> {
+    lines().find_map(|line| socket_table::listener(&line, address))
+}
+
 fn ask(client: SocketAddr, server: SocketAddr) -> nix::Result<Vec<u8>> {
     let (kind, protocol) = (SockType::Datagram, SockProtocol::NetlinkSockDiag);
     let socket = socket(AddressFamily::Netlink, kind, SockFlag::SOCK_CLOEXEC, protocol)?;
@@ -59,11 +64,12 @@ fn ask(client: SocketAddr, server: SocketAddr) -> nix::Result<Vec<u8>> {
 }
 
 fn look_through(client: SocketAddr, server: SocketAddr) -> Option<u32> {
-    let mut tables = TABLES.iter().filter_map(|path| File::open(path).ok());
-    tables.find_map(|table| {
-        let lines = BufReader::new(table).lines().map_while(Result::ok);
-        lines.skip(1).find_map(|line| socket_table::owner(&line, client, server))
-    })
+    lines().find_map(|line| socket_table::owner(&line, client, server))
+}
+
+fn lines() -> impl Iterator<Item = String> {
+    let tables = TABLES.iter().filter_map(|path| File::open(path).ok());
+    tables.flat_map(|table| BufReader::new(table).lines().map_while(Result::ok).skip(1))
 }
 
 #[cfg(test)]
@@ -86,6 +92,7 @@ mod tests {
             };
             let (_accepted, client) = listener.accept().unwrap();
             let own = Some(nix::unistd::geteuid().as_raw());
+            assert_eq!(super::listener(server), own, "{listens}");
             assert_eq!(user(client, server).await, own, "{connects}");
             assert_eq!(look_through(client, server), own, "{connects}");
             drop(stream);

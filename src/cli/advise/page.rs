@@ -13,14 +13,9 @@ pub(super) fn page(report: &Report) -> String {
     for step in report.chain.iter().filter(|step| step.detail.is_some()) {
         page.step(step);
     }
-    for (sdk, verdict) in &report.by_sdk {
-        page.line("with", &format!("{sdk:<12} {verdict}"));
-    }
+    page.by_sdk(report);
     let verdict = report.verdict.replace('-', " ").to_uppercase();
     page.line("verdict", &format!("{verdict}: {}", report.reason));
-    for hidden in &report.shadowed {
-        page.line("hidden", hidden);
-    }
     if let Some(remedy) = &report.remedy {
         page.remedy(report, remedy);
     }
@@ -81,6 +76,18 @@ impl Page {
         let source = format!("{}, {}", step.source.title(), step.place.title());
         let detail = step.detail.as_deref().unwrap_or_default();
         self.line(step.verdict, &format!("{source}: {detail}"));
+    }
+
+    /// Only where they differ.
+    fn by_sdk(&mut self, report: &Report) {
+        let mut verdicts = report.by_sdk.values().collect::<Vec<_>>();
+        verdicts.sort();
+        verdicts.dedup();
+        for verdict in verdicts.iter().filter(|_| verdicts.len() > 1) {
+            let such = report.by_sdk.iter().filter(|(_, other)| *other == *verdict);
+            let names = such.map(|(sdk, _)| *sdk).collect::<Vec<_>>();
+            self.line("with", &format!("{}: {verdict}", names.join(", ")));
+        }
     }
 
     fn remedy(&mut self, report: &Report, remedy: &RemedyReport) {

@@ -173,6 +173,8 @@ fn chain(walk: &Walk) -> Vec<StepReport> {
             Verdict::Absent => ("absent", None),
             Verdict::PassedOver(why) => ("passed-over", Some(why.clone())),
             Verdict::Used(found) => ("used", Some(found.describe())),
+            // Everybody has it at the end of the chain.
+            Verdict::Shadowed(found) if !found.is_meant() => ("shadowed", None),
             Verdict::Shadowed(found) => ("shadowed", Some(found.describe())),
             Verdict::Ends(why) => ("ends", Some(why.clone())),
         };

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 
 use super::{Places, print};
 use crate::config::Settings;
-use crate::control::Complaint;
+use crate::control::{self, Complaint};
 use crate::daemon::{Directories, Rules};
 use crate::host::accounts;
 use crate::pure::advice::Exit;
@@ -75,6 +75,8 @@ struct Patient {
     directories: Directories,
     /// What the daemon says of itself.
     status: Result<Status, Complaint>,
+    /// Its process, where this user may see it.
+    daemon: Option<process::Daemon>,
     metadata_address: SocketAddr,
     agent_directory: PathBuf,
     home: Option<PathBuf>,
@@ -87,9 +89,11 @@ impl Doctor {
     pub(super) async fn execute(self, places: &Places) -> Result<ExitCode, Complaint> {
         let settings = places.settings().map_err(|error| Complaint::of(&error));
         let directories = places.directories();
+        let socket = control::socket_path(&directories.runtime);
         let patient = Arc::new(Patient {
             settings,
             status: daemon::status(&directories.runtime).await,
+            daemon: process::behind(&socket, &network::VARIABLES).await,
             directories,
             metadata_address: self.metadata_address,
             agent_directory: self.agent_directory,
@@ -105,8 +109,8 @@ impl Doctor {
             blocking("daemon", &patient, daemon::answers),
             blocking("credentials", &patient, daemon::credentials),
             blocking("target", &patient, daemon::files),
-            waiting("endpoint", daemon::listeners(Arc::clone(&patient))),
-            waiting("privileges", daemon::privileges(Arc::clone(&patient))),
+            blocking("endpoint", &patient, daemon::listeners),
+            blocking("privileges", &patient, daemon::privileges),
             blocking("agent", &patient, machine::agent),
             waiting("metadata", machine::metadata(Arc::clone(&patient))),
         ];

@@ -293,7 +293,7 @@ fn ways() -> [Way; 3] {
     [
         Way::Process {
             command: "/usr/bin/rolekeeper credential-process".into(),
-            file: "/etc/rolekeeper/aws-config".into(),
+            file: "/etc/rolekeeper/aws-profile".into(),
         },
         Way::Container {
             uri: "http://127.0.0.1:1338/credentials/a".into(),
@@ -312,7 +312,7 @@ fn a_remedy_changes_no_more_than_it_must() {
     };
     let remedy = mended(&clean, &process).remedy;
     assert_eq!(remedy.unset, [""; 0]);
-    assert_eq!(remedy.set, [("AWS_CONFIG_FILE", "/etc/rolekeeper/aws-config".to_owned())]);
+    assert_eq!(remedy.set, [("AWS_CONFIG_FILE", "/etc/rolekeeper/aws-profile".to_owned())]);
     assert_eq!(mended(&clean, &container).remedy.set.len(), 2);
     assert_eq!(mended(&clean, &metadata).remedy.set.len(), 1);
 
@@ -323,9 +323,10 @@ fn a_remedy_changes_no_more_than_it_must() {
     );
     let Mended { remedy, left_behind } = mended(&stale, &process);
     assert_eq!(remedy.unset, ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]);
-    assert!(remedy.set.contains(&("AWS_SHARED_CREDENTIALS_FILE", "/dev/null".to_owned())));
-    let left = left_behind.iter().map(|path| path.to_str().unwrap()).collect::<Vec<_>>();
-    assert_eq!(left, ["/home/a/.aws/credentials", "/home/a/.aws/config"]);
+    // The region in the config file stays.
+    let ours = ("AWS_SHARED_CREDENTIALS_FILE", "/etc/rolekeeper/aws-profile".to_owned());
+    assert_eq!(remedy.set, [ours]);
+    assert_eq!(left_behind, [std::path::PathBuf::from("/home/a/.aws/credentials")]);
     let Mended { left_behind, .. } = mended(&stale, &container);
     assert_eq!(left_behind, [std::path::PathBuf::from("/home/a/.aws/credentials")]);
 }

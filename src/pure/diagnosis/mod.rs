@@ -10,6 +10,8 @@ pub mod certificate;
 pub mod clock;
 pub mod consent;
 pub mod credentials;
+pub mod endpoint;
+pub mod environment;
 pub mod hardware;
 pub mod metadata;
 pub mod passage;
