@@ -77,6 +77,7 @@ fn a_registered_machine_gets_credentials_and_shows_how_it_is() {
             "role_arn": null,
             "credentials": shown,
             "failure": null,
+            "reload": null,
         }],
         "consumers": [],
         "endpoints": [],
