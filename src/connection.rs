@@ -2,6 +2,7 @@
 //! built from it, so that what helps one helps all.
 
 use std::error::Error;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -71,65 +72,84 @@ impl Connection {
     ///
     /// When the URL, the proxy or the CA bundle cannot be used.
     pub fn http_client(&self, endpoint: &str) -> Result<SharedHttpClient, UnusableConnection> {
-        let uri = endpoint.parse::<http::Uri>().ok().filter(|uri| uri.host().is_some());
-        let uri =
-            uri.ok_or_else(|| UnusableConnection::new("endpoint", endpoint, "this is not a URL"))?;
-        let proxy = self.proxy(&uri)?;
-        // Without TLS there is no reason to read the system's certificates.
-        let tls = match uri.scheme_str() {
-            Some("http") => None,
-            _ => Some(self.tls_context(endpoint)?),
-        };
-        Ok(Builder::new().build_with_connector_fn(move |settings, _| {
-            let mut connector = Connector::builder()
-                .sleep_impl(TokioSleep::new())
-                .pool_idle_timeout(IDLE_TIMEOUT)
-                .proxy_config(proxy.clone());
-            connector.set_connector_settings(settings.cloned());
-            match &tls {
-                None => connector.build_http(),
-                Some(tls) => connector
-                    .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
-                    .tls_context(tls.clone())
-                    .build(),
-            }
-        }))
+        http_client(endpoint, self.ca_bundle.as_deref(), self.proxy.as_deref())
     }
 
     /// For an attempt, and for all of them together.
     pub fn timeouts(&self) -> TimeoutConfig {
-        TimeoutConfig::builder()
-            .connect_timeout(CONNECT_TIMEOUT.min(self.attempt_timeout))
-            .operation_attempt_timeout(self.attempt_timeout)
-            .operation_timeout(OPERATION_TIMEOUT.min(self.attempt_timeout * ATTEMPTS))
-            .build()
+        timeouts(self.attempt_timeout)
     }
+}
 
-    fn proxy(&self, uri: &http::Uri) -> Result<ProxyConfig, UnusableConnection> {
-        match &self.proxy {
-            _ if is_local(uri) => Ok(ProxyConfig::disabled()),
-            None => Ok(ProxyConfig::from_env()),
-            // The URL may hold a password, so the error does not repeat it.
-            Some(url) => ProxyConfig::all(url.as_str()).map_err(|_| {
-                UnusableConnection::new("proxy", "[service] proxy", "this is not a proxy's URL")
-            }),
+/// A client for the endpoint with that URL, through the proxy, or else that of the environment, unless
+/// the endpoint is on this machine. Nothing is sent yet.
+///
+/// # Errors
+///
+/// When the URL, the proxy or the CA bundle cannot be used.
+pub fn http_client(
+    endpoint: &str,
+    ca_bundle: Option<&Path>,
+    proxy: Option<&str>,
+) -> Result<SharedHttpClient, UnusableConnection> {
+    let uri = endpoint.parse::<http::Uri>().ok().filter(|uri| uri.host().is_some());
+    let uri =
+        uri.ok_or_else(|| UnusableConnection::new("endpoint", endpoint, "this is not a URL"))?;
+    let proxy = proxy_config(&uri, proxy)?;
+    // Without TLS there is no reason to read the system's certificates.
+    let tls = match uri.scheme_str() {
+        Some("http") => None,
+        _ => Some(tls_context(endpoint, ca_bundle)?),
+    };
+    Ok(Builder::new().build_with_connector_fn(move |settings, _| {
+        let mut connector = Connector::builder()
+            .sleep_impl(TokioSleep::new())
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .proxy_config(proxy.clone());
+        connector.set_connector_settings(settings.cloned());
+        match &tls {
+            None => connector.build_http(),
+            Some(tls) => connector
+                .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+                .tls_context(tls.clone())
+                .build(),
         }
-    }
+    }))
+}
 
-    fn tls_context(&self, endpoint: &str) -> Result<TlsContext, UnusableConnection> {
-        let trust_store = match &self.ca_bundle {
-            None => TrustStore::default(),
-            Some(path) => {
-                let pem = read_bundle(path).map_err(|reason| {
-                    let reason = format!("the CA bundle {}: {reason}", path.display());
-                    UnusableConnection::new("connection", endpoint, reason)
-                })?;
-                TrustStore::empty().with_pem_certificate(pem)
-            }
-        };
-        let context = TlsContext::builder().with_trust_store(trust_store).build();
-        context.map_err(|error| UnusableConnection::new("connection", endpoint, error.to_string()))
+/// For an attempt that may take so long, and for all of them together.
+pub fn timeouts(attempt: Duration) -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT.min(attempt))
+        .operation_attempt_timeout(attempt)
+        .operation_timeout(OPERATION_TIMEOUT.min(attempt * ATTEMPTS))
+        .build()
+}
+
+fn proxy_config(uri: &http::Uri, proxy: Option<&str>) -> Result<ProxyConfig, UnusableConnection> {
+    match proxy {
+        _ if is_local(uri) => Ok(ProxyConfig::disabled()),
+        None => Ok(ProxyConfig::from_env()),
+        // The URL may hold a password, so the error does not repeat it.
+        Some(url) => ProxyConfig::all(url).map_err(|_| {
+            UnusableConnection::new("proxy", "[service] proxy", "this is not a proxy's URL")
+        }),
     }
+}
+
+fn tls_context(endpoint: &str, ca_bundle: Option<&Path>) -> Result<TlsContext, UnusableConnection> {
+    let trust_store = match ca_bundle {
+        None => TrustStore::default(),
+        Some(path) => {
+            let pem = read_bundle(path).map_err(|reason| {
+                let reason = format!("the CA bundle {}: {reason}", path.display());
+                UnusableConnection::new("connection", endpoint, reason)
+            })?;
+            TrustStore::empty().with_pem_certificate(pem)
+        }
+    };
+    let context = TlsContext::builder().with_trust_store(trust_store).build();
+    context.map_err(|error| UnusableConnection::new("connection", endpoint, error.to_string()))
 }
 
 impl UnusableConnection {
@@ -138,11 +158,17 @@ impl UnusableConnection {
     }
 }
 
-/// Whether requests go past every proxy: what listens on this machine is not reached through one.
+/// Whether an endpoint is this machine's, or answers to it alone: the metadata service of EC2 and the
+/// agents of ECS and EKS, at link-local addresses and in `fd00:ec2::/32`. No proxy stands between.
 pub fn is_local(uri: &http::Uri) -> bool {
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
     host == "localhost"
-        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+        || host.parse::<IpAddr>().is_ok_and(|address| match address.to_canonical() {
+            IpAddr::V4(address) => address.is_loopback() || address.is_link_local(),
+            IpAddr::V6(address) => {
+                address.is_loopback() || address.segments().starts_with(&[0xfd00, 0x0ec2])
+            }
+        })
 }
 
 /// `Sun, 22 Nov 2026 00:00:52 GMT` (RFC 9110, section 5.6.7).
@@ -222,6 +248,18 @@ qrt5mCvXYLzRCroOLoMrDBt+fraOnogrxAyV/QImF4xXj3Zm1ZAgVZT+puZv/YbX\n\
 AQH/MAoGCCqGSM49BAMCA0cAMEQCIAgP8ZIhbRQ60CWeLgITXQ2Fsor2N/KqYK5J\n\
 8J2B3posAiANIL2sYkoeN1mU5I47Z14Fgn2nop6QLNDZDFurwI1mHQ==\n\
 -----END CERTIFICATE-----\n";
+
+    #[test]
+    fn what_is_local_is_reached_without_a_proxy() {
+        let local = |host: &&str| is_local(&format!("http://{host}/").parse().unwrap());
+        let hosts = ["localhost", "127.0.0.1", "169.254.169.254", "169.254.170.2"];
+        for host in hosts.iter().chain(&["[::1]", "[fd00:ec2::254]", "[::ffff:169.254.169.254]"]) {
+            assert!(local(host), "{host}");
+        }
+        for host in ["example.com", "192.0.2.1", "10.0.0.1", "[fd00:ec3::1]", "[2001:db8::1]"] {
+            assert!(!local(&host), "{host}");
+        }
+    }
 
     #[test]
     fn http_dates_parse() {

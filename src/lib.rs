@@ -8,12 +8,13 @@
 //!
 //! [`pure`] decides: values in, values out, no clock, no chance, no files. [`daemon`] does: it is
 //! the only module that knows every adapter. Between them, adapters talk to the world and never to
-//! one another: [`ssm`] talks to Systems Manager, [`sts`] to STS, [`vault`] remembers, [`hardware`]
-//! observes the machine, [`targets`] delivers to credentials files, [`vending`] and [`endpoints`]
-//! hand them to programs that ask, [`systemctl`] tells services that cannot, [`control`] answers the operator, [`config`] reads the settings.
-//! [`connection`], [`host`], [`keys`] and [`shelf`] are leaves that everybody may use. [`lab`] stands
-//! in for the service; the production program has nothing of it. `tests/layers.rs` keeps the arrows
-//! as they are.
+//! one another: [`ssm`] talks to Systems Manager, [`sts`] to STS, [`sources`] to those who hand out
+//! credentials on the spot, [`vault`] remembers, [`hardware`] observes the machine, [`surroundings`]
+//! what is around it and [`programs`] those who use credentials, [`targets`] delivers to credentials files,
+//! [`vending`] and [`endpoints`] hand them to programs that ask, [`systemctl`] tells services that
+//! cannot, [`control`] answers the operator, [`config`] reads the settings. [`connection`], [`host`],
+//! [`keys`] and [`shelf`] are leaves that everybody may use. [`lab`] stands in for the service; the
+//! production program has nothing of it. `tests/layers.rs` keeps the arrows as they are.
 //!
 //! # A role token's journey
 //!
@@ -34,6 +35,10 @@
 //! 9. On failure the old token stays published until its end; the wait comes from the class's row,
 //!    and `status` names both.
 //!
+//! That is a machine outside AWS. Where `[identity] source` names another source, nothing is compared
+//! and nothing registered: step 2 is answered with [`Unjudged`], step 4 is [`sources`]', and the rest is
+//! the same.
+//!
 //! # A role of one's own
 //!
 //! A target may have a role that is assumed from the registered one. A task for each of them sees on
@@ -51,6 +56,7 @@
 //! [`Refresher::handle`]: pure::refresher::Refresher::handle
 //! [`RequestToken`]: pure::refresher::Action::RequestToken
 //! [`RoleToken`]: pure::role_token::RoleToken
+//! [`Unjudged`]: pure::refresher::Event::Unjudged
 
 #![forbid(unsafe_code)]
 
@@ -64,8 +70,10 @@ pub mod hardware;
 pub mod host;
 pub mod keys;
 pub mod lab;
+pub mod programs;
 pub mod pure;
 pub mod shelf;
+pub mod sources;
 pub mod ssm;
 pub mod sts;
 pub mod surroundings;

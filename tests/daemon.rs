@@ -58,6 +58,8 @@ fn a_registered_machine_gets_credentials_and_shows_how_it_is() {
         "instance_id": id.as_str(),
         "region": stage::REGION,
         "version": env!("CARGO_PKG_VERSION"),
+        "source": "hybrid",
+        "role": null,
         "credentials": {
             "access_key_id_suffix": &access_key_id[access_key_id.len() - 4..],
             "issued_at": shown["issued_at"],
@@ -78,6 +80,7 @@ fn a_registered_machine_gets_credentials_and_shows_how_it_is() {
             "failure": null,
         }],
         "consumers": [],
+        "endpoints": [],
         "failure": null,
     });
     // A second may have passed between the answer and the writing.

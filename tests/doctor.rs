@@ -6,8 +6,9 @@ mod stage;
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::fs::{chown, symlink};
+use std::os::unix::net::UnixListener;
 use std::process::{Child, Command, Output};
 use std::thread;
 
@@ -122,7 +123,7 @@ fn on_a_machine_that_works_nothing_is_wrong() {
     assert_found(diagnosis.check("settings"), "ok", &["rolekeeper.toml"]);
     assert_found(diagnosis.check("vault"), "ok", &["2 records"]);
     assert_found(diagnosis.check("hardware"), "ok", &["100 % agree"]);
-    let answered = ["answers as Systems Manager does", "HTTP 400, MissingAuthenticationToken"];
+    let answered = ["answers at http", "HTTP 400, MissingAuthenticationToken"];
     assert_found(diagnosis.about("service", "Systems Manager"), "ok", &answered);
     assert_found(diagnosis.check("clock"), "ok", &["agrees"]);
     assert_eq!(stage.vault(), before, "nothing was changed");
@@ -237,7 +238,7 @@ fn trouble_with_certificates_is_told_in_words() {
     fs::copy(other.lab.ca_bundle().unwrap(), &bundle).unwrap();
     assert_found(&found(), "wrong", &["whose issuer is not in", "ca.pem", "add the issuer's"]);
     fs::copy(stage.lab.ca_bundle().unwrap(), &bundle).unwrap();
-    assert_found(&found(), "ok", &["answers as Systems Manager does"]);
+    assert_found(&found(), "ok", &["answers at http"]);
 }
 
 #[test]
@@ -343,6 +344,58 @@ fn an_endpoint_of_the_settings_that_nobody_listens_at_is_named_with_its_line() {
 }
 
 #[test]
+fn an_endpoints_address_that_a_stranger_took_first_is_wrong() {
+    if !is_root() {
+        return a_user_sees_its_own_way();
+    }
+    let stage = Stage::set();
+    // Root's, and the daemon is another's.
+    let stranger = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = stranger.local_addr().unwrap();
+    stage.settings(&format!("[endpoint.container]\nlisten = \"{address}\"\n"));
+    let _daemon = daemon_of_nobody(&stage);
+    let diagnosis = doctor(&stage);
+    let parts = ["was taken by uid 0", "the daemon is uid 65534", "ss -ltnp"];
+    assert_found(diagnosis.about("endpoint", "container"), "wrong", &parts);
+}
+
+/// One that waits for a registration.
+fn daemon_of_nobody(stage: &Stage) -> Daemon {
+    for name in ["state", "run", "own"] {
+        fs::create_dir(stage.path(name)).unwrap();
+        chown(stage.path(name), Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    let daemon = Daemon::start(stage.command_of_nobody(&["run"]));
+    stage.status_when("a daemon", |_| true);
+    daemon
+}
+
+#[test]
+fn a_variable_that_the_daemon_has_otherwise_than_the_shell_is_a_warning() {
+    let stage = Stage::set();
+    stage.register();
+    let mut run = stage.command(&["run"]);
+    run.env("HTTPS_PROXY", "http://user:hidden@proxy.example:3128");
+    let _daemon = Daemon::start(run);
+    stage.status_when("fresh credentials", |status| status["state"] == "fresh");
+    assert_found(doctor(&stage).check("environment"), "ok", &["as this shell has"]);
+    // The lab is on this machine, where no proxy is asked. AWS would not be.
+    let settings = "[service]\nregion = \"eu-central-1\"\n\
+                    endpoint_url = \"https://ssm.eu-central-1.invalid\"\n";
+    fs::write(stage.path("rolekeeper.toml"), settings).unwrap();
+    let diagnosis = doctor(&stage);
+    if is_root() {
+        let parts = ["the daemon has $HTTPS_PROXY otherwise", "in [service]"];
+        assert_found(diagnosis.check("environment"), "warning", &parts);
+    } else {
+        assert_found(diagnosis.check("environment"), "skipped", &["root"]);
+    }
+    assert!(!format!("{:?}", diagnosis.checks).contains("hidden"));
+    let parts = ["the name ssm.eu-central-1.invalid is not known here", "getent hosts"];
+    assert_found(diagnosis.about("service", "Systems Manager"), "wrong", &parts);
+}
+
+#[test]
 fn a_target_without_a_daemon_is_judged_by_its_file() {
     let stage = Stage::set();
     let (_, daemon) = stage.start_registered();
@@ -360,11 +413,12 @@ fn a_target_without_a_daemon_is_judged_by_its_file() {
     assert_found(doctor(&stage).about("target", "default"), "wrong", &["holds no credentials"]);
 }
 
-/// A process that goes by the reference agent's name, until it is dropped.
-struct Impostor(Child);
+/// A process that ends when it is dropped.
+struct Process(Child);
 
-impl Impostor {
-    fn start(stage: &Stage) -> Self {
+impl Process {
+    /// One that goes by the reference agent's name.
+    fn impostor(stage: &Stage) -> Self {
         let binary = stage.path("amazon-ssm-agent");
         let copied = Command::new("cp").arg("/bin/sleep").arg(&binary).status();
         assert!(copied.unwrap().success());
@@ -372,8 +426,9 @@ impl Impostor {
     }
 }
 
-impl Drop for Impostor {
+impl Drop for Process {
     fn drop(&mut self) {
+        // One that has ended already has nothing left to kill.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -391,7 +446,7 @@ fn a_reference_agent_with_the_same_registration_is_wrong_and_any_other_is_not() 
     };
     register(id.as_str());
     assert_ne!(doctor(&stage).check("agent")["verdict"], "ok", "it may start at any time");
-    let impostor = Impostor::start(&stage);
+    let impostor = Process::impostor(&stage);
     // Until it has become the program, it has this test's name.
     let pid = impostor.0.id();
     wait_for("the impostor", || {
@@ -535,14 +590,104 @@ fn a_daemon_that_may_not_give_files_away_is_told_which_drop_in_lets_it() {
         return a_user_sees_its_own_way();
     }
     let stage = Stage::set();
-    for name in ["state", "run", "own"] {
-        fs::create_dir(stage.path(name)).unwrap();
-        chown(stage.path(name), Some(NOBODY), Some(NOBODY)).unwrap();
-    }
     stage.settings(&stage.target("backup", &stage.path("own/credentials"), "owner = \"64998\""));
-    let _daemon = Daemon::start(stage.command_of_nobody(&["run"]));
-    stage.status_when("a daemon", |_| true);
+    let _daemon = daemon_of_nobody(&stage);
     let diagnosis = doctor(&stage);
     let parts = ["uid 64998", "may not give files away", "targets-of-other-users.conf"];
     assert_found(diagnosis.about("privileges", "backup"), "wrong", &parts);
+}
+
+#[test]
+fn what_hides_our_credentials_in_a_users_home_is_found() {
+    let stage = Stage::set();
+    let (_, _daemon) = stage.start_registered();
+    let own = nix::unistd::geteuid().to_string();
+    let home = stage.path("home");
+    fs::create_dir_all(home.join(".aws")).unwrap();
+    let look = || doctor_with(&stage, &["--user", &own, "--home", home.to_str().unwrap()]);
+    let at_home = || look().all("shadow")[0].clone();
+    assert_found(&at_home(), "ok", &["comes before the daemon"]);
+    assert_found(look().about("shadow", "target default"), "ok", &["nothing in "]);
+
+    let keys = "[default]\naws_access_key_id = AKIAIOSFODNN7EXAMPLE\n\
+                aws_secret_access_key = hunter2\n";
+    fs::write(home.join(".aws/credentials"), keys).unwrap();
+    let parts = ["take [default] of ", "..MPLE, a user's own", "rolekeeper advise"];
+    assert_found(&at_home(), "warning", &parts);
+    let process = "[default]\ncredential_process = /usr/bin/rolekeeper credential-process\n";
+    fs::write(home.join(".aws/config"), process).unwrap();
+    let diagnosis = look();
+    let parts = ["hides what /usr/bin/rolekeeper prints", "boto3"];
+    assert_found(diagnosis.all("shadow")[0], "wrong", &parts);
+    assert!(!format!("{:?}", diagnosis.checks).contains("hunter2"));
+
+    let role = "[default]\nrole_arn = arn:aws:iam::111122223333:role/x\n\
+                credential_source = Ec2InstanceMetadata\n";
+    fs::write(home.join(".aws/config"), role).unwrap();
+    let parts = ["comes before ", "run/credentials [default]", ".aws/config"];
+    assert_found(look().about("shadow", "target default"), "wrong", &parts);
+}
+
+/// Hands everything on to `aim` that comes in at `address`, until the test is over.
+fn passage(address: &str, aim: String) -> String {
+    let listener = TcpListener::bind(address).unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for inward in listener.incoming().map_while(Result::ok) {
+            let Ok(outward) = TcpStream::connect(&aim) else { continue };
+            let ends = [(&inward, &outward), (&outward, &inward)];
+            for (from, to) in ends.map(|(a, b)| (a.try_clone().unwrap(), b.try_clone().unwrap())) {
+                let (mut from, mut to) = (from, to);
+                thread::spawn(move || {
+                    let _ = std::io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(Shutdown::Write);
+                });
+            }
+        }
+    });
+    address.to_string()
+}
+
+#[test]
+fn a_certificate_for_other_names_says_for_which() {
+    let stage = Stage::set_over_tls();
+    let lab = stage.lab.address().to_string();
+    let address = passage("127.0.0.2:0", lab.clone());
+    let settings = fs::read_to_string(stage.path("rolekeeper.toml")).unwrap();
+    fs::write(stage.path("rolekeeper.toml"), settings.replace(&lab, &address)).unwrap();
+    let bundle = stage.lab.ca_bundle().unwrap().to_owned();
+    say_of_the_service(&stage, &format!("region = \"eu-central-1\"\nca_bundle = {bundle:?}"));
+    let diagnosis = doctor(&stage);
+    let parts = ["127.0.0.2 shows a certificate for ", "localhost", "captive portals"];
+    assert_found(diagnosis.about("service", "Systems Manager"), "wrong", &parts);
+}
+
+#[test]
+fn sts_is_called_where_a_role_is_assumed_and_one_that_fails_hides_nothing_of_the_other() {
+    let stage = Stage::set();
+    stage.register();
+    assert_eq!(doctor(&stage).all("service").len(), 1);
+    let role = "role_arn = \"arn:aws:iam::000000000000:role/backup\"";
+    stage.settings(&stage.target("backup", &stage.path("backup"), role));
+    let answers = ["answers at http", "HTTP 403, MissingAuthenticationToken"];
+    assert_found(doctor(&stage).about("service", "STS"), "ok", &answers);
+    say_of_the_service(&stage, &format!("sts_endpoint_url = \"http://{}\"", page(PORTAL)));
+    let diagnosis = doctor(&stage);
+    assert_found(diagnosis.about("service", "STS"), "wrong", &["is not STS", "Welcome, guest"]);
+    assert_found(diagnosis.about("service", "Systems Manager"), "ok", &[]);
+    assert_found(diagnosis.check("clock"), "ok", &["agrees"]);
+}
+
+#[test]
+fn a_daemon_that_is_there_and_says_nothing_is_not_waited_for() {
+    let stage = Stage::set();
+    stage.register();
+    fs::create_dir(stage.path("run")).unwrap();
+    // The kernel takes connections for it.
+    let _stuck = UnixListener::bind(stage.path("run/control.sock")).unwrap();
+    let diagnosis = doctor(&stage);
+    let parts = ["is there and does not answer", "systemctl restart rolekeeper"];
+    assert_found(diagnosis.check("daemon"), "wrong", &parts);
+    assert_found(diagnosis.check("credentials"), "skipped", &["needs a daemon"]);
+    assert_found(diagnosis.check("vault"), "ok", &[]);
 }

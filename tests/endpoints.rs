@@ -422,8 +422,30 @@ fn an_address_that_somebody_has_keeps_nobody_from_the_files() {
     let (_, daemon) = stage.start_registered();
     let line = daemon.logged("cannot listen");
     assert!(line.contains(&address.to_string()) && line.contains("ERROR"), "{line}");
+    let shown = |status: Value| {
+        let [endpoint] = &status["endpoints"].as_array().unwrap()[..] else { panic!("{status}") };
+        assert_eq!(
+            (&endpoint["kind"], &endpoint["address"]),
+            (&"imds".into(), &address.to_string().into())
+        );
+        endpoint.clone()
+    };
+    let waiting = shown(stage.status());
+    assert!(waiting["error"].as_str().unwrap().contains("in use"), "{waiting}");
+    assert!(waiting["remedy"].as_str().unwrap().contains(&address.port().to_string()), "{waiting}");
+    let page = stage.succeed(&["status"]);
+    assert!(
+        page.contains("endpoint     imds: NOT LISTENING at ") && page.contains("  try   "),
+        "{page}"
+    );
     drop(taken);
     daemon.logged("listens endpoint=\"imds\"");
+    let listens = shown(
+        stage.status_when("the endpoint", |status| status["endpoints"][0]["error"].is_null()),
+    );
+    assert!(stage::moment(&listens["since"]) > stage::moment(&waiting["since"]), "{listens}");
+    let line = format!("endpoint     imds: http://{address}, since ");
+    assert!(stage.succeed(&["status"]).contains(&line));
     ask(address, &put_token("")).is(200);
 }
 
@@ -497,6 +519,96 @@ fn a_request_inside_a_body_is_never_read_as_one() {
         assert_eq!(answer.status, 400, "{answer:?}");
         assert!(!answer.body.contains("AccessKeyId"), "{answer:?}");
     }
+    scene.goes_on();
+}
+
+#[test]
+fn a_token_with_a_line_end_in_it_opens_nothing() {
+    let scene = Scene::with_web();
+    let token = scene.web_token();
+    // As some SDKs send a token whose file an editor has closed with a newline.
+    for sent in [
+        format!("{token}\n\n"),
+        format!("{token}\r"),
+        format!("{}\r\n {}", &token[..9], &token[9..]),
+        format!("{}\n{}", &token[..9], &token[9..]),
+        format!("\n{token}"),
+        format!("{token}\0"),
+    ] {
+        let request = format!(
+            "GET /credentials/web HTTP/1.1\r\nAuthorization: {sent}\r\nHost: 127.0.0.1\r\n\r\n"
+        );
+        let answer = ask(scene.container, &request);
+        assert!([400, 403].contains(&answer.status), "{sent:?}: {answer:?}");
+        assert!(!answer.body.contains("AccessKeyId"), "{sent:?}: {answer:?}");
+    }
+    scene.goes_on();
+}
+
+#[test]
+fn a_role_that_nobody_knows_is_503_for_its_consumer_alone() {
+    let scene = Scene::with_web();
+    let (role, file) = ("arn:aws:iam::000000000000:role/Nowhere", scene.stage.path("lost.token"));
+    scene.reload(&format!(
+        "{}[[consumer]]\nname = \"lost\"\nusers = [\"{SOMEBODY}\"]\nrole_arn = \"{role}\"\n\
+         token_file = \"{}\"\n",
+        web(&scene.stage),
+        file.display()
+    ));
+    scene.stage.status_when("a failure", |status| !status["consumers"][0]["failure"].is_null());
+    let token = fs::read_to_string(file).unwrap();
+    let own = format!("Authorization: {token}\r\n");
+    let body = ask(scene.container, &get("/credentials/lost", &own)).is(503);
+    assert!(body.contains("ServiceUnavailable") && !body.contains("Nowhere"), "{body}");
+    ask(scene.container, &get("/credentials/web", &own)).is(404);
+    if is_root() {
+        assert_eq!(scene.metadata_of(SOMEBODY, &[], &format!("{ROLES}lost")).0, 503);
+    }
+    scene.goes_on();
+}
+
+#[test]
+fn a_policy_that_cannot_be_read_leaves_everybody_what_they_had() {
+    let scene = Scene::with_web();
+    let policy = scene.stage.path("policy.json");
+    let with_policy = format!(
+        "{}[[consumer]]\nname = \"lost\"\nusers = [\"{SOMEBODY}\"]\n\
+         role_arn = \"arn:aws:iam::000000000000:role/Lost\"\nsession_policy = \"{}\"\n",
+        web(&scene.stage),
+        policy.display()
+    );
+    for unreadable in [None, Some("{\"Statement\": "), Some("\u{0}"), Some("[]")] {
+        if let Some(text) = unreadable {
+            fs::write(&policy, text).unwrap();
+        }
+        let complaints = || scene.daemon.log().matches("policy.json").count();
+        let before = complaints();
+        scene.stage.settings(&format!("{BOTH}{with_policy}"));
+        scene.daemon.signal(Signal::SIGHUP);
+        wait_for("a complaint", || {
+            if complaints() > before { Ok(()) } else { Err(scene.daemon.log()) }
+        });
+        scene.goes_on();
+        let (message, _) = scene.stage.refused(&["config", "check"], Exit::Configuration);
+        assert!(message.contains("policy.json"), "{message}");
+    }
+}
+
+#[test]
+fn who_never_reads_its_answers_disturbs_nobody() {
+    let scene = Scene::with_web();
+    let own = format!("Authorization: {}\r\n", scene.web_token());
+    let request = get("/credentials/web", &own).replace("Connection: close\r\n", "");
+    let deaf = (0..8).map(|_| {
+        let mut stream = connect(scene.container);
+        stream.set_nonblocking(true).unwrap();
+        // Until no more of it is taken: the daemon waits for the answers to be read.
+        while stream.write(request.as_bytes()).is_ok() {}
+        stream
+    });
+    let deaf = deaf.collect::<Vec<_>>();
+    scene.goes_on();
+    drop(deaf);
     scene.goes_on();
 }
 

@@ -325,6 +325,20 @@ fn one_user_who_holds_many_connections_keeps_nobody_else_waiting() {
 }
 
 #[test]
+fn who_is_slow_to_ask_is_left_alone_and_keeps_nobody_waiting() {
+    let (stage, daemon) = several_users();
+    for socket in SOCKETS {
+        let mut slow = UnixStream::connect(stage.path(socket)).unwrap();
+        slow.write_all(&ASK[..9]).unwrap();
+        assert!(said(&stage, socket, ASK).contains("access_key_id"));
+        let mut answer = String::new();
+        slow.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, "", "nobody waits for the rest");
+    }
+    assert!(!daemon.log().contains("panicked"), "{}", daemon.log());
+}
+
+#[test]
 fn who_leaves_before_the_answer_disturbs_nobody() {
     let (stage, daemon) = several_users();
     for _ in 0..50 {
@@ -503,6 +517,35 @@ fn a_container_endpoint_lives_as_long_as_its_command() {
     handed.child.stdin.take().unwrap().write_all(b"\n").unwrap();
     assert_eq!(handed.child.wait().unwrap().code(), Some(3));
     assert!(TcpStream::connect(&handed.address).is_err(), "the endpoint outlived its command");
+}
+
+#[test]
+fn a_token_opens_the_endpoint_to_the_commands_own_user_and_root_alone() {
+    if !is_root() {
+        return only_the_owner();
+    }
+    let (stage, daemon) = several_users();
+    let rule = format!("[[consumer]]\nname = \"a\"\nusers = [\"{NOBODY}\"]\n");
+    reload(&stage, &daemon, &rule);
+    let tell =
+        "echo $AWS_CONTAINER_CREDENTIALS_FULL_URI $AWS_CONTAINER_AUTHORIZATION_TOKEN; read x";
+    let words = ["exec", "--container-endpoint", "--", "/bin/sh", "-c", tell];
+    let mut command = stage.command_of_nobody(&words);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let (url, token) = line.trim().split_once(' ').unwrap();
+    for (uid, status) in [(SOMEBODY, "403"), (NOBODY, "200"), (0, "200")] {
+        let uid = uid.to_string();
+        let mut curl = Command::new("setpriv");
+        curl.args(["--reuid", &uid, "--regid", &uid, "--clear-groups", "curl", "-s"]);
+        curl.args(["-w", "%{http_code}", "-H", &format!("Authorization: {token}"), url]);
+        let answer = printed(curl.output().unwrap());
+        assert!(answer.ends_with(status), "{uid}: {answer}");
+        assert_eq!(answer.contains("AccessKeyId"), status == "200", "{uid}: {answer}");
+    }
+    drop(child.stdin.take());
+    child.wait().unwrap();
 }
 
 #[test]

@@ -316,6 +316,37 @@ fn a_consumer_without_a_file_asks_for_a_role_of_its_own() {
 }
 
 #[test]
+fn a_few_roles_are_assumed_at_a_time_and_all_in_the_end() {
+    let stage = set();
+    let consumers = (0..20).map(|number| {
+        let role = arn("Backup");
+        format!("[[consumer]]\nname = \"c{number}\"\nusers = [\"root\"]\nrole_arn = \"{role}\"\n")
+    });
+    stage.settings(&consumers.collect::<String>());
+    // Nobody gives up while the test looks.
+    let settings = fs::read_to_string(stage.path("rolekeeper.toml")).unwrap();
+    let patient = settings.replace("timeout = \"1s\"", "timeout = \"20s\"");
+    fs::write(stage.path("rolekeeper.toml"), patient).unwrap();
+    stage.fault(Fault::always(Effect::Hang).on(AssumeRole));
+    let (_, mut daemon) = stage.start_registered();
+    wait_for("requests", || match stage.requests(AssumeRole) {
+        8.. => Ok(()),
+        fewer => Err(fewer.to_string()),
+    });
+    (0..5).for_each(|_| drop(stage.succeed(&["credential-process"])));
+    assert_eq!(stage.requests(AssumeRole), 8);
+    daemon.stop();
+
+    stage.clear_faults();
+    let _daemon = stage.start();
+    stage.status_when("twenty roles", |status| {
+        let consumers = status["consumers"].as_array().map(Vec::as_slice).unwrap_or_default();
+        consumers.len() == 20 && consumers.iter().all(|one| !one["credentials"].is_null())
+    });
+    assert_eq!(stage.requests(AssumeRole), 28);
+}
+
+#[test]
 fn one_role_that_is_denied_stops_no_other() {
     let stage = set();
     stage.settings(

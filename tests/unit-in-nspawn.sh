@@ -34,12 +34,14 @@ main() {
     check_files
     check_sandbox
     check_consumers
+    check_endpoints
     check_fingerprint
     check_reload
     check_restart_keeps_the_file
     check_stop
     check_watchdog
     check_targets_of_other_users
+    check_advice
     check_services_told
     check_services_told_by_path
 
@@ -166,6 +168,78 @@ ask_as() {
 ask_in_unit() {
     inside systemd-run --quiet --collect --wait "$@" rolekeeper credential-process >/dev/null 2>&1 </dev/null
     echo $?
+}
+
+# Both endpoints under the unit's real filters: each tells its user apart by asking the kernel.
+check_endpoints() {
+    inside sh -c 'cat > /etc/rolekeeper/conf.d/endpoints.toml' <<'TOML'
+[endpoint.container]
+listen = "127.0.0.1:0"
+[endpoint.imds]
+listen = "127.0.0.1:0"
+[[consumer]]
+name = "web"
+users = ["nobody"]
+token_file = "/run/rolekeeper/web.token"
+group = "games"
+TOML
+    # The group to which the token goes: a service may give its files to its own groups.
+    drop_in groups '[Service]\nSupplementaryGroups=games\n'
+    inside systemctl restart rolekeeper
+    wait_for "the endpoints" listens
+    local container imds session
+    container=$(endpoint container)
+    imds=$(endpoint imds)
+    check "token file of a consumer" \
+        "$(inside stat -c '%a %U:%G' /run/rolekeeper/web.token)" "640 rolekeeper:games"
+    check "container endpoint: with the token" \
+        "$(http nobody "$container" "GET /credentials/web" \
+            "Authorization: $(inside cat /run/rolekeeper/web.token)")" "200 credentials"
+    check "container endpoint: without it" "$(http nobody "$container" "GET /credentials/web")" 401
+    session=$(body nobody "$imds" "PUT /latest/api/token" "X-aws-ec2-metadata-token-ttl-seconds: 60")
+    check "IMDS: the user whom a rule names" \
+        "$(http nobody "$imds" "GET /latest/meta-data/iam/security-credentials/web" \
+            "X-aws-ec2-metadata-token: $session")" "200 credentials"
+    check "IMDS: another user" "$(http daemon "$imds" "PUT /latest/api/token" \
+        "X-aws-ec2-metadata-token-ttl-seconds: 60")" 403
+    inside rm /etc/rolekeeper/conf.d/endpoints.toml
+    drop_in groups ''
+    inside systemctl restart rolekeeper
+}
+
+listens() {
+    [[ -n $(endpoint container) && -n $(endpoint imds) ]]
+}
+
+# endpoint KIND: where it listens.
+endpoint() {
+    inside rolekeeper status | sed -nE "s|^endpoint +$1: http://([^,]+),.*|\1|p"
+}
+
+# http USER ADDRESS REQUEST HEADER...: the status, and whether there are credentials in the answer.
+http() {
+    local answer credentials=
+    answer=$(exchange "$@")
+    [[ $answer != *AccessKeyId* ]] || credentials=" credentials"
+    echo "$(cut -d ' ' -f 2 <<<"$answer" | head -n 1)$credentials"
+}
+
+# body USER ADDRESS REQUEST HEADER...
+body() {
+    exchange "$@" | tr -d '\r' | sed '1,/^$/d'
+}
+
+# A request over a socket that is the user's own.
+exchange() {
+    local user=$1 address=$2 request=$3
+    shift 3
+    # The inner shell expands its own arguments.
+    # shellcheck disable=SC2016
+    inside setpriv --reuid "$user" --regid nogroup --clear-groups bash -c '
+        exec 3<>"/dev/tcp/${1/://}"
+        shift
+        printf "%s\r\n" "$@" "" >&3
+        cat <&3' bash "$address" "$request HTTP/1.1" "Host: $address" "Connection: close" "$@"
 }
 
 # The same answer to root, to anyone, and inside the sandbox: or the daemon sees another machine than
@@ -474,6 +548,45 @@ property() {
 
 read_as() {
     inside su -s /bin/sh "$1" -c 'cat /run/rolekeeper/credentials' >/dev/null 2>&1 && echo read || echo refused
+}
+
+# A unit with a stale key, at rest, running, and mended by what is printed.
+check_advice() {
+    inside sh -c 'cat > /run/systemd/system/stale.service' <<'UNIT'
+[Service]
+User=backup
+Environment=AWS_ACCESS_KEY_ID=AKIAIOSFODNN7EXAMPLE "AWS_SECRET_ACCESS_KEY=a secret"
+ExecStart=/usr/bin/sleep 1000
+UNIT
+    inside systemctl daemon-reload
+    check "advice: a unit that does not run" "$(advise_stale)" "78 not-renewed"
+    inside systemctl start stale
+    check "advice: the same unit, running" "$(advise_stale)" "78 not-renewed"
+    check "advice: no secret in it" \
+        "$(inside rolekeeper advise --unit stale --sdk boto3 2>&1 | grep -cE 'a secret|IOSFODNN')" 0
+    # As it is printed: each file behind its name, until an empty line.
+    inside sh -c 'rolekeeper advise --unit stale --sdk boto3 2>/dev/null | while IFS= read -r line; do
+        case $line in
+            "# /"*) file=${line#\# }; mkdir -p "${file%/*}"; : > "$file" ;;
+            "") file= ;;
+            *) [ -z "$file" ] || printf "%s\n" "$line" >> "$file" ;;
+        esac
+    done'
+    inside systemctl daemon-reload
+    check "advice: mended, before it is started again" "$(advise_stale)" "78 not-renewed"
+    inside systemctl restart stale
+    check "advice: mended" "$(advise_stale)" "0 renewed"
+    check "advice: there is no such unit" \
+        "$(inside rolekeeper advise --unit no-such 2>&1 >/dev/null | head -n 1)" \
+        "rolekeeper: there is no unit no-such"
+    inside systemctl stop stale
+    inside rm -r /run/systemd/system/stale.service /etc/systemd/system/stale.service.d
+}
+
+advise_stale() {
+    local report status=0
+    report=$(inside rolekeeper advise --unit stale --sdk boto3 --json 2>/dev/null) || status=$?
+    echo "$status $(member verdict "${report##*\"by_sdk\"}")"
 }
 
 # --- small things -----------------------------------------------------------------------------------

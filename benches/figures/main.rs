@@ -15,17 +15,18 @@
 //! user. Nothing here is a test: the machine's other work moves the times, and `--check` is for a
 //! machine that has none.
 
+mod build;
 mod figure;
 mod process;
 mod program;
+#[allow(dead_code, reason = "the other bench sets more on it")]
 mod stage;
 
 use std::path::PathBuf;
-use std::process::{ExitCode, Stdio};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use rolekeeper::host::environment;
 use rolekeeper::pure::duration::{MalformedDuration, parse_duration};
 
 use figure::{Figure, Unit, table};
@@ -99,7 +100,7 @@ async fn main() -> ExitCode {
 async fn measure(arguments: &Arguments) -> Outcome<Vec<Figure>> {
     let binary = match &arguments.binary {
         Some(binary) => binary.clone(),
-        None => build()?,
+        None => build::release("rolekeeper")?,
     };
     let size = std::fs::metadata(&binary)?.len() as f64;
     let mut figures =
@@ -124,24 +125,6 @@ async fn measure(arguments: &Arguments) -> Outcome<Vec<Figure>> {
     program.stop().await?;
     stage.strike().await;
     Ok(figures)
-}
-
-/// The release build, as it ships.
-fn build() -> Outcome<PathBuf> {
-    let cargo = environment::variable("CARGO").unwrap_or_else(|| "cargo".to_owned());
-    let status = std::process::Command::new(cargo)
-        .args(["build", "--release", "--bin", "rolekeeper"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        // Standard output is for the figures.
-        .stdout(Stdio::null())
-        .status()?;
-    if !status.success() {
-        return Err("the release build failed".into());
-    }
-    // target/debug/deps/figures-0123456789abcdef
-    let own = std::env::current_exe()?;
-    let target = own.ancestors().nth(3).ok_or("this program lies outside a target directory")?;
-    Ok(target.join("release/rolekeeper"))
 }
 
 /// From the command's start to its end; making the key is most of it, and a matter of luck.

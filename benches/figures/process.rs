@@ -35,6 +35,13 @@ impl Process {
         value(&text, field).ok_or_else(|| format!("no {field} in smaps_rollup"))
     }
 
+    /// The most memory that was ever resident, in KiB.
+    #[allow(dead_code, reason = "the other benches look at what is there")]
+    pub(crate) fn peak_memory(self) -> Outcome<u64> {
+        let status = fs::read_to_string(self.directory().join("status"))?;
+        Ok(value(&status, "VmHWM").ok_or("no VmHWM in a process's status")?)
+    }
+
     pub(crate) fn threads(self) -> Outcome<usize> {
         Ok(self.tasks()?.len())
     }

@@ -5,6 +5,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use rolekeeper::host::clock::{Clock, SystemClock};
+use rolekeeper::host::entropy::SystemEntropy;
+use rolekeeper::lab::definitions::Definitions;
 use rolekeeper::lab::operation::Operation;
 use rolekeeper::lab::{Lab, LabSettings};
 use serde_json::json;
@@ -53,32 +55,54 @@ impl Stage {
         let activation = Activation { id: text("ActivationId")?, code: text("ActivationCode")? };
 
         let scratch = tempfile::tempdir()?;
-        let settings = format!("[service]\nendpoint_url = \"{}\"\n", lab.endpoint_url());
-        std::fs::write(scratch.path().join("settings.toml"), settings)?;
         std::fs::write(scratch.path().join("code"), &activation.code)?;
         std::fs::create_dir(scratch.path().join("run"))?;
-        Ok(Self { binary: binary.to_owned(), lab, activation, scratch })
+        let stage = Self { binary: binary.to_owned(), lab, activation, scratch };
+        stage.write_settings("")?;
+        Ok(stage)
+    }
+
+    /// The lab's address, and `more`.
+    pub(crate) fn write_settings(&self, more: &str) -> Outcome<()> {
+        let url = self.lab.endpoint_url();
+        let settings = format!("[service]\nendpoint_url = \"{url}\"\n{more}");
+        Ok(std::fs::write(self.path("settings.toml"), settings)?)
+    }
+
+    /// Roles of the lab, in the form of its `--roles` file.
+    pub(crate) fn define(&self, roles: &str) -> Outcome<()> {
+        let definitions = Definitions::from_toml(roles)?;
+        Ok(self.lab.with_service(|service| definitions.apply(service, &SystemEntropy))?)
+    }
+
+    /// What the daemon has logged.
+    pub(crate) fn log(&self) -> Outcome<String> {
+        Ok(std::fs::read_to_string(self.path("log"))?)
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.scratch.path().join(name)
     }
 
     /// `rolekeeper register`, into an empty vault.
     pub(crate) async fn register(&self) -> Outcome<Duration> {
-        let vault = self.scratch.path().join("state");
+        let vault = self.path("state");
         if vault.exists() {
             std::fs::remove_dir_all(&vault)?;
         }
         let mut command = self.command();
         command.args(["register", "--region", REGION, "--activation-id", &self.activation.id]);
-        command.arg("--activation-code-file").arg(self.scratch.path().join("code"));
+        command.arg("--activation-code-file").arg(self.path("code"));
         finish(command).await
     }
 
     /// `rolekeeper run`, until its first credentials are there.
     pub(crate) async fn run_daemon(&self) -> Outcome<Program> {
-        let credentials = self.scratch.path().join("run/credentials");
+        let credentials = self.path("run/credentials");
         // What the last one left.
         let _ = std::fs::remove_file(&credentials);
         let mut command = self.command();
-        let log = self.scratch.path().join("log");
+        let log = self.path("log");
         let writer = std::fs::File::create(&log)?;
         command.arg("run").stdin(Stdio::null()).stdout(Stdio::null()).stderr(writer);
         let started = Program::start(command, &credentials).await;
@@ -97,9 +121,14 @@ impl Stage {
 
     /// `rolekeeper credential-process`, of a daemon that runs.
     pub(crate) async fn credential_process(&self) -> Outcome<Duration> {
+        finish(self.asking()).await
+    }
+
+    /// The same, to be run.
+    pub(crate) fn asking(&self) -> Command {
         let mut command = self.command();
         command.arg("credential-process");
-        finish(command).await
+        command
     }
 
     pub(crate) async fn strike(self) {
@@ -107,11 +136,10 @@ impl Stage {
     }
 
     fn command(&self) -> Command {
-        let place = |name: &str| self.scratch.path().join(name);
         let mut command = Command::new(&self.binary);
-        command.env_clear().arg("--config").arg(place("settings.toml"));
-        command.arg("--state-dir").arg(place("state"));
-        command.arg("--runtime-dir").arg(place("run"));
+        command.env_clear().arg("--config").arg(self.path("settings.toml"));
+        command.arg("--state-dir").arg(self.path("state"));
+        command.arg("--runtime-dir").arg(self.path("run"));
         command
     }
 }

@@ -12,6 +12,8 @@
 //! does, stands the rate by the lab's own CPU time: the requests that a core does when it has
 //! nothing else to do. `taskset` puts the lab on one core and the clients on the other.
 
+#[path = "../figures/build.rs"]
+mod build;
 mod clients;
 mod fleet;
 #[path = "../figures/process.rs"]
@@ -26,7 +28,6 @@ use std::time::Duration;
 use clap::Parser;
 use nix::unistd::Pid;
 use rolekeeper::host::clock::{Clock, SystemClock};
-use rolekeeper::host::environment;
 use rolekeeper::pure::duration::parse_duration;
 
 use fleet::Fleet;
@@ -88,7 +89,7 @@ fn main() -> ExitCode {
 fn measure(arguments: &Arguments) -> Outcome<()> {
     let binary = match &arguments.binary {
         Some(binary) => binary.clone(),
-        None => build()?,
+        None => build::release("rolekeeper-lab")?,
     };
     let directory = tempfile::tempdir()?;
     let file = directory.path().join("lab.db");
@@ -156,21 +157,4 @@ fn on_cores(process: u32, cores: &str) -> Outcome<()> {
     let mut command = Command::new("taskset");
     command.args(["-a", "-c", "-p", cores, &process.to_string()]).stdout(Stdio::null());
     if command.status()?.success() { Ok(()) } else { Err("taskset failed".into()) }
-}
-
-/// The release build.
-fn build() -> Outcome<PathBuf> {
-    let cargo = environment::variable("CARGO").unwrap_or_else(|| "cargo".to_owned());
-    let status = Command::new(cargo)
-        .args(["build", "--release", "--bin", "rolekeeper-lab"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .stdout(Stdio::null())
-        .status()?;
-    if !status.success() {
-        return Err("the release build failed".into());
-    }
-    // target/debug/deps/throughput-0123456789abcdef
-    let own = std::env::current_exe()?;
-    let target = own.ancestors().nth(3).ok_or("this program lies outside a target directory")?;
-    Ok(target.join("release/rolekeeper-lab"))
 }

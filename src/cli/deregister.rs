@@ -32,7 +32,7 @@ Examples:
 
 impl Deregister {
     pub(super) async fn execute(self, places: &Places) -> Result<(), Complaint> {
-        let settings = places.settings()?;
+        let settings = places.hybrid_settings()?;
         let directories = places.directories();
         let mut vault = Vault::open(&directories.state)?;
         let registration = vault.registration()?;

@@ -123,6 +123,7 @@ impl Show {
 
 impl Diff {
     fn execute(self, places: &Places) -> Result<(), Complaint> {
+        places.hybrid_settings()?;
         let record = record(places)?;
         let now = SystemProbe::new().observe();
         let similarity = compare(&record.hardware_hash, &now, record.threshold);
@@ -148,6 +149,7 @@ impl Accept {
         if local::daemon_runs(places) {
             return ask(places, &Command::AcceptFingerprint).await;
         }
+        places.hybrid_settings()?;
         let mut vault = Vault::open(&places.directories().state)?;
         vault.accept_hardware(&SystemProbe::new().observe().hash(), SystemClock.now())?;
         print("this machine's hardware is now the registered one\n")
@@ -160,6 +162,7 @@ impl SetThreshold {
             let threshold = self.threshold.as_i64();
             return ask(places, &Command::SetThreshold { threshold }).await;
         }
+        places.hybrid_settings()?;
         Vault::open(&places.directories().state)?.set_threshold(self.threshold)?;
         print(&format!("the similarity threshold is now {}\n", self.threshold))
     }

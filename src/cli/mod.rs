@@ -1,5 +1,6 @@
 //! What the operator types: one file per command.
 
+mod advise;
 mod completions;
 mod config;
 mod credential_process;
@@ -28,9 +29,10 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::config::{ConfigError, Settings};
 use crate::control::Complaint;
-use crate::daemon::Directories;
+use crate::daemon::{Directories, no_registration};
 use crate::host::{environment, process};
 use crate::pure::advice::{Advice, Exit};
+use crate::pure::source::Source;
 
 /// AWS credentials for a server outside AWS.
 ///
@@ -91,6 +93,7 @@ enum Command {
     CredentialProcess(credential_process::CredentialProcess),
     Exec(exec::Exec),
     Export(export::Export),
+    Advise(advise::Advise),
     #[command(subcommand)]
     Config(config::Config),
     Deregister(deregister::Deregister),
@@ -141,6 +144,7 @@ fn execute(Arguments { places, command }: Arguments) -> Result<ExitCode, Complai
         // Ends as its command does.
         Command::Exec(command) => return command.execute(&places),
         Command::Export(command) => command.execute(&places),
+        Command::Advise(command) => command.execute(&places),
         Command::Config(command) => command.execute(&places),
         Command::Deregister(command) => wait(command.execute(&places)),
         // Its findings are no errors of its own.
@@ -166,7 +170,18 @@ fn wait<T>(work: impl Future<Output = Result<T, Complaint>>) -> Result<T, Compla
 impl Places {
     fn settings(&self) -> Result<Settings, ConfigError> {
         let settings = Settings::load(self.config.as_deref())?;
-        Ok(settings.with_ca_bundle(CA_BUNDLE, environment::variable(CA_BUNDLE)))
+        Ok(settings
+            .with_ca_bundle(CA_BUNDLE, environment::variable(CA_BUNDLE))
+            .with_source_variables(environment::variable))
+    }
+
+    /// The settings of a machine that registers, for commands that are about its identity.
+    fn hybrid_settings(&self) -> Result<Settings, Complaint> {
+        let settings = self.settings()?;
+        match settings.identity.source.value {
+            Source::Hybrid => Ok(settings),
+            source => Err(no_registration(source)),
+        }
     }
 
     /// Where a program looks for the daemon. Its own service may have a runtime directory, too, and

@@ -89,7 +89,7 @@ impl FromStr for TagArgument {
 
 impl Register {
     pub(super) async fn execute(self, places: &Places) -> Result<(), Complaint> {
-        let settings = places.settings()?.with_endpoint_url(self.endpoint_url.clone());
+        let settings = places.hybrid_settings()?.with_endpoint_url(self.endpoint_url.clone());
         let directories = places.directories();
         if self.ensure
             && let Some(id) = registered(&directories.state)?

@@ -22,6 +22,7 @@ impl RotateKey {
         if local::daemon_runs(places) {
             return ask(places, &Command::RotateKey).await;
         }
+        let settings = places.hybrid_settings()?;
         let mut vault = Vault::open(&places.directories().state)?;
         let similarity = local::similarity(&vault)?;
         if !similarity.is_accepted() {
@@ -31,7 +32,6 @@ impl RotateKey {
                 "rolekeeper fingerprint diff",
             ));
         }
-        let settings = places.settings()?;
         let ssm = local::ssm(&settings, vault.registration()?.region).await?;
         let fingerprint = vault.fingerprint_record()?.fingerprint;
         match rotate(&mut vault, &ssm, fingerprint).await? {

@@ -9,7 +9,8 @@ use crate::control::{self, Command, Complaint, ControlError, Reply};
 use crate::daemon::targets;
 use crate::host::clock::{Clock, SystemClock};
 use crate::pure::advice::{Advice, Exit};
-use crate::shelf::{self, Credentials, Failure, ReloadStatus, State};
+use crate::pure::source::Source;
+use crate::shelf::{self, Credentials, EndpointStatus, Failure, ReloadStatus, State};
 use crate::targets::published;
 use crate::vault::{Vault, VaultError};
 
@@ -60,18 +61,24 @@ impl Status {
 /// What the vault and the files tell.
 fn without_daemon(places: &Places, complaint: &Complaint) -> Result<shelf::Status, Complaint> {
     let directories = places.directories();
-    let mut status = shelf::Status::unregistered();
-    let registration = Vault::read_only(&directories.state).and_then(|vault| vault.registration());
-    match registration {
-        Ok(registration) => {
-            status.state = State::Expired;
-            status.instance_id = Some(registration.instance_id.to_string());
-            status.region = Some(registration.region.to_string());
-        }
-        Err(VaultError::Missing { .. }) => {}
-        Err(error) => return Err(error.into()),
-    }
     let settings = places.settings()?;
+    let mut status = shelf::Status::unregistered();
+    status.source = settings.identity.source.value;
+    if status.source == Source::Hybrid {
+        let vault = Vault::read_only(&directories.state);
+        match vault.and_then(|vault| vault.registration()) {
+            Ok(registration) => {
+                status.state = State::Expired;
+                status.instance_id = Some(registration.instance_id.to_string());
+                status.region = Some(registration.region.to_string());
+            }
+            Err(VaultError::Missing { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    } else {
+        // It needs no registration, and nobody else knows what it is.
+        status.state = State::Expired;
+    }
     for target in targets(&settings, &directories.runtime)? {
         let said = settings.targets.iter().find(|said| said.name == target.name);
         let assumption = said.and_then(|said| said.assumption.as_ref());
@@ -111,7 +118,14 @@ fn page(status: &shelf::Status) -> String {
         let _ = writeln!(page, "{name:<12} {value}");
     };
     line("state", status.state.name());
-    line("instance", status.instance_id.as_deref().unwrap_or("not registered"));
+    match (status.source, &status.instance_id) {
+        (Source::Hybrid, None) => line("instance", "not registered"),
+        (_, None) => {}
+        (_, Some(id)) => line("instance", id),
+    }
+    if status.source != Source::Hybrid {
+        line("source", &source(status));
+    }
     if let Some(region) = &status.region {
         line("region", region);
     }
@@ -153,10 +167,38 @@ fn page(status: &shelf::Status) -> String {
         let own = (&consumer.credentials, &consumer.failure);
         consumer.role_arn.iter().for_each(|role| assumed(&mut line, role, own));
     }
+    for endpoint in &status.endpoints {
+        let EndpointStatus { kind, address, since, error, remedy } = endpoint;
+        match error {
+            None => line("endpoint", &format!("{kind}: http://{address}, since {since}")),
+            Some(error) => {
+                line(
+                    "endpoint",
+                    &format!("{kind}: NOT LISTENING at {address} since {since}: {error}"),
+                );
+            }
+        }
+        if let Some(remedy) = remedy {
+            line("  try", remedy);
+        }
+    }
     if let Some(failure) = &status.failure {
         failed(&mut line, ["failure", "try", "next try"], failure);
     }
     page
+}
+
+/// The source in words, and whose credentials it gives as far as it tells.
+fn source(status: &shelf::Status) -> String {
+    let Some(role) = &status.role else { return status.source.to_string() };
+    // That says whose it is, too.
+    if let Some(arn) = &role.arn {
+        return format!("{}: {arn}", status.source);
+    }
+    let name = role.name.as_ref();
+    let name = name.map(|name| format!(" {name}")).unwrap_or_default();
+    let account = role.account_id.as_ref().map(|id| format!(", account {id}")).unwrap_or_default();
+    format!("{}: {}{name}{account}", status.source, role.granted_by)
 }
 
 /// A role of its own: what is held of it, and what becomes of it.

@@ -12,6 +12,7 @@ use toml::Spanned;
 
 use super::consumer::{self, Consumer};
 use super::endpoint::{self, Endpoints};
+use super::identity::{self, Identity};
 use super::reload::{ReloadTable, Reloads, check_shared_service};
 use super::role::{Misplaced, table_with_role};
 use super::{ConfigError, OnExpiry, Origin, Setting, Settings, TargetSettings};
@@ -22,6 +23,7 @@ use crate::pure::ini::ProfileName;
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
+    identity: Option<Identity>,
     service: Option<Service>,
     refresh: Option<Refresh>,
     health: Option<Health>,
@@ -85,6 +87,9 @@ pub(super) fn merge(settings: &mut Settings, path: &Path, text: &str) -> Result<
         line: position(text, span.start).0,
     };
 
+    if let Some(identity) = file.identity {
+        identity::merge(&mut settings.identity, identity, origin);
+    }
     if let Some(service) = file.service {
         set(&mut settings.region, service.region, |Text(region)| Some(region), origin);
         set(&mut settings.endpoint_url, service.endpoint_url, |Text(Url(url))| Some(url), origin);
@@ -227,7 +232,7 @@ impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Text<T> {
     }
 }
 
-struct Url(String);
+pub(super) struct Url(pub(super) String);
 
 impl FromStr for Url {
     type Err = &'static str;

@@ -8,6 +8,7 @@ mod consumer;
 mod endpoint;
 mod error;
 mod file;
+mod identity;
 mod reload;
 mod role;
 mod show;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 pub use consumer::{ConsumerSettings, TokenFileSettings};
 pub use error::ConfigError;
+pub use identity::IdentitySettings;
 
 use crate::pure::assumption::Assumption;
 use crate::pure::identity::Region;
@@ -81,7 +83,8 @@ pub enum OnExpiry {
 pub struct Settings {
     /// The files that were read.
     pub files: Vec<PathBuf>,
-    /// From the registration when absent.
+    pub identity: IdentitySettings,
+    /// From the registration when absent, or as the source says.
     pub region: Setting<Option<Region>>,
     pub endpoint_url: Setting<Option<String>>,
     /// The same for STS alone.
@@ -173,6 +176,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             files: Vec::new(),
+            identity: IdentitySettings::default(),
             region: default(None),
             endpoint_url: default(None),
             sts_endpoint_url: default(None),

@@ -2,7 +2,9 @@
 
 use std::fmt::{self, Display, Write};
 
-use super::{ConsumerSettings, OnExpiry, Origin, Setting, Settings, TargetSettings};
+use super::{
+    ConsumerSettings, IdentitySettings, OnExpiry, Origin, Setting, Settings, TargetSettings,
+};
 use crate::pure::assumption::Assumption;
 use crate::pure::duration::display_duration;
 use crate::pure::reload::Reload;
@@ -11,9 +13,15 @@ impl Settings {
     /// As TOML. A proxy's password is left out; an absent value is a comment.
     pub fn show(&self) -> String {
         let mut page = Page::default();
+        page.identity(&self.identity);
         page.section("[service]");
         let region = self.region.value.as_ref().map(quoted);
-        page.optional("region", region, &self.region.origin, "from the registration");
+        page.optional(
+            "region",
+            region,
+            &self.region.origin,
+            "from the registration, or as the source says",
+        );
         let url = self.endpoint_url.value.as_ref().map(quoted);
         page.optional("endpoint_url", url, &self.endpoint_url.origin, "AWS's own for the region");
         let url = self.sts_endpoint_url.value.as_ref().map(quoted);
@@ -86,6 +94,28 @@ impl Page {
     fn line(&mut self, name: &str, value: impl Display, origin: &Origin) {
         let assignment = format!("{name} = {value}");
         let _ = writeln!(self.0, "{assignment:<48} # {origin}");
+    }
+
+    fn identity(&mut self, identity: &IdentitySettings) {
+        self.section("[identity]");
+        self.line("source", quoted(identity.source.value), &identity.source.origin);
+        let (metadata, container, token) = (
+            &identity.metadata_endpoint_url,
+            &identity.container_credentials_url,
+            &identity.container_token_file,
+        );
+        let url = metadata.value.as_ref().map(quoted);
+        let otherwise = "the address that every EC2 instance has";
+        self.optional("metadata_endpoint_url", url, &metadata.origin, otherwise);
+        let url = container.value.as_deref().map(|url| match container.origin {
+            // In ECS the path is what tells one container from another.
+            Origin::Environment(_) => quoted(without_path(url)),
+            _ => quoted(url),
+        });
+        let otherwise = "from the environment";
+        self.optional("container_credentials_url", url, &container.origin, otherwise);
+        let path = token.value.as_ref().map(|path| quoted(path.display()));
+        self.optional("container_token_file", path, &token.origin, otherwise);
     }
 
     fn target(&mut self, target: &TargetSettings) {
@@ -202,6 +232,15 @@ fn list(items: &[impl Display]) -> String {
     format!("[{}]", items.iter().map(quoted).collect::<Vec<_>>().join(", "))
 }
 
+/// `http://169.254.170.2/v2/credentials/…` as `http://169.254.170.2/***`.
+fn without_path(url: &str) -> String {
+    let parts = url.split_once("://").and_then(|(scheme, rest)| {
+        let (host, _) = rest.split_once('/')?;
+        Some(format!("{scheme}://{host}/***"))
+    });
+    parts.unwrap_or_else(|| url.to_owned())
+}
+
 /// `http://user:password@proxy` as `http://user:***@proxy`.
 fn without_password(url: &str) -> String {
     let parts = url.split_once("://").and_then(|(scheme, rest)| {
@@ -268,6 +307,30 @@ role_arn = "arn:aws:iam::111122223333:role/b"
             assert!(target.assumption.is_some());
             assert_eq!(shown.assumption, target.assumption);
         }
+    }
+
+    #[test]
+    fn a_containers_path_is_not_shown_when_the_environment_tells_it() {
+        assert_eq!(without_path("http://169.254.170.2/v2/uuid"), "http://169.254.170.2/***");
+        assert_eq!(without_path("http://169.254.170.2"), "http://169.254.170.2");
+        assert_eq!(without_path("odd/path"), "odd/path");
+    }
+
+    #[test]
+    fn a_source_that_is_shown_reads_back_as_the_same_source() {
+        let text = "[identity]\nsource = \"container\"\n\
+                    metadata_endpoint_url = \"http://127.0.0.1:1339\"\n\
+                    container_credentials_url = \"http://127.0.0.1:1338/x\"\n\
+                    container_token_file = \"/t\"\n";
+        let mut settings = Settings::default();
+        super::super::file::merge(&mut settings, "/1".as_ref(), text).unwrap();
+        let mut again = Settings::default();
+        super::super::file::merge(&mut again, "/1".as_ref(), &settings.show()).unwrap();
+        let (again, settings) = (again.identity, settings.identity);
+        assert_eq!(again.source.value, settings.source.value);
+        assert_eq!(again.metadata_endpoint_url.value, settings.metadata_endpoint_url.value);
+        assert_eq!(again.container_credentials_url.value, settings.container_credentials_url.value);
+        assert_eq!(again.container_token_file.value, settings.container_token_file.value);
     }
 
     #[test]

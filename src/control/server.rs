@@ -16,7 +16,7 @@ use crate::host::accounts::own_uid;
 use crate::host::socket;
 use crate::pure::advice::{Complaint, Exit};
 use crate::pure::fingerprint::SimilarityThreshold;
-use crate::shelf::ShelfReader;
+use crate::shelf::{ShelfReader, Status};
 
 /// Connections at a time; one more waits in the kernel's queue.
 const CONNECTIONS: usize = 16;
@@ -79,7 +79,7 @@ async fn converse(stream: UnixStream, shelf: ShelfReader, orders: mpsc::Sender<O
             "use a rolekeeper of the daemon's version",
         )),
         Ok(command) => match wish(&command) {
-            Ok(None) => Reply::Status(Box::new(shelf.look().status)),
+            Ok(None) => Reply::Status(Box::new(Status::clone(&shelf.look().status))),
             Ok(Some(_)) if !privileged => Reply::Refused(Complaint::new(
                 Exit::Refused,
                 "this is for root and for the daemon's user alone",

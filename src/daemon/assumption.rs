@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::reload::Announcer;
 use super::report::{LastFailure, TargetOutcome, credentials, target_status};
@@ -28,6 +28,11 @@ use crate::targets::{Delivery, Target, TargetError, published};
 /// Time is looked at again at least this often: suspend and clock steps do no harm.
 const TICK: Duration = Duration::from_secs(60);
 
+/// Chains that are assumed at the same time. At a start, or after an outage, all of them are due: fifty
+/// in one instant would take memory that is not given back, and a fleet of such machines all that STS
+/// bears. One that hangs holds one place, for a minute at most.
+const AT_ONCE: usize = 8;
+
 /// What the driver says to a task.
 #[derive(Debug)]
 pub(super) enum Word {
@@ -47,7 +52,12 @@ pub(super) struct Means {
     pub clock: ServiceClock,
     pub entropy: Arc<dyn Entropy>,
     pub announcer: Announcer,
+    pub turns: Turns,
 }
+
+/// Whose turn it is: first come, first served.
+#[derive(Debug, Clone)]
+pub(super) struct Turns(Arc<Semaphore>);
 
 /// One task.
 #[derive(Debug)]
@@ -64,6 +74,12 @@ pub(super) struct Assumption {
 }
 
 type Answer = BoxFuture<'static, Result<RoleToken, StsError>>;
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(AT_ONCE)))
+    }
+}
 
 impl Assumption {
     pub(super) fn new(means: Means, of: Arc<AssumedOutlet>, place: Place, policy: Policy) -> Self {
@@ -178,6 +194,8 @@ impl Assumption {
     fn ask(&self, base: Arc<RoleToken>) -> Answer {
         let (of, means) = (Arc::clone(&self.of), self.means.clone());
         async move {
+            // Never closed; were it, nobody would have to wait.
+            let _turn = means.turns.0.acquire().await;
             let steps = of.assumption.steps(&means.session_name);
             means.sts.assume(&base, &steps).await
         }

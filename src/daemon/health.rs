@@ -6,52 +6,59 @@ use std::time::Duration;
 
 use crate::hardware::Platform;
 use crate::host::entropy::Entropy;
-use crate::pure::identity::InstanceId;
 use crate::shelf::ShelfReader;
 use crate::ssm::{AwsCredentials, HealthReport, Ssm};
+
+/// Who reports, to whom, how often.
+#[derive(Debug)]
+pub(super) struct Reporter {
+    pub ssm: Ssm,
+    /// `mi-…`, or `i-…` of an EC2 instance.
+    pub instance_id: String,
+    /// Empty outside EC2.
+    pub availability_zone: String,
+    pub interval: Duration,
+    pub entropy: Arc<dyn Entropy>,
+}
 
 /// The name and the least version of an agent that the service's own tools know how to show.
 const AGENT_NAME: &str = "amazon-ssm-agent";
 
-/// Reports at once when there are credentials, then after a random part of the interval, then
-/// every interval less up to a tenth: a fleet that started together spreads.
-pub(super) async fn report_for_ever(
-    ssm: Ssm,
-    instance_id: InstanceId,
-    interval: Duration,
-    entropy: Arc<dyn Entropy>,
-    mut shelf: ShelfReader,
-) {
-    let mut first = true;
-    loop {
-        let Some(token) = shelf.look().token else {
-            if shelf.changed().await.is_none() {
-                return;
+impl Reporter {
+    /// Reports at once when there are credentials, then after a random part of the interval, then
+    /// every interval less up to a tenth: a fleet that started together spreads.
+    pub(super) async fn report_for_ever(self, mut shelf: ShelfReader) {
+        let mut first = true;
+        loop {
+            let Some(token) = shelf.look().token else {
+                if shelf.changed().await.is_none() {
+                    return;
+                }
+                continue;
+            };
+            let report = report(&self.instance_id, &self.availability_zone);
+            match self.ssm.report_health(AwsCredentials::from(token.as_ref()), &report).await {
+                Ok(()) => tracing::debug!("health reported"),
+                Err(error) => tracing::warn!(%error, "health was not reported"),
             }
-            continue;
-        };
-        let report = report(&instance_id);
-        match ssm.report_health(AwsCredentials::from(token.as_ref()), &report).await {
-            Ok(()) => tracing::debug!("health reported"),
-            Err(error) => tracing::warn!(%error, "health was not reported"),
+            let spread = if first { self.interval } else { self.interval / 10 };
+            first = false;
+            tokio::time::sleep(self.interval - self.entropy.jitter().of(spread)).await;
         }
-        let spread = if first { interval } else { interval / 10 };
-        first = false;
-        tokio::time::sleep(interval - entropy.jitter().of(spread)).await;
     }
 }
 
-fn report(instance_id: &InstanceId) -> HealthReport {
+pub(super) fn report(instance_id: &str, availability_zone: &str) -> HealthReport {
     let platform = Platform::observe();
     HealthReport {
         agent_name: AGENT_NAME,
         agent_status: "Active",
         agent_version: concat!(env!("CARGO_PKG_VERSION"), ".0").to_owned(),
-        availability_zone: "",
+        availability_zone: availability_zone.to_owned(),
         availability_zone_id: "",
         computer_name: platform.host_name,
         ip_address: platform.ip_address,
-        instance_id: instance_id.to_string(),
+        instance_id: instance_id.to_owned(),
         platform_name: platform.name,
         platform_type: "Linux",
         platform_version: platform.version,

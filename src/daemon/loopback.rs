@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::timeout;
@@ -14,7 +15,7 @@ use super::keyring::Keyring;
 use crate::config::Settings;
 use crate::endpoints::{self, Asked, TokenFile};
 use crate::host::accounts;
-use crate::host::clock::Clock;
+use crate::host::clock::{Clock, ServiceClock};
 use crate::host::peer::Caller;
 use crate::host::places::RATE_OF_A_USER;
 use crate::pure::access::Allowed;
@@ -26,11 +27,14 @@ use crate::pure::metadata::tree::{Leaf, Tree};
 use crate::pure::metadata::{Reply, Unavailable, instance};
 use crate::pure::role_token::RoleToken;
 use crate::pure::secret::Secret;
-use crate::shelf::{Moment, Snapshot};
+use crate::shelf::{Moment, Shelf, Sign, Snapshot};
 use crate::vending::{Audit, Stock};
 
 /// Below it stands a consumer's name: the path of `AWS_CONTAINER_CREDENTIALS_FULL_URI`.
 const CONTAINER_PATH: &str = "/credentials/";
+
+/// No request's path: none has a blank.
+const NOWHERE: &str = " ";
 
 /// Where an instance's role stands, below [`instance::ROOT`].
 const ROLE_PATH: &str = "meta-data/iam/security-credentials";
@@ -45,7 +49,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const NOBODY: u32 = u32::MAX;
 
 /// Why there is no availability zone.
-const NO_ZONE: &str = "this machine is outside AWS, in no availability zone";
+const NO_ZONE: &str = "no availability zone is known of this machine";
 
 /// Why the identity document comes without what would prove it.
 const UNSIGNED: &str = "only AWS can sign an identity document, and only for its own instances";
@@ -60,23 +64,32 @@ struct Clerk {
     audit: Mutex<Audit>,
 }
 
-/// What the container endpoint has for the bearer of a token.
-struct Offer<'a> {
-    allowed: Allowed<'a>,
-    path: String,
-    bearer: BearerToken,
-    credentials: Option<Arc<RoleToken>>,
+/// Where an endpoint is to listen.
+#[derive(Debug)]
+struct Post {
+    kind: &'static str,
+    address: SocketAddr,
+    sign: Sign,
+    service_clock: ServiceClock,
+    clock: Arc<dyn Clock>,
+}
+
+/// What the endpoints work with.
+pub(super) struct Means<'a> {
+    pub(super) stock: Stock,
+    pub(super) token_files: watch::Receiver<Vec<TokenFile>>,
+    /// Where they say what becomes of them.
+    pub(super) shelf: &'a Shelf,
 }
 
 /// Starts the endpoints that the settings switch on.
 pub(super) fn open(
-    stock: Stock,
-    token_files: watch::Receiver<Vec<TokenFile>>,
+    Means { stock, token_files, shelf }: Means<'_>,
     settings: &Settings,
     seams: &Seams,
     tasks: &mut JoinSet<()>,
 ) {
-    let keyring = Keyring::default();
+    let (keyring, service_clock) = (Keyring::default(), stock.clock.clone());
     let clerk = Arc::new(Clerk {
         stock,
         keyring: keyring.clone(),
@@ -89,7 +102,8 @@ pub(super) fn open(
         let (clerk, other) = (Arc::clone(&clerk), Arc::clone(&clerk));
         let answer = move |asked| Arc::clone(&clerk).answer_container(asked);
         let turn_away = move |user| other.turn_away(user, container::turn_away());
-        tasks.spawn(serve("container", address, answer, turn_away, Arc::clone(&seams.clock)));
+        let post = Post::new("container", address, &service_clock, shelf, seams);
+        tasks.spawn(serve(post, answer, turn_away));
     } else if settings.consumers.iter().any(|consumer| consumer.token_file.is_some()) {
         tracing::warn!("a token_file stays unwritten: there is no [endpoint.container]");
     }
@@ -97,36 +111,64 @@ pub(super) fn open(
         let other = Arc::clone(&clerk);
         let answer = move |asked| Arc::clone(&clerk).answer_instance(asked);
         let turn_away = move |user| other.turn_away(user, instance::turn_away());
-        tasks.spawn(serve("imds", address, answer, turn_away, Arc::clone(&seams.clock)));
+        let post = Post::new("imds", address, &service_clock, shelf, seams);
+        tasks.spawn(serve(post, answer, turn_away));
     }
 }
 
 /// Listens as soon as it can: an address that somebody else has keeps nobody from their files.
-async fn serve<A, F, T>(
-    endpoint: &'static str,
-    address: SocketAddr,
-    answer: A,
-    turn_away: T,
-    clock: Arc<dyn Clock>,
-) where
+async fn serve<A, F, T>(post: Post, answer: A, turn_away: T)
+where
     A: Fn(Asked) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Reply> + Send + 'static,
     T: Fn(Option<u32>) -> Reply + Clone + Send + Sync + 'static,
 {
-    let mut told = false;
-    let (listener, address) = loop {
-        match endpoints::listen(address).await {
-            Ok(bound) => break bound,
-            Err(error) if !told => {
-                tracing::error!(endpoint, %address, "cannot listen: {error}; tried again and again");
-                told = true;
-            }
-            Err(_) => {}
-        }
-        clock.sleep(RETRY).await;
-    };
-    tracing::info!(endpoint, %address, "listens");
+    let listener = post.listen().await;
     endpoints::serve(listener, RATE_OF_A_USER, answer, turn_away).await;
+}
+
+impl Post {
+    fn new(
+        kind: &'static str,
+        address: SocketAddr,
+        service_clock: &ServiceClock,
+        shelf: &Shelf,
+        seams: &Seams,
+    ) -> Self {
+        let (service_clock, clock) = (service_clock.clone(), Arc::clone(&seams.clock));
+        Self { kind, address, sign: shelf.sign(kind), service_clock, clock }
+    }
+
+    async fn listen(&self) -> TcpListener {
+        let (endpoint, wanted) = (self.kind, self.address);
+        let mut since = None;
+        loop {
+            match endpoints::listen(wanted).await {
+                Ok((listener, address)) => {
+                    tracing::info!(endpoint, %address, "listens");
+                    self.sign.put(address.to_string(), self.now(), None);
+                    return listener;
+                }
+                Err(error) => {
+                    if since.is_none() {
+                        tracing::error!(
+                            endpoint,
+                            address = %wanted,
+                            "cannot listen: {error}; tried again and again"
+                        );
+                    }
+                    let since = *since.get_or_insert_with(|| self.now());
+                    let remedy = format!("ss -ltnp 'sport = :{}', for who has it", wanted.port());
+                    self.sign.put(wanted.to_string(), since, Some((error.to_string(), remedy)));
+                }
+            }
+            self.clock.sleep(RETRY).await;
+        }
+    }
+
+    fn now(&self) -> Moment {
+        Moment(self.service_clock.now())
+    }
 }
 
 impl Clerk {
@@ -134,23 +176,23 @@ impl Clerk {
     async fn answer_container(self: Arc<Self>, asked: Asked) -> Reply {
         let (access, snapshot) = (self.stock.access.borrow().clone(), self.stock.shelf.look());
         let known = self.keyring.honoured(self.seams.clock.since_boot());
-        let offers = known.into_iter().filter_map(|known| {
-            let allowed = access.bearer(&known.consumer)?;
-            Some(Offer {
-                path: format!("{CONTAINER_PATH}{}", allowed.name),
-                credentials: credentials(&snapshot, allowed),
-                bearer: known.token,
-                allowed,
-            })
-        });
-        let offers = offers.collect::<Vec<_>>();
-        let grants = offers.iter().map(Offer::grant).collect::<Vec<_>>();
         let now = self.stock.clock.now();
         let (reply, offer) = asked.head(|head| {
-            let offer = offers.iter().find(|offer| offer.path == head.path);
-            (container::answer(head, &grants, now), offer)
+            let name = head.path.strip_prefix(CONTAINER_PATH).unwrap_or_default();
+            let allowed = access.bearer(name);
+            let offer = allowed.map(|allowed| (allowed, credentials(&snapshot, allowed)));
+            let grants = known.iter().filter_map(|known| match &offer {
+                Some((_, token)) if known.consumer == name => {
+                    Some(grant(&known.token, head.path, token.as_deref()))
+                }
+                None if known.consumer == name => None,
+                // It is told from a token that nobody has, and opens nothing here.
+                _ => Some(grant(&known.token, NOWHERE, None)),
+            });
+            (container::answer(head, &grants.collect::<Vec<_>>(), now), offer)
         });
-        let vended = offer.and_then(|offer| Some((offer.allowed, offer.credentials.as_deref()?)));
+        let vended =
+            offer.as_ref().and_then(|(allowed, token)| Some((*allowed, token.as_deref()?)));
         self.note(&caller(asked.user), &reply, vended);
         reply
     }
@@ -220,16 +262,13 @@ impl Clerk {
     }
 }
 
-impl Offer<'_> {
-    fn grant(&self) -> Grant<'_> {
-        let token = self.credentials.as_deref();
-        Grant {
-            token: &self.bearer,
-            path: &self.path,
-            credentials: token.ok_or(Unavailable::Now),
-            account_id: token.and_then(RoleToken::account_id),
-            role_arn: token.and_then(|token| token.role.as_ref()).map(RoleArn::as_str),
-        }
+fn grant<'a>(bearer: &'a BearerToken, path: &'a str, token: Option<&'a RoleToken>) -> Grant<'a> {
+    Grant {
+        token: bearer,
+        path,
+        credentials: token.ok_or(Unavailable::Now),
+        account_id: token.and_then(RoleToken::account_id),
+        role_arn: token.and_then(|token| token.role.as_ref()).map(RoleArn::as_str),
     }
 }
 

@@ -8,11 +8,14 @@
 mod access;
 mod assumption;
 mod driver;
+mod ec2;
 mod error;
 mod health;
 mod held;
+mod hybrid;
 mod keyring;
 mod loopback;
+mod provider;
 mod registration;
 mod reload;
 mod report;
@@ -30,6 +33,7 @@ use std::time::Duration;
 pub use access::access_of;
 pub use error::DaemonError;
 pub use held::{HeldError, forget};
+pub use provider::no_registration;
 pub use registration::{Application, RegistrationError, register};
 pub use rotation::{RotationOutcome, rotate};
 pub use rules::Rules;
@@ -47,12 +51,17 @@ use crate::host::entropy::{Entropy, SystemEntropy};
 use crate::host::service_manager;
 use crate::pure::advice::Exit;
 use crate::pure::identity::Region;
+use crate::pure::source::Source;
 use crate::shelf::{Shelf, ShelfReader};
 use crate::ssm::Ssm;
 use crate::vault::{Notice, Vault, VaultError};
 use crate::vending::{self, Stock};
 
 use driver::Driver;
+use ec2::Ec2;
+use health::Reporter;
+use hybrid::Hybrid;
+use provider::Provider;
 use rules::Rulebook;
 
 /// Where a daemon keeps its things.
@@ -116,44 +125,37 @@ impl Daemon {
         // Wrong settings show at once, also on a machine that is not registered yet.
         targets(&self.settings, &self.directories.runtime)?;
         let rules = Rulebook::new(Rules::read(&self.settings, &self.directories.runtime)?);
-        let mut vault = self.open_vault()?;
+        let source = self.settings.identity.source.value;
+        let vault = match source {
+            Source::Hybrid => self.open_vault()?,
+            // Without a registration there is nothing to remember yet.
+            Source::InstanceMetadata | Source::Container | Source::Environment => None,
+        };
         let clock = ServiceClock::new(Arc::clone(&self.seams.clock));
         let (control, programs) = self.bind()?;
         let mut tasks = JoinSet::new();
         tasks.spawn(control.serve(reader.clone(), orders));
         let stock = Stock { shelf: reader.clone(), access: rules.access(), clock: clock.clone() };
         tasks.spawn(programs.serve(stock.clone()));
-        loopback::open(stock, rules.token_files(), &self.settings, &self.seams, &mut tasks);
+        let means = loopback::Means { stock, token_files: rules.token_files(), shelf: &shelf };
+        loopback::open(means, &self.settings, &self.seams, &mut tasks);
 
-        if vault.is_none() {
-            tracing::info!("{UNREGISTERED}");
-        }
         let mut waiting = Vec::new();
-        let vault = loop {
-            match vault.take() {
-                Some(vault) => break vault,
-                None => vault = self.wait_for_registration(&mut inbox, &mut waiting).await?,
+        let provider = match source {
+            Source::Hybrid => {
+                let vault = match vault {
+                    Some(vault) => vault,
+                    None => self.registered(&mut inbox, &mut waiting).await?,
+                };
+                Provider::Hybrid(Box::new(self.hybrid(vault, &clock, &reader, &mut tasks)?))
             }
+            Source::InstanceMetadata => {
+                Provider::Ec2(Box::new(Ec2::new(&self, clock.clone(), reader)?))
+            }
+            Source::Container => Provider::container(&self.settings, clock.clone())?,
+            Source::Environment => Provider::environment(&self.settings, clock.clone())?,
         };
-        for notice in vault.notices() {
-            log(notice);
-        }
-        let registration = vault.registration()?;
-        let connection = connection(&self.settings, registration.region.clone());
-        let ssm = Ssm::new(&connection, clock)?;
-        tracing::info!(
-            instance_id = %registration.instance_id,
-            region = %connection.region,
-            endpoint = ssm.endpoint(),
-            "registered",
-        );
-        if self.settings.health.value {
-            let interval = self.settings.health_interval.value;
-            let entropy = Arc::clone(&self.seams.entropy);
-            let id = registration.instance_id.clone();
-            tasks.spawn(health::report_for_ever(ssm.clone(), id, interval, entropy, reader));
-        }
-        let driver = Driver::new(self, shelf, rules, vault, registration, ssm)?;
+        let driver = Driver::new(self, shelf, rules, clock, provider)?;
         // In a box: what is nested deeper than this, the compiler does not lay out.
         Box::pin(driver.run(inbox, waiting)).await
     }
@@ -173,6 +175,69 @@ impl Daemon {
         made.map_err(failed)?;
         let control = control::bind(directory).map_err(failed)?;
         Ok((control, vending::bind(directory).map_err(failed)?))
+    }
+
+    /// Waits until this machine is registered.
+    async fn registered(
+        &mut self,
+        inbox: &mut mpsc::Receiver<Order>,
+        waiting: &mut Vec<Order>,
+    ) -> Result<Vault, DaemonError> {
+        tracing::info!("{UNREGISTERED}");
+        loop {
+            if let Some(vault) = self.wait_for_registration(inbox, waiting).await? {
+                return Ok(vault);
+            }
+        }
+    }
+
+    /// What asks for a registered machine, and the task that says that it is alive.
+    fn hybrid(
+        &self,
+        vault: Vault,
+        clock: &ServiceClock,
+        reader: &ShelfReader,
+        tasks: &mut JoinSet<()>,
+    ) -> Result<Hybrid, DaemonError> {
+        for notice in vault.notices() {
+            log(notice);
+        }
+        let registration = vault.registration()?;
+        let connection = connection(&self.settings, registration.region.clone());
+        let ssm = Ssm::new(&connection, clock.clone())?;
+        tracing::info!(
+            instance_id = %registration.instance_id,
+            region = %connection.region,
+            endpoint = ssm.endpoint(),
+            "registered",
+        );
+        if self.settings.health.value {
+            let reporter = Reporter {
+                ssm: ssm.clone(),
+                instance_id: registration.instance_id.to_string(),
+                availability_zone: String::new(),
+                interval: self.settings.health_interval.value,
+                entropy: Arc::clone(&self.seams.entropy),
+            };
+            tasks.spawn(reporter.report_for_ever(reader.clone()));
+        }
+        Ok(Hybrid::new(vault, registration, ssm, self.seams.clone())?)
+    }
+
+    /// New settings, with the source that there is: another one comes with the next start.
+    fn take_settings(&mut self, settings: Settings) {
+        let running = self.settings.identity.source.value;
+        let identity = std::mem::take(&mut self.settings.identity);
+        let wanted = &settings.identity.source;
+        if wanted.value != running {
+            tracing::error!(
+                "{}: the source stays {running} while the daemon runs; \
+                 try: systemctl restart rolekeeper, to change to {}",
+                wanted.origin,
+                wanted.value
+            );
+        }
+        self.settings = Settings { identity, ..settings };
     }
 
     /// The vault of a registered machine; nothing on one that is not registered yet.
@@ -196,7 +261,7 @@ impl Daemon {
         service_manager::alive();
         let pause = service_manager::within_watchdog(REGISTRATION_LOOK);
         tokio::select! {
-            Some(settings) = self.reloads.recv() => self.settings = settings,
+            Some(settings) = self.reloads.recv() => self.take_settings(settings),
             Some(order) = inbox.recv() => waiting.push(order),
             () = self.seams.clock.sleep(pause) => {}
         }

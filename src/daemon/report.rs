@@ -4,24 +4,24 @@ use std::sync::Arc;
 
 use time::UtcDateTime;
 
+use super::provider::Whose;
 use crate::control::Complaint;
 use crate::pure::advice::Exit;
 use crate::pure::failure::FailureClass;
 use crate::pure::fingerprint::Similarity;
-use crate::pure::identity::Region;
 use crate::pure::refresher::{Condition, Refresher};
 use crate::pure::role_token::RoleToken;
 use crate::shelf::{Credentials, Failure, FingerprintStatus, Moment, State, Status, TargetStatus};
+use crate::sources::SourceError;
 use crate::ssm::SsmError;
 use crate::sts::StsError;
 use crate::targets::{Delivery, Target, TargetError};
-use crate::vault::{Registration, VaultError};
+use crate::vault::VaultError;
 
 /// Everything that goes into a status.
 pub(super) struct Report<'a> {
     pub now: UtcDateTime,
-    pub region: &'a Region,
-    pub registration: &'a Registration,
+    pub whose: Whose,
     pub refresher: &'a Refresher,
     pub similarity: Option<&'a Similarity>,
     pub targets: &'a [Target],
@@ -89,6 +89,12 @@ impl From<SsmError> for LastFailure {
     }
 }
 
+impl From<SourceError> for LastFailure {
+    fn from(error: SourceError) -> Self {
+        Self { class: error.class(), complaint: Complaint::of(&error) }
+    }
+}
+
 impl From<StsError> for LastFailure {
     fn from(error: StsError) -> Self {
         Self { class: error.class, complaint: Complaint::of(&error) }
@@ -153,8 +159,10 @@ impl Report<'_> {
         };
         Status {
             state: self.state(),
-            instance_id: Some(self.registration.instance_id.to_string()),
-            region: Some(self.region.to_string()),
+            instance_id: self.whose.instance_id.clone(),
+            region: self.whose.region.as_ref().map(ToString::to_string),
+            source: self.whose.source,
+            role: self.whose.role.clone(),
             fingerprint: self.similarity.map(fingerprint),
             targets: self.targets.iter().zip(self.outcomes).map(target).collect(),
             failure: self.failure.map(failure),
@@ -207,7 +215,7 @@ pub(super) fn credentials(token: &RoleToken, next_refresh_at: Moment) -> Credent
 
 /// The state in one line, for the service manager.
 pub(super) fn line(status: &Status) -> String {
-    let id = status.instance_id.as_deref().unwrap_or_default();
+    let id = status.instance_id.as_deref().unwrap_or_else(|| status.source.name());
     let state = status.state.name();
     match (&status.credentials, &status.failure) {
         (Some(credentials), None) => format!(

@@ -18,7 +18,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{self, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
@@ -129,12 +129,10 @@ where
 }
 
 /// The next connection and its user, whom the kernel tells right now: later the client may have left.
-/// It looks through a table, which must not keep the event loop.
 async fn accept(listener: &TcpListener) -> io::Result<(TcpStream, Option<u32>)> {
     let (stream, client) = listener.accept().await?;
     let server = stream.local_addr()?;
-    let user = spawn_blocking(move || tcp_peer::user(client, server)).await;
-    Ok((stream, user.ok().flatten()))
+    Ok((stream, tcp_peer::user(client, server).await))
 }
 
 /// Says so without having read anything.

@@ -95,6 +95,11 @@ pub fn all_groups_of(uid: u32) -> Vec<u32> {
     user.map(|user| groups_of(uid, user.gid.as_raw())).unwrap_or_default()
 }
 
+/// The home directory of a user.
+pub fn home_of(uid: u32) -> Option<PathBuf> {
+    User::from_uid(Uid::from_raw(uid)).ok().flatten().map(|user| user.dir)
+}
+
 /// Who this process acts as.
 pub fn own_uid() -> Uid {
     Uid::effective()
@@ -118,6 +123,8 @@ mod tests {
         assert!(root.groups.contains(&0) && root.home.is_some());
         let nameless = account("4000000000").unwrap();
         assert_eq!((nameless.groups, nameless.home), (vec![4_000_000_000], None));
+        assert_eq!(home_of(0), Some("/root".into()));
+        assert_eq!(home_of(4_000_000_000), None);
         assert_eq!(user("no such user").unwrap_err().name, "no such user");
     }
 }

@@ -5,3 +5,15 @@
 pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
+
+/// All of it, as the kernel hands it over: `NAME=VALUE`, each ended by a zero.
+pub fn block() -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in std::env::vars_os() {
+        block.extend_from_slice(name.as_encoded_bytes());
+        block.push(b'=');
+        block.extend_from_slice(value.as_encoded_bytes());
+        block.push(0);
+    }
+    block
+}

@@ -10,6 +10,7 @@ pub mod environment;
 pub mod peer;
 pub mod places;
 pub mod process;
+pub mod process_files;
 pub mod replace;
 pub mod service_manager;
 pub mod signals;

@@ -5,16 +5,12 @@
 //! newer) names it beyond doubt. Without one, the process of that number must at least still act as
 //! the same user, so that a number that was given to somebody else meanwhile tells nothing.
 
-use std::fs::File;
-use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::Path;
 
-use nix::fcntl::{OFlag, open, openat, readlinkat};
 use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::{PeerCredentials, PeerPidfd};
-use nix::sys::stat::Mode;
 
+use super::process_files::ProcessFiles;
 use crate::pure::access::peer::{Peer, executable, pidfd_process, process_status, unit};
 
 /// A peer, and whether `/proc` told anything of it.
@@ -56,9 +52,8 @@ pub fn caller(socket: &impl AsFd) -> nix::Result<Caller> {
 }
 
 /// `/proc/PID`, which from now on is this process's or nobody's.
-fn open_process(pid: i32, pidfd: Option<&OwnedFd>) -> Option<OwnedFd> {
-    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let process = open(Path::new(&format!("/proc/{pid}")), flags, Mode::empty()).ok()?;
+fn open_process(pid: i32, pidfd: Option<&OwnedFd>) -> Option<ProcessFiles> {
+    let process = ProcessFiles::open(pid).ok()?;
     match pidfd {
         None => Some(process),
         Some(pidfd) => {
@@ -69,8 +64,9 @@ fn open_process(pid: i32, pidfd: Option<&OwnedFd>) -> Option<OwnedFd> {
     }
 }
 
-fn look(process: &OwnedFd, caller: &mut Caller) {
-    let Some(status) = read(process, "status").and_then(|text| process_status(&text)) else {
+fn look(process: &ProcessFiles, caller: &mut Caller) {
+    let Some(status) = process.text("status", LONGEST).and_then(|text| process_status(&text))
+    else {
         return;
     };
     // Another program by now, that acts as somebody else (set-user-id), or another process.
@@ -79,18 +75,10 @@ fn look(process: &OwnedFd, caller: &mut Caller) {
     }
     caller.peer.groups = status.groups;
     caller.groups_seen = true;
-    caller.peer.unit = read(process, "cgroup").and_then(|text| unit(&text));
+    caller.peer.unit = process.text("cgroup", LONGEST).and_then(|text| unit(&text));
     // Needs the right to trace that process.
-    let link = readlinkat(process, "exe").ok().and_then(|link| link.into_string().ok());
-    caller.peer.executable = link.and_then(|link| executable(&link));
-}
-
-fn read(process: &OwnedFd, name: &str) -> Option<String> {
-    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-    let file = File::from(openat(process, name, flags, Mode::empty()).ok()?);
-    let mut text = String::new();
-    file.take(LONGEST).read_to_string(&mut text).ok()?;
-    Some(text)
+    let link = process.link("exe").ok();
+    caller.peer.executable = link.and_then(|link| executable(link.to_str()?));
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto, socket,
 };
 
+use tokio::task::spawn_blocking;
+
 use crate::pure::access::{socket_diagnosis, socket_table};
 
 /// The kernel's tables of this process's network. A client may have made an IPv6 socket to reach an
@@ -22,11 +24,19 @@ const LONGEST: usize = 4096;
 /// machine, or gone.
 ///
 /// The kernel is asked about the one socket, in microseconds. Where it cannot be asked, all of them are
-/// looked through, in milliseconds.
-pub fn user(client: SocketAddr, server: SocketAddr) -> Option<u32> {
+/// looked through, in milliseconds, for which the event loop does not wait.
+pub async fn user(client: SocketAddr, server: SocketAddr) -> Option<u32> {
     let answer = ask(client, server).ok();
     let owner = answer.and_then(|answer| socket_diagnosis::owner(&answer, client, server));
-    owner.or_else(|| look_through(client, server))
+    match owner {
+        Some(owner) => Some(owner),
+        None => spawn_blocking(move || look_through(client, server)).await.ok().flatten(),
+    }
+}
+
+/// The user who listens at an address of this machine; none when nobody does.
+pub fn listener(address: SocketAddr) -> Option<u32> {
+    lines().find_map(|line| socket_table::listener(&line, address))
 }
 
 fn ask(client: SocketAddr, server: SocketAddr) -> nix::Result<Vec<u8>> {
@@ -42,11 +52,12 @@ fn ask(client: SocketAddr, server: SocketAddr) -> nix::Result<Vec<u8>> {
 }
 
 fn look_through(client: SocketAddr, server: SocketAddr) -> Option<u32> {
-    let mut tables = TABLES.iter().filter_map(|path| File::open(path).ok());
-    tables.find_map(|table| {
-        let lines = BufReader::new(table).lines().map_while(Result::ok);
-        lines.skip(1).find_map(|line| socket_table::owner(&line, client, server))
-    })
+    lines().find_map(|line| socket_table::owner(&line, client, server))
+}
+
+fn lines() -> impl Iterator<Item = String> {
+    let tables = TABLES.iter().filter_map(|path| File::open(path).ok());
+    tables.flat_map(|table| BufReader::new(table).lines().map_while(Result::ok).skip(1))
 }
 
 #[cfg(test)]
@@ -55,8 +66,8 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn this_processs_own_connection_is_its_users() {
+    #[tokio::test]
+    async fn this_processs_own_connection_is_its_users() {
         // The last as a program does that knows IPv6 alone.
         for (listens, connects) in
             [("127.0.0.1", "127.0.0.1"), ("[::1]", "[::1]"), ("127.0.0.1", "[::ffff:127.0.0.1]")]
@@ -69,10 +80,11 @@ mod tests {
             };
             let (_accepted, client) = listener.accept().unwrap();
             let own = Some(nix::unistd::geteuid().as_raw());
-            assert_eq!(user(client, server), own, "{connects}");
+            assert_eq!(super::listener(server), own, "{listens}");
+            assert_eq!(user(client, server).await, own, "{connects}");
             assert_eq!(look_through(client, server), own, "{connects}");
             drop(stream);
-            assert_eq!(user(client, server), None, "it left");
+            assert_eq!(user(client, server).await, None, "it left");
         }
     }
 }

@@ -14,6 +14,10 @@ use super::secret::Secret;
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct InstanceId(String);
 
+/// An EC2 instance's id: `i-` and 8 or 17 hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Ec2InstanceId(String);
+
 /// An AWS region's name, as `eu-central-1`.
 ///
 /// The same bounds as the reference agent's: letters, digits and hyphens, at most 100 characters;
@@ -46,6 +50,8 @@ pub struct Fingerprint(Uuid);
 pub enum MalformedName {
     #[error("activation code: expected 20 to 250 printable characters without spaces, got {0}")]
     ActivationCode(usize),
+    #[error("EC2 instance id '{0}': expected 'i-' and 8 or 17 hexadecimal digits")]
+    Ec2InstanceId(String),
     #[error("activation id '{0}': expected a UUID such as 01234567-89ab-4cde-8f01-23456789abcd")]
     ActivationId(String),
     #[error("fingerprint '{0}': expected a UUID")]
@@ -80,6 +86,31 @@ impl FromStr for InstanceId {
 }
 
 impl fmt::Display for InstanceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Ec2InstanceId {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Ec2InstanceId {
+    type Err = MalformedName;
+
+    fn from_str(text: &str) -> Result<Self, MalformedName> {
+        let digit = |b: u8| b.is_ascii_digit() || matches!(b, b'a'..=b'f');
+        let digits = text.strip_prefix("i-").filter(|digits| digits.bytes().all(digit));
+        match digits.map(str::len) {
+            Some(8 | 17) => Ok(Self(text.to_owned())),
+            _ => Err(MalformedName::Ec2InstanceId(excerpt(text))),
+        }
+    }
+}
+
+impl fmt::Display for Ec2InstanceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -215,6 +246,16 @@ mod tests {
         assert!("mi-0123456789abcdef0".parse::<InstanceId>().is_ok());
         for text in ["i-0123456789abcdef0", "mi-", "mi-12 456789", "mi-0123456789abcdef0\n"] {
             assert!(text.parse::<InstanceId>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn ec2_instances_have_ids_of_two_lengths() {
+        for text in ["i-1234567890abcdef0", "i-1234abcd"] {
+            assert_eq!(text.parse::<Ec2InstanceId>().unwrap().as_str(), text);
+        }
+        for text in ["mi-0123456789abcdef0", "i-", "i-1234567890abcdeg0", "i-1234abcd\n", "i-123"] {
+            assert!(text.parse::<Ec2InstanceId>().is_err(), "{text:?}");
         }
     }
 

@@ -23,5 +23,7 @@ pub mod reload;
 pub mod role_token;
 pub mod secret;
 pub mod signing;
+pub mod source;
 mod timer;
 pub mod unit;
+pub mod unit_settings;

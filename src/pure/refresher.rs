@@ -48,12 +48,14 @@ pub enum Event {
     Retargeted,
     /// The service answered.
     Token(Arc<RoleToken>),
+    /// There is no hardware to judge: the credentials are not this machine's by its hardware.
+    Unjudged,
 }
 
 /// What to do, in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Look at the machine, and report [`Event::Hardware`].
+    /// Look at the machine, and report [`Event::Hardware`]; or [`Event::Unjudged`].
     ProbeHardware,
     /// Put the token into every target and outlet, and report [`Event::Delivered`].
     Publish(Arc<RoleToken>),
@@ -167,6 +169,7 @@ impl Refresher {
             Event::Nudged => self.on_nudge(now),
             Event::Retargeted => self.on_new_targets(now),
             Event::Token(token) => self.on_token(token, jitter, now),
+            Event::Unjudged => self.on_good_hardware(now),
         }
     }
 
@@ -252,14 +255,7 @@ impl Refresher {
 
     fn on_hardware(&mut self, verdict: Verdict, settled: bool, now: UtcDateTime) -> Vec<Action> {
         if verdict != Verdict::Different {
-            if self.standing == Standing::Mismatch {
-                self.standing = Standing::Good;
-                self.failures = 0;
-            }
-            self.looks = 0;
-            self.phase = Phase::Requesting;
-            self.take_back(now);
-            return vec![Action::RequestToken(AskAs::Registered)];
+            return self.on_good_hardware(now);
         }
         self.phase = Phase::Waiting;
         self.looks = self.looks.saturating_add(1);
@@ -281,6 +277,17 @@ impl Refresher {
             actions.push(Action::RequestToken(AskAs::Stranger));
         }
         actions
+    }
+
+    fn on_good_hardware(&mut self, now: UtcDateTime) -> Vec<Action> {
+        if self.standing == Standing::Mismatch {
+            self.standing = Standing::Good;
+            self.failures = 0;
+        }
+        self.looks = 0;
+        self.phase = Phase::Requesting;
+        self.take_back(now);
+        vec![Action::RequestToken(AskAs::Registered)]
     }
 
     fn take_back(&mut self, now: UtcDateTime) {
@@ -408,6 +415,13 @@ mod tests {
         let mut refresher = fresh(3600);
         let ask = [Action::RequestToken(AskAs::Registered)];
         assert_eq!(feed(&mut refresher, &[Event::Deadline, SIMILAR], at(1800)), ask);
+    }
+
+    #[test]
+    fn where_no_hardware_is_judged_the_request_follows_at_once() {
+        let mut refresher = fresh(3600);
+        let ask = [Action::RequestToken(AskAs::Registered)];
+        assert_eq!(feed(&mut refresher, &[Event::Deadline, Event::Unjudged], at(1800)), ask);
     }
 
     #[test]

@@ -22,7 +22,7 @@ use signer::Credential;
 use crate::connection::{ATTEMPTS, Connection};
 use crate::host::clock::ServiceClock;
 use crate::keys::{PublicKey, SigningKey};
-use crate::pure::identity::{Activation, Fingerprint, InstanceId, Region};
+use crate::pure::identity::{Activation, Ec2InstanceId, Fingerprint, InstanceId, Region};
 use crate::pure::role_token::RoleToken;
 use crate::pure::secret::Secret;
 
@@ -38,6 +38,14 @@ pub struct Ssm {
 #[derive(Debug, Clone)]
 pub struct InstanceKey {
     pub instance_id: InstanceId,
+    pub signing_key: Arc<SigningKey>,
+}
+
+/// What an EC2 instance signs with under Default Host Management: its own credentials, and the key
+/// that it registered.
+#[derive(Debug, Clone)]
+pub struct HostKey {
+    pub credentials: AwsCredentials,
     pub signing_key: Arc<SigningKey>,
 }
 
@@ -116,8 +124,52 @@ impl Ssm {
         const OPERATION: &str = "RequestManagedInstanceRoleToken";
         let body = wire::request_role_token(fingerprint);
         let answer = self.call(OPERATION, body, Credential::Instance(key.clone())).await?;
+        self.read_role_token(OPERATION, &answer)
+    }
+
+    /// `RegisterManagedInstance`, signed by an EC2 instance's own credentials in an activation's place.
+    ///
+    /// # Errors
+    ///
+    /// The service's refusal, or no answer. `InstanceAlreadyRegistered` when it knows this key or
+    /// another of the instance.
+    pub async fn register_host(
+        &self,
+        credentials: AwsCredentials,
+        instance_id: &Ec2InstanceId,
+        public_key: &PublicKey,
+    ) -> Result<(), SsmError> {
+        let body = wire::register_host(instance_id, public_key);
+        let credential = Credential::Aws(credentials);
+        self.call("RegisterManagedInstance", body, credential).await.map(drop)
+    }
+
+    /// `RequestManagedInstanceRoleToken` of an EC2 instance, signed twice: the credentials of the role
+    /// that the account set for instances without one of their own.
+    ///
+    /// # Errors
+    ///
+    /// The service's refusal, no answer, or an answer that lacks what it must have.
+    pub async fn request_host_token(
+        &self,
+        key: &HostKey,
+        instance_id: &Ec2InstanceId,
+    ) -> Result<RoleToken, SsmError> {
+        const OPERATION: &str = "RequestManagedInstanceRoleToken";
+        let body = wire::request_host_token(instance_id);
+        let answer = self.call(OPERATION, body, Credential::Host(key.clone())).await?;
+        let token = self.read_role_token(OPERATION, &answer)?;
+        // The reference agent replaces no key on EC2.
+        Ok(RoleToken { update_key_pair: false, ..token })
+    }
+
+    fn read_role_token(
+        &self,
+        operation: &'static str,
+        answer: &Secret<Vec<u8>>,
+    ) -> Result<RoleToken, SsmError> {
         let mut token = wire::read_role_token(answer.expose(), self.clock.now())
-            .map_err(|reason| self.bad_answer(OPERATION, reason))?;
+            .map_err(|reason| self.bad_answer(operation, reason))?;
         // A `Date` by which the token beside it is dead has not told the time. Believing it would
         // withdraw credentials that are good.
         if token.is_dead_on_arrival(token.issued_at) {

@@ -13,7 +13,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::runtime_components::{GetIdentityResolver, RuntimeComponents};
 use aws_smithy_types::config_bag::ConfigBag;
 
-use super::{AwsCredentials, InstanceKey};
+use super::{AwsCredentials, HostKey, InstanceKey};
 use crate::host::clock::ServiceClock;
 use crate::pure::signing::{
     Authorization, CredentialScope, SignedParts, amz_date, canonical_request, sha256_hex,
@@ -30,9 +30,15 @@ pub(super) enum Credential {
     Anonymous,
     /// An AWS credential, by SigV4.
     Aws(AwsCredentials),
+    /// An EC2 instance: its own credentials by SigV4, and the key that it registered by RSASSA-PSS.
+    Host(HostKey),
     /// The instance itself, by RSASSA-PSS.
     Instance(InstanceKey),
 }
+
+/// Where an EC2 instance proves its key: `Signature=`, and that key's signature of the request's whole
+/// `Authorization` value. The reference agent's `SSM-AsymmetricKeyAuthorization`.
+const HOST_PROOF: &str = "ssm-asymmetrickeyauthorization";
 
 /// Signs for one region, by the service's clock.
 #[derive(Debug)]
@@ -94,7 +100,9 @@ impl Signer {
         request.headers_mut().insert("host", host_header(&uri)?);
         let token = match credential {
             Credential::Anonymous => return Ok(()),
-            Credential::Aws(credentials) => credentials.session_token.as_ref(),
+            Credential::Aws(credentials) | Credential::Host(HostKey { credentials, .. }) => {
+                credentials.session_token.as_ref()
+            }
             Credential::Instance(_) => None,
         };
         let date = self.clock.now();
@@ -122,7 +130,7 @@ impl Signer {
         let text = string_to_sign(&amz_date(date), &scope, &canonical);
         let (credential_id, signature) = match credential {
             Credential::Anonymous => return Ok(()),
-            Credential::Aws(credentials) => (
+            Credential::Aws(credentials) | Credential::Host(HostKey { credentials, .. }) => (
                 credentials.access_key_id.clone(),
                 sigv4_signature(&credentials.secret_access_key, &scope, &text),
             ),
@@ -130,8 +138,13 @@ impl Signer {
         };
         let signed_headers = signed_headers.into_iter().map(str::to_owned).collect();
         let authorization = Authorization { credential_id, scope, signed_headers, signature };
+        let authorization = authorization.to_string();
         let headers = request.headers_mut();
-        headers.insert("authorization", authorization.to_string());
+        if let Credential::Host(key) = credential {
+            let proof = key.signing_key.sign(&authorization);
+            headers.insert(HOST_PROOF, format!("Signature={proof}"));
+        }
+        headers.insert("authorization", authorization);
         // Sent unsigned, as the reference agent does.
         headers.insert("x-amz-content-sha256", payload_sha256);
         Ok(())

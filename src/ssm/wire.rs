@@ -7,7 +7,7 @@ use time::UtcDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::keys::PublicKey;
-use crate::pure::identity::{Activation, Fingerprint, InstanceId};
+use crate::pure::identity::{Activation, Ec2InstanceId, Fingerprint, InstanceId};
 use crate::pure::role_token::RoleToken;
 use crate::pure::secret::Secret;
 
@@ -30,7 +30,8 @@ pub struct HealthReport {
     pub agent_name: &'static str,
     pub agent_status: &'static str,
     pub agent_version: String,
-    pub availability_zone: &'static str,
+    /// Empty outside EC2.
+    pub availability_zone: String,
     pub availability_zone_id: &'static str,
     pub computer_name: String,
     #[serde(rename = "IPAddress")]
@@ -68,6 +69,34 @@ pub(super) fn register(
         public_key_type: KEY_TYPE,
         tags,
     })
+}
+
+/// An EC2 instance has its id for a fingerprint, and no activation.
+pub(super) fn register_host(
+    instance_id: &Ec2InstanceId,
+    public_key: &PublicKey,
+) -> Secret<Vec<u8>> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Body<'a> {
+        fingerprint: &'a str,
+        public_key: String,
+        public_key_type: &'a str,
+    }
+    json(&Body {
+        fingerprint: instance_id.as_str(),
+        public_key: public_key.encode(),
+        public_key_type: KEY_TYPE,
+    })
+}
+
+pub(super) fn request_host_token(instance_id: &Ec2InstanceId) -> Secret<Vec<u8>> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Body<'a> {
+        fingerprint: &'a str,
+    }
+    json(&Body { fingerprint: instance_id.as_str() })
 }
 
 pub(super) fn request_role_token(fingerprint: Fingerprint) -> Secret<Vec<u8>> {
@@ -264,7 +293,7 @@ mod tests {
             agent_name: "amazon-ssm-agent",
             agent_status: "Active",
             agent_version: member(&expected, "AgentVersion"),
-            availability_zone: "",
+            availability_zone: String::new(),
             availability_zone_id: "",
             computer_name: member(&expected, "ComputerName"),
             ip_address: member(&expected, "IPAddress"),

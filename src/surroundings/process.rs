@@ -2,50 +2,67 @@
 
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use serde::Deserialize;
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::UnixStream;
 use tokio::time::timeout;
+use zeroize::Zeroizing;
 
+use crate::host::environment;
 use crate::pure::access::peer::process_status;
 use crate::pure::diagnosis::agent::{Agent, is_agent};
 use crate::pure::diagnosis::privileges::{Process, effective_capabilities, sees_others};
 
-/// A listener on this machine answers at once, or not at all.
+/// A process of this machine answers at once, or not at all.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Where the reference agent keeps its things; the place cannot be changed.
 pub const AGENT_DIRECTORY: &str = "/var/lib/amazon/ssm";
 
-/// The process that listens at a unix socket, as far as this user may see it.
-pub async fn behind(socket: &Path) -> Option<Process> {
+/// A daemon's process, as far as this user may see it.
+#[derive(Debug)]
+pub struct Daemon {
+    pub process: Process,
+    /// Of the variables in question, those that it has otherwise than this process.
+    pub differing: Option<Vec<&'static str>>,
+}
+
+/// The process that listens at a unix socket, compared by those `variables`.
+pub async fn behind(socket: &Path, variables: &[&'static str]) -> Option<Daemon> {
     let stream = timeout(PATIENCE, UnixStream::connect(socket)).await.ok()?.ok()?;
     let peer = getsockopt(&stream, PeerCredentials).ok()?;
-    let read = |name: &str| fs::read_to_string(format!("/proc/{}/{name}", peer.pid())).ok();
+    let path = |name: &str| format!("/proc/{}/{name}", peer.pid());
+    let read = |name: &str| fs::read_to_string(path(name)).ok();
     let text = read("status")?;
     let status = process_status(&text)?;
     let mut groups = status.groups;
     groups.push(peer.gid());
-    Some(Process {
-        uid: status.uid,
-        groups,
-        capabilities: effective_capabilities(&text)?,
-        sees_others: read("mountinfo").and_then(|text| sees_others(&text)),
+    let environment = fs::read(path("environ")).map(Zeroizing::new).ok();
+    Some(Daemon {
+        process: Process {
+            uid: status.uid,
+            groups,
+            capabilities: effective_capabilities(&text)?,
+            sees_others: read("mountinfo").and_then(|text| sees_others(&text)),
+        },
+        differing: environment.map(|environment| differing(&environment, variables)),
     })
 }
 
-/// Whether somebody listens at an address.
-///
-/// # Errors
-///
-/// What the system said instead.
-pub async fn listens(address: SocketAddr) -> io::Result<()> {
-    let connected = timeout(PATIENCE, TcpStream::connect(address)).await;
-    connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map(drop)
+/// Values are compared and go nowhere: a proxy's may hold a password.
+fn differing(environment: &[u8], variables: &[&'static str]) -> Vec<&'static str> {
+    let theirs = |name: &str| {
+        let mut entries = environment.split(|byte| *byte == 0);
+        let value =
+            entries.find_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"="));
+        value.filter(|value| !value.is_empty())
+    };
+    let differs =
+        |name: &&str| theirs(name) != environment::variable(name).as_deref().map(str::as_bytes);
+    variables.iter().copied().filter(differs).collect()
 }
 
 /// The reference agent's processes, and the registration in its directory.
@@ -81,5 +98,19 @@ fn registration(path: &Path) -> Result<Option<String>, String> {
             // Written in place by the agent, so it may be empty or torn.
             Err(_) => Ok(None),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_are_compared_by_whole_names_and_values() {
+        // None of them is set where tests run.
+        let names = ["ROLEKEEPER_TEST_A", "ROLEKEEPER_TEST_B", "ROLEKEEPER_TEST"];
+        let environment = b"ROLEKEEPER_TEST_A=secret\0ROLEKEEPER_TEST_B=\0X=1\0";
+        assert_eq!(differing(environment, &names), ["ROLEKEEPER_TEST_A"]);
+        assert_eq!(differing(b"", &names), [""; 0]);
     }
 }

@@ -18,6 +18,7 @@ pub struct Proxy {
 /// The variables by scheme, in the order in which the SDK's client asks for them.
 const HTTPS: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
 const HTTP: [&str; 4] = ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
+const EXCLUSIONS: [&str; 2] = ["NO_PROXY", "no_proxy"];
 
 /// The proxy between here and `endpoint`, if there is one: the setting's, else the environment's,
 /// `NO_PROXY` considered.
@@ -43,16 +44,23 @@ pub fn between(connection: &Connection, endpoint: &Uri) -> Option<Proxy> {
 }
 
 /// Variables about proxies that are set, without their values, which may hold passwords.
-pub fn variables() -> Vec<String> {
-    let all = HTTPS.iter().chain(&HTTP[..2]).chain(&["NO_PROXY", "no_proxy"]);
-    all.filter(|name| environment::variable(name).is_some())
-        .map(|name| format!("${name}"))
-        .collect()
+pub fn set_for(endpoint: &Uri) -> Vec<String> {
+    let set = names(endpoint).filter(|name| environment::variable(name).is_some());
+    set.map(|name| format!("${name}")).collect()
+}
+
+/// All variables by which an endpoint's proxy may be named, or left out.
+pub fn names(endpoint: &Uri) -> impl Iterator<Item = &'static str> {
+    by_scheme(endpoint).into_iter().chain(EXCLUSIONS)
+}
+
+fn by_scheme(endpoint: &Uri) -> [&'static str; 4] {
+    if endpoint.scheme_str() == Some("http") { HTTP } else { HTTPS }
 }
 
 fn variable(endpoint: &Uri) -> Option<String> {
-    let names = if endpoint.scheme_str() == Some("http") { HTTP } else { HTTPS };
-    let name = names.iter().find(|name| environment::variable(name).is_some())?;
+    let name =
+        by_scheme(endpoint).into_iter().find(|name| environment::variable(name).is_some())?;
     Some(format!("${name}"))
 }
 

@@ -7,8 +7,10 @@
 
 mod error;
 mod run;
+mod show;
 
 pub use error::{SystemctlError, Trouble};
+pub use show::{ShowError, show};
 
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;

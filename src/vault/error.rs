@@ -106,6 +106,9 @@ fn missing_remedy(path: &Path) -> String {
              by its fingerprint"
                 .into()
         }
+        Some(Record::Ec2RegistrationKey) => {
+            "rolekeeper run on the EC2 instance, which makes a new one".into()
+        }
         Some(Record::StagedKey) => "rolekeeper rotate-key, which begins a rotation".into(),
         Some(
             Record::RegistrationKey | Record::PendingRegistration | Record::SubstituteFingerprint,
@@ -119,6 +122,11 @@ fn damaged_remedy(path: &Path) -> String {
         Some(Record::RegistrationKey | Record::InstanceFingerprint) => format!(
             "restore {} from a backup; without one register again with --force, which keeps the \
              damaged file aside",
+            path.display()
+        ),
+        Some(Record::Ec2RegistrationKey) => format!(
+            "restore {} from a backup; without one the instance cannot prove itself: give it an \
+             instance profile",
             path.display()
         ),
         Some(Record::StagedKey) => {

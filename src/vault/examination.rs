@@ -87,6 +87,7 @@ fn kind(reader: &VaultReader, path: &Path) -> Kind {
 
 fn read(reader: &VaultReader, record: Record) -> Result<(), VaultError> {
     match record {
+        Record::Ec2RegistrationKey => reader.ec2_key().map(drop),
         Record::RegistrationKey => reader.registration().map(drop),
         Record::InstanceFingerprint => reader.fingerprint_record().map(drop),
         Record::PendingRegistration => reader.pending_registration().map(drop),

@@ -7,6 +7,7 @@
 //! | `SubstituteFingerprint` | after a hardware mismatch: the fresh fingerprint, beside the registered one |
 //! | `PendingRegistration` | the journal of a registration under way |
 //! | `StagedKey` | the key that is to replace the registration's, and the step of that rotation |
+//! | `EC2RegistrationKey` | on an EC2 instance without a profile: its id, and the RSA key that proves it |
 //! | `lock` | the process that has the vault |
 //! | `<record>.<word>-<time>` | kept aside: `damaged`, `replaced`, `retired`, `unanswered` |
 //!
@@ -21,6 +22,7 @@
 
 mod date;
 mod directory;
+mod ec2_key;
 mod error;
 mod examination;
 mod fingerprint;
@@ -42,6 +44,7 @@ use crate::pure::fingerprint::{HardwareHash, SimilarityThreshold};
 use crate::pure::identity::{Fingerprint, InstanceId, Region};
 use crate::pure::key_rotation::Step;
 
+pub use ec2_key::Ec2Key;
 pub use error::{Damage, VaultError};
 pub use examination::{Entry, Examination, Kind};
 pub use reader::VaultReader;

@@ -22,11 +22,12 @@ use super::{FingerprintRecord, PendingRegistration, Registration, StagedKey, dat
 pub(super) const MOST_BYTES: usize = 64 * 1024;
 
 /// `privateKeyType`: the only kind of key that the service registers.
-const RSA: &str = "Rsa";
+pub(super) const RSA: &str = "Rsa";
 
 /// The records that a vault can hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Record {
+    Ec2RegistrationKey,
     RegistrationKey,
     InstanceFingerprint,
     PendingRegistration,
@@ -113,7 +114,8 @@ pub(super) enum StagedStep {
 }
 
 impl Record {
-    pub const ALL: [Record; 5] = [
+    pub const ALL: [Record; 6] = [
+        Record::Ec2RegistrationKey,
         Record::RegistrationKey,
         Record::InstanceFingerprint,
         Record::PendingRegistration,
@@ -124,6 +126,7 @@ impl Record {
     /// Its file's name.
     pub fn name(self) -> &'static str {
         match self {
+            Record::Ec2RegistrationKey => "EC2RegistrationKey",
             Record::RegistrationKey => "RegistrationKey",
             Record::InstanceFingerprint => "InstanceFingerprint",
             Record::PendingRegistration => "PendingRegistration",
@@ -325,7 +328,7 @@ fn threshold(number: i64) -> Result<SimilarityThreshold, Damage> {
     }
 }
 
-fn signing_key(text: &Secret<String>, kind: &str) -> Result<SigningKey, Damage> {
+pub(super) fn signing_key(text: &Secret<String>, kind: &str) -> Result<SigningKey, Damage> {
     if kind != RSA {
         return Err(Damage::Member {
             member: "privateKeyType",
@@ -335,7 +338,7 @@ fn signing_key(text: &Secret<String>, kind: &str) -> Result<SigningKey, Damage> 
     SigningKey::decode(text).map_err(member("privateKey"))
 }
 
-fn parse<T>(name: &'static str, text: &str) -> Result<T, Damage>
+pub(super) fn parse<T>(name: &'static str, text: &str) -> Result<T, Damage>
 where
     T: std::str::FromStr,
     T::Err: std::fmt::Display,
@@ -350,15 +353,18 @@ fn member<E: std::fmt::Display>(name: &'static str) -> impl Fn(E) -> Damage {
     move |problem| Damage::Member { member: name, problem: problem.to_string() }
 }
 
-fn date_text(at: Option<UtcDateTime>) -> String {
+pub(super) fn date_text(at: Option<UtcDateTime>) -> String {
     at.map(date::format).unwrap_or_default()
 }
 
-fn empty_secret() -> Secret<String> {
+pub(super) fn empty_secret() -> Secret<String> {
     Secret::new(String::new())
 }
 
 /// A private key's way into its file.
-fn expose<S: Serializer>(secret: &Secret<String>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn expose<S: Serializer>(
+    secret: &Secret<String>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(secret.expose())
 }

@@ -14,14 +14,14 @@ the programs' by libfaketime. So each SDK's own rules are at work, and nobody wa
 import os
 import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from pathlib import Path
 
 from checks import equal, finish
-from sdks.machine import CONTAINER, FILE, INSTANCE, PROCESS, PROFILE, ROLES, SCRATCH, Machine, set_clocks
+from sdks.document import compare, write
+from sdks.machine import CONTAINER, ENVIRONMENT, FILE, INSTANCE, PROCESS, PROFILE
+from sdks.machine import ROLES, SCRATCH, Machine, set_clocks
 from sdks.program import ADMINISTRATOR, COMMANDS, SHORT_LIVED, Program, build_go
-
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs/consumers.md"
 
 # Minutes before the end of the first credentials, when each program makes a call; newer ones are there
 # from the first of them on. The last is after the end.
@@ -44,7 +44,6 @@ TOLD = {"Ruby v3, told the port": [INSTANCE]}
 # What an operator sees of an error.
 CODES = re.compile("ExpiredToken|MissingAuthenticationToken|MissingCredentials")
 
-ENVIRONMENT = "environment"
 SOURCES = (ENVIRONMENT, FILE, PROCESS, CONTAINER, INSTANCE)
 
 
@@ -60,8 +59,6 @@ def main():
         "lives": table_of_lives(versions, lives),
         "orders": table_of_orders(orders, with_profile),
     }
-    for rows in tables.values():
-        print("\n".join(rows))
     if sys.argv[1:] == ["--write"]:
         write(tables)
     else:
@@ -71,14 +68,14 @@ def main():
 
 def live(machine):
     """The version of each program, and what came of each at each outlet."""
-    programs = {}
-    for name in COMMANDS:
-        for outlet in TOLD.get(name, ROLES):
-            before = machine.before(outlet)
-            programs[name, outlet] = Program(name, machine.environment(outlet), before)
-    versions = {name: program.hear()["version"] for (name, _), program in programs.items()}
+    cells = [(name, outlet) for name in COMMANDS for outlet in TOLD.get(name, ROLES)]
+    programs = {
+        (name, outlet): Program(name, machine.environment(outlet), machine.before(outlet))
+        for name, outlet in cells
+    }
+    versions = {name: program.version() for (name, _), program in programs.items()}
     end = machine.expiry()
-    answers = {cell: [answer] for cell, answer in call(programs).items()}
+    answers = {cell: [answer] for cell, answer in call_patiently(programs).items()}
     lasting = {cell: program for cell, program in programs.items() if cell[0] not in SHORT_LIVED}
     for moment in MOMENTS:
         set_clocks(end - timedelta(minutes=moment))
@@ -97,10 +94,17 @@ def live(machine):
 
 
 def call(programs, how=""):
-    """All at once."""
-    for program in programs.values():
-        program.ask(how)
-    return {cell: program.hear() for cell, program in programs.items()}
+    """As many at once as there are processors: some SDKs wait a second for an answer, and no more."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        answers = pool.map(lambda program: program.call(how), programs.values())
+        return dict(zip(programs, answers))
+
+
+def call_patiently(programs):
+    """Whoever has an error is asked again, in case the machine was slow."""
+    answers = call(programs)
+    failed = {cell: programs[cell] for cell, answer in answers.items() if "error" in answer}
+    return answers | call(failed, "anew")
 
 
 def outcome(name, outlet, answers, anew):
@@ -116,8 +120,10 @@ def outcome(name, outlet, answers, anew):
     if name in SHORT_LIVED:
         return "new process each time"
     keys = [answer["key"] for answer in answers[1:]]
-    newer = next(moment for moment, key in zip(MOMENTS, keys) if key != first["key"])
-    return f"{'re-reads' if outlet == FILE else 'works'}, {ASKS.get(newer, f'{newer} min')}"
+    newer = [moment for moment, key in zip(MOMENTS, keys) if key != first["key"]]
+    if not newer:
+        return "signs with what has ended"
+    return f"{'re-reads' if outlet == FILE else 'works'}, {ASKS.get(newer[0], f'{newer[0]} min')}"
 
 
 def code(answer):
@@ -136,7 +142,7 @@ def find_orders(machine):
     left = {name: list(SOURCES) for name in names}
     orders = {name: [] for name in names}
     while left:
-        taken = take({name: variables(machine, sources) for name, sources in left.items()})
+        taken = take(machine, {name: variables(machine, left[name]) for name in left})
         for name, source in taken.items():
             if source:
                 orders[name].append(source)
@@ -144,16 +150,21 @@ def find_orders(machine):
             if not source or not left[name]:
                 del left[name]
     profile = {"AWS_PROFILE": PROFILE}
-    return orders, take({name: variables(machine, SOURCES) | profile for name in names})
+    return orders, take(machine, {name: variables(machine, SOURCES) | profile for name in names})
 
 
-def take(variables_of):
-    """The source that each program takes, if any."""
+def take(machine, variables_of):
+    """The source that each program takes, if any. `rolekeeper advise` says the same."""
     programs = {name: Program(name, variables) for name, variables in variables_of.items()}
     for program in programs.values():
-        program.hear()
-    taken = {name: source(answer) for name, answer in call(programs).items()}
-    for program in programs.values():
+        program.version()
+    taken = {name: source(answer) for name, answer in call_patiently(programs).items()}
+    for name, program in programs.items():
+        # Not of a process that is gone, nor of a release that knows less than others of its SDK.
+        if taken[name] and name not in SHORT_LIVED:
+            renewed = "not-renewed" if taken[name] in (ENVIRONMENT, FILE) else "renewed"
+            said = machine.advised(program.process.pid)
+            equal(f"{name}: advise on {taken[name]}", said, ([taken[name]], renewed))
         program.stop()
     return taken
 
@@ -179,44 +190,16 @@ def variables(machine, sources):
 
 
 def table_of_lives(versions, lives):
-    rows = [["SDK", "version", *ROLES], ["---"] * (2 + len(ROLES))]
+    table = [["SDK", "version", *ROLES]]
     for name, version in versions.items():
-        rows.append([name, version, *(lives.get((name, outlet), "") for outlet in ROLES)])
-    return [line(row) for row in rows]
+        table.append([name, version, *(lives.get((name, outlet), "") for outlet in ROLES)])
+    return table
 
 
 def table_of_orders(orders, with_profile):
-    rows = [["SDK", "takes the first of", f"with `AWS_PROFILE={PROFILE}`"], ["---"] * 3]
-    rows += [[name, ", ".join(taken), with_profile[name]] for name, taken in orders.items()]
-    return [line(row) for row in rows]
-
-
-def line(cells):
-    return f"| {' | '.join(cells)} |"
-
-
-def write(tables):
-    text = DOCUMENT.read_text(encoding="utf-8")
-    for name, rows in tables.items():
-        text = between(name).sub(lambda found: found[1] + "\n".join(rows) + found[3], text)
-    DOCUMENT.write_text(text, encoding="utf-8")
-
-
-def compare(tables):
-    """Without the versions, which come and go."""
-    text = DOCUMENT.read_text(encoding="utf-8")
-    for name, rows in tables.items():
-        written = between(name).search(text)[2].split("\n")
-        for found, expected in zip(rows, written, strict=True):
-            cells = [[cell.strip() for cell in row.split("|")[1:-1]] for row in (found, expected)]
-            if name == "lives":
-                for row in cells:
-                    del row[1]
-            equal(f"docs/consumers.md, {cells[0][0]}", *cells)
-
-
-def between(name):
-    return re.compile(f"(<!-- {name}: [^>]*-->\n)(.*?)(\n<!-- end -->)", re.DOTALL)
+    table = [["SDK", "takes the first of", f"with `AWS_PROFILE={PROFILE}`"]]
+    table += [[name, ", ".join(taken), with_profile[name]] for name, taken in orders.items()]
+    return table
 
 
 if __name__ == "__main__":

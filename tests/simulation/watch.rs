@@ -139,7 +139,7 @@ impl Watch {
     pub fn happened(&mut self, event: &Event, world: &World, now: UtcDateTime) {
         self.follow_clock(now, world);
         match event {
-            Event::Deadline | Event::Nudged | Event::Retargeted => {}
+            Event::Deadline | Event::Nudged | Event::Retargeted | Event::Unjudged => {}
             Event::Delivered { complete } => {
                 self.totals.late_deliveries += u64::from(*complete && !self.delivered);
                 self.delivered = *complete;

@@ -1,10 +1,8 @@
 //! The daemon: whether it answers, what it holds, what it wrote, where it listens, what it may do.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use nix::unistd::{Gid, Uid};
 use tokio::time::timeout;
 
@@ -13,14 +11,15 @@ use crate::config::{ConsumerSettings, Settings};
 use crate::control::{self, Command, Complaint, ControlError, Reply};
 use crate::daemon::targets;
 use crate::host::clock::{Clock, SystemClock};
+use crate::host::tcp_peer;
 use crate::pure::advice::Exit;
 use crate::pure::diagnosis::credentials::{Held, Registered};
+use crate::pure::diagnosis::endpoint::Listener;
 use crate::pure::diagnosis::privileges::Needs;
 use crate::pure::diagnosis::target::{File, Told};
 use crate::pure::diagnosis::{self, Check, Finding};
 use crate::pure::refresher::Condition;
 use crate::shelf::{Failure, State, Status, TargetStatus};
-use crate::surroundings::process;
 use crate::targets::{Target, Trouble, published};
 use crate::vault::{Vault, VaultError};
 
@@ -67,6 +66,9 @@ pub(super) fn answers(patient: &Patient) -> Vec<Check> {
 
 /// Who this machine is, by the vault, or else by the daemon's word.
 pub(super) fn registration(patient: &Patient) -> Vec<Check> {
+    if let Some(checks) = patient.without_registration("registration") {
+        return checks;
+    }
     let told = patient.status.as_ref().ok().and_then(|status| status.instance_id.clone());
     let vault = Vault::read_only(&patient.directories.state);
     let pending = vault.as_ref().ok().and_then(|vault| vault.pending_registration().ok().flatten());
@@ -123,11 +125,22 @@ pub(super) fn files(patient: &Patient) -> Vec<Check> {
         };
         diagnosis::target::judge(&target, now)
     };
-    targets.iter().map(|target| Check::of(NAME, target.name.clone(), check(target))).collect()
+    let checks = targets.iter().map(|it| Check::of(NAME, it.name.clone(), check(it)));
+    checks.chain(services(patient)).collect()
+}
+
+/// The services that are told of new credentials.
+fn services(patient: &Patient) -> impl Iterator<Item = Check> {
+    let targets = patient.status.iter().flat_map(|status| &status.targets);
+    targets.filter_map(|target| target.reload.as_ref()).map(|reload| {
+        let failure = reload.failure.as_ref().map(complaint);
+        let finding = diagnosis::target::told_service(&reload.unit, failure.as_ref());
+        Check::of("reload", reload.unit.clone(), finding)
+    })
 }
 
 /// The endpoints that the settings name.
-pub(super) async fn listeners(patient: Arc<Patient>) -> Vec<Check> {
+pub(super) fn listeners(patient: &Patient) -> Vec<Check> {
     const NAME: &str = "endpoint";
     let Ok(settings) = &patient.settings else { return Patient::without_settings(NAME) };
     let named = [("container", &settings.container_listen), ("imds", &settings.imds_listen)];
@@ -135,30 +148,26 @@ pub(super) async fn listeners(patient: Arc<Patient>) -> Vec<Check> {
         // Port 0 is whichever is free, and only the daemon's log tells which that was.
         Some((name, listen.value.filter(|address| address.port() != 0)?, &listen.origin))
     });
-    let checks = named.map(async |(name, address, origin)| {
-        let finding = match process::listens(address).await {
-            Ok(()) => Finding::ok(format!("listens at {address}")),
-            Err(_) if patient.status.is_err() => Finding::skipped("needs a daemon that answers"),
-            Err(error) => Finding::wrong(
-                format!("{origin} names {address}, and nobody listens there: {error}"),
-                "systemctl restart rolekeeper; an address is only taken at the start, and \
-                 journalctl -u rolekeeper says what was in the way",
-            ),
-        };
+    let checks = named.map(|(name, address, origin)| {
+        let finding = diagnosis::endpoint::judge(&Listener {
+            address: address.to_string(),
+            origin: origin.to_string(),
+            uid: tcp_peer::listener(address),
+            daemon: patient.daemon.as_ref().map(|daemon| daemon.process.uid),
+        });
         Check::of(NAME, name, finding)
     });
-    join_all(checks).await
+    checks.collect()
 }
 
 /// What the settings need of the daemon's process.
-pub(super) async fn privileges(patient: Arc<Patient>) -> Vec<Check> {
+pub(super) fn privileges(patient: &Patient) -> Vec<Check> {
     const NAME: &str = "privileges";
     let Ok(settings) = &patient.settings else { return Patient::without_settings(NAME) };
-    let socket = control::socket_path(&patient.directories.runtime);
-    let Some(process) = process::behind(&socket).await else {
+    let Some(daemon) = &patient.daemon else {
         return vec![Check::new(NAME, Finding::skipped("needs a daemon that this user may see"))];
     };
-    let found = diagnosis::privileges::judge(&process, &needs(settings, &patient));
+    let found = diagnosis::privileges::judge(&daemon.process, &needs(settings, patient));
     let check = |(subject, finding)| Check { name: NAME, subject, finding };
     found.into_iter().map(check).collect()
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::Patient;
-use crate::pure::diagnosis::{self, Check};
+use crate::pure::diagnosis::metadata::Heard;
+use crate::pure::diagnosis::{self, Check, Finding};
+use crate::pure::source::Source;
 use crate::surroundings::{metadata, process};
 use crate::vault::Vault;
 
@@ -23,5 +25,11 @@ pub(super) fn agent(patient: &Patient) -> Vec<Check> {
 pub(super) async fn metadata(patient: Arc<Patient>) -> Vec<Check> {
     let heard = metadata::ask(patient.metadata_address).await;
     let address = patient.metadata_address.ip().to_string();
+    if patient.source() == Source::InstanceMetadata
+        && let Heard::Metadata { session: true, .. } = heard
+    {
+        let finding = Finding::ok(format!("{address} is where the credentials come from"));
+        return vec![Check::new("metadata", finding)];
+    }
     vec![Check::new("metadata", diagnosis::metadata::judge(&address, &heard))]
 }

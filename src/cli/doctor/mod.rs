@@ -20,11 +20,12 @@ use tokio::time::timeout;
 
 use super::{Places, print};
 use crate::config::Settings;
-use crate::control::Complaint;
+use crate::control::{self, Complaint};
 use crate::daemon::{Directories, Rules};
 use crate::host::accounts;
 use crate::pure::advice::Exit;
 use crate::pure::diagnosis::{self, Check, Finding};
+use crate::pure::source::Source;
 use crate::shelf::Status;
 use crate::surroundings::process;
 
@@ -50,6 +51,9 @@ pub(super) struct Doctor {
     /// Where amazon-ssm-agent keeps its things
     #[arg(long, hide = true, value_name = "DIR", default_value = process::AGENT_DIRECTORY)]
     agent_directory: PathBuf,
+    /// The user's home directory, instead of the account's
+    #[arg(long, hide = true, value_name = "DIR", requires = "user")]
+    home: Option<PathBuf>,
 }
 
 /// Where SDKs look for EC2's instance metadata.
@@ -71,8 +75,11 @@ struct Patient {
     directories: Directories,
     /// What the daemon says of itself.
     status: Result<Status, Complaint>,
+    /// Its process, where this user may see it.
+    daemon: Option<process::Daemon>,
     metadata_address: SocketAddr,
     agent_directory: PathBuf,
+    home: Option<PathBuf>,
 }
 
 /// One look: the name that its checks have, and what finds them.
@@ -82,12 +89,15 @@ impl Doctor {
     pub(super) async fn execute(self, places: &Places) -> Result<ExitCode, Complaint> {
         let settings = places.settings().map_err(|error| Complaint::of(&error));
         let directories = places.directories();
+        let socket = control::socket_path(&directories.runtime);
         let patient = Arc::new(Patient {
             settings,
             status: daemon::status(&directories.runtime).await,
+            daemon: process::behind(&socket, &network::VARIABLES).await,
             directories,
             metadata_address: self.metadata_address,
             agent_directory: self.agent_directory,
+            home: self.home,
         });
         let account = self.user.as_deref().map(accounts::account).transpose();
         let mut looks = vec![
@@ -99,8 +109,8 @@ impl Doctor {
             blocking("daemon", &patient, daemon::answers),
             blocking("credentials", &patient, daemon::credentials),
             blocking("target", &patient, daemon::files),
-            waiting("endpoint", daemon::listeners(Arc::clone(&patient))),
-            waiting("privileges", daemon::privileges(Arc::clone(&patient))),
+            blocking("endpoint", &patient, daemon::listeners),
+            blocking("privileges", &patient, daemon::privileges),
             blocking("agent", &patient, machine::agent),
             waiting("metadata", machine::metadata(Arc::clone(&patient))),
         ];
@@ -126,6 +136,20 @@ impl Doctor {
 }
 
 impl Patient {
+    /// Where the credentials come from: what the daemon says of itself, else the settings.
+    fn source(&self) -> Source {
+        let chosen = || self.settings.as_ref().map(|settings| settings.identity.source.value);
+        let told = self.status.as_ref().map(|status| status.source);
+        told.or_else(|_| chosen()).unwrap_or(Source::Hybrid)
+    }
+
+    /// What a look finds that is about a registration, where there is to be none.
+    fn without_registration(&self, name: &'static str) -> Option<Vec<Check>> {
+        let source = Some(self.source()).filter(|source| *source != Source::Hybrid)?;
+        let finding = format!("none is used: the credentials' source is {source}");
+        Some(vec![Check::new(name, Finding::skipped(finding))])
+    }
+
     /// What a look finds that needs the settings and has none.
     fn without_settings(name: &'static str) -> Vec<Check> {
         vec![Check::new(name, Finding::skipped("needs settings that can be read"))]

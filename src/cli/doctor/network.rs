@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
+use http::Uri;
 use time::UtcDateTime;
 
 use super::Patient;
-use crate::config::Settings;
+use crate::cli::CA_BUNDLE;
+use crate::config::{Origin, Settings};
 use crate::connection::{Connection, is_local};
 use crate::control::Complaint;
 use crate::daemon::{DaemonError, connection, sts_connection};
@@ -17,8 +19,21 @@ use crate::pure::diagnosis::{self, Check, Finding};
 use crate::pure::identity::Region;
 use crate::ssm::Ssm;
 use crate::sts::Sts;
-use crate::surroundings;
+use crate::surroundings::{self, proxy};
 use crate::vault::Vault;
+
+/// By which the way to AWS is told a process.
+pub(super) const VARIABLES: [&str; 9] = [
+    CA_BUNDLE,
+    "ALL_PROXY",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "NO_PROXY",
+    "all_proxy",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+];
 
 /// Systems Manager always, STS where a role is assumed; and the clock, by the first who answers.
 pub(super) async fn services(patient: Arc<Patient>) -> Vec<Check> {
@@ -33,27 +48,44 @@ pub(super) async fn services(patient: Arc<Patient>) -> Vec<Check> {
     if roles.any(Option::is_some) {
         calls.push((Service::TokenService, sts_connection(settings, region)));
     }
-    let proxy = endpoint(Service::SystemsManager, &calls[0].1).ok();
-    let proxy = proxy.map(|endpoint| proxy_between(&calls[0].1, &endpoint));
+    let way = endpoint(Service::SystemsManager, &calls[0].1).ok();
+    let way = way.map(|endpoint| way_to(&patient, settings, &calls[0].1, &endpoint));
     let attempts = calls.into_iter().map(|(service, connection)| attempt(service, connection));
     let attempts = join_all(attempts).await;
     let mut checks = attempts.iter().map(answered).collect::<Vec<_>>();
     checks.push(Check::new("clock", clock(&attempts)));
-    checks.extend(proxy);
+    checks.extend(way.into_iter().flatten());
     checks
 }
 
-/// Which proxy is between here and a service, and what names it.
-fn proxy_between(connection: &Connection, endpoint: &str) -> Check {
-    let uri = endpoint.parse().unwrap_or_default();
-    let through = surroundings::proxy::between(connection, &uri);
+/// Which proxy is between here and a service, what names it, and whether the daemon has it alike.
+fn way_to(
+    patient: &Patient,
+    settings: &Settings,
+    connection: &Connection,
+    endpoint: &str,
+) -> [Check; 2] {
+    let uri = endpoint.parse::<Uri>().unwrap_or_default();
+    let through = proxy::between(connection, &uri);
     let way = Way {
         host: uri.host().unwrap_or_default().to_owned(),
         through: through.map(|proxy| (format!("{}:{}", proxy.host, proxy.port), proxy.named_by)),
-        variables: surroundings::proxy::variables(),
+        variables: proxy::set_for(&uri),
         is_local: is_local(&uri),
     };
-    Check::new("proxy", diagnosis::proxy::judge(&way))
+    let by_variables = connection.proxy.is_none() && !is_local(&uri);
+    let certificates = uri.scheme_str() != Some("http")
+        && !matches!(settings.ca_bundle.origin, Origin::File { .. });
+    let counts = |name: &&str| match *name {
+        CA_BUNDLE => certificates,
+        name => by_variables && proxy::names(&uri).any(|proxy| proxy == name),
+    };
+    let differing = patient.daemon.as_ref().and_then(|daemon| daemon.differing.as_ref());
+    let differing = differing.map(|it| it.iter().copied().filter(counts).collect::<Vec<_>>());
+    [
+        Check::new("proxy", diagnosis::proxy::judge(&way)),
+        Check::new("environment", diagnosis::environment::judge(differing.as_deref())),
+    ]
 }
 
 /// A call, and this machine's time when its answer was there.
@@ -76,7 +108,7 @@ fn endpoint(service: Service, connection: &Connection) -> Result<String, Complai
             .map_err(|error| Complaint::of(&error)),
         Service::TokenService => Sts::new(connection, clock)
             .map(|sts| sts.endpoint().to_owned())
-            .map_err(|error| Complaint::of(&DaemonError::Sts(error))),
+            .map_err(|error| Complaint::of(&DaemonError::Unusable(error))),
     }
 }
 
@@ -101,11 +133,13 @@ fn clock(attempts: &[Attempted]) -> Finding {
     }
 }
 
-/// The settings', else the registration's, which this user may not be able to read.
+/// The settings', else the registration's, which this user may not be able to read, else what the
+/// daemon says.
 fn region(patient: &Patient, settings: &Settings) -> Option<Region> {
     let registered = || {
         let vault = Vault::read_only(&patient.directories.state).ok()?;
         Some(vault.registration().ok()?.region)
     };
-    settings.region.value.clone().or_else(registered)
+    let told = || patient.status.as_ref().ok()?.region.as_ref()?.parse().ok();
+    settings.region.value.clone().or_else(registered).or_else(told)
 }

@@ -6,10 +6,14 @@ use crate::control::Complaint;
 use crate::pure::advice::Exit;
 use crate::pure::diagnosis::vault::{Entry, Kind};
 use crate::pure::diagnosis::{self, Check, Finding};
-use crate::vault::{self, Vault};
+use crate::pure::source::Source;
+use crate::vault::{self, Vault, VaultError};
 
 pub(super) fn vault(patient: &Patient) -> Vec<Check> {
     match Vault::examine(&patient.directories.state) {
+        Err(VaultError::Missing { .. }) if patient.source() != Source::Hybrid => {
+            vec![Check::new("vault", Finding::skipped("nothing is kept: there is none"))]
+        }
         Ok(examined) => {
             let entries = examined.entries.into_iter().map(entry).collect::<Vec<_>>();
             diagnosis::vault::judge(Ok(&entries))
@@ -19,6 +23,9 @@ pub(super) fn vault(patient: &Patient) -> Vec<Check> {
 }
 
 pub(super) fn hardware(patient: &Patient) -> Vec<Check> {
+    if let Some(checks) = patient.without_registration("hardware") {
+        return checks;
+    }
     let reader = Vault::read_only(&patient.directories.state);
     let finding = match reader.map_err(Complaint::from).and_then(|vault| local::similarity(&vault))
     {

@@ -18,6 +18,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use super::not_run;
 use crate::control::Complaint;
 use crate::endpoints::{self, ANY_PORT, Asked, bearer_token};
+use crate::host::accounts;
 use crate::host::entropy::SystemEntropy;
 use crate::host::places::RATE_OF_A_USER;
 use crate::pure::advice::{Advice, Exit};
@@ -76,8 +77,11 @@ pub(super) async fn run(
     }
 }
 
-/// Whoever does not know the token costs the daemon nothing.
+/// Whoever is somebody else, or does not know the token, costs the daemon nothing.
 async fn reply(source: Arc<Source>, asked: Asked) -> Reply {
+    if !is_for(asked.user) {
+        return asked.head(container::deny);
+    }
     let without = asked.head(|head| answer(head, &[source.grant(Err(Unavailable::Now))], NEVER));
     if without.status != 503 {
         return without;
@@ -94,6 +98,11 @@ async fn reply(source: Arc<Source>, asked: Asked) -> Reply {
     // The daemon has judged them a moment ago, by the service's clock.
     let now = credentials.as_ref().map_or(NEVER, |token| token.issued_at);
     asked.head(|head| answer(head, &[source.grant(credentials)], now))
+}
+
+/// The command's own user, as the kernel knows the socket; and root, who reads its environment anyway.
+fn is_for(user: Option<u32>) -> bool {
+    user.is_some_and(|uid| uid == 0 || uid == accounts::own_uid().as_raw())
 }
 
 /// Of no use without credentials.

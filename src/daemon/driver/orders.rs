@@ -62,35 +62,29 @@ impl Driver {
     }
 
     async fn accept_fingerprint(&mut self) -> Result<String, Complaint> {
-        let hardware = self.seams().probe.observe().hash();
-        let now = self.ssm.clock().now();
-        self.vault.accept_hardware(&hardware, now).map_err(|error| Complaint::of(&error))?;
-        self.reload_record()?;
+        let hybrid = self.provider.hybrid()?;
+        hybrid.accept_hardware().map_err(|error| Complaint::of(&error))?;
         self.handle(Event::Nudged).await;
         Ok("this machine's hardware is now the registered one".to_owned())
     }
 
     async fn set_threshold(&mut self, threshold: SimilarityThreshold) -> Result<String, Complaint> {
-        self.vault.set_threshold(threshold).map_err(|error| Complaint::of(&error))?;
-        self.reload_record()?;
+        let hybrid = self.provider.hybrid()?;
+        hybrid.set_threshold(threshold).map_err(|error| Complaint::of(&error))?;
         self.handle(Event::Nudged).await;
         Ok(format!("the similarity threshold is now {threshold}"))
     }
 
-    fn reload_record(&mut self) -> Result<(), Complaint> {
-        self.record = self.vault.fingerprint_record().map_err(|error| Complaint::of(&error))?;
-        Ok(())
-    }
-
     async fn rotate_on_order(&mut self) -> Result<String, Complaint> {
-        if let Event::Hardware { verdict: Verdict::Different, .. } = self.probe() {
+        let hybrid = self.provider.hybrid()?;
+        if let Event::Hardware { verdict: Verdict::Different, .. } = hybrid.probe() {
             return Err(Complaint::new(
                 Exit::Refused,
                 "this is not the machine that registered: its key is not replaced",
                 "rolekeeper fingerprint diff",
             ));
         }
-        if let Some(token) = self.rotate().await? {
+        if let Some(token) = hybrid.rotate().await? {
             self.handle(Event::Token(Arc::new(token))).await;
         }
         Ok("the RSA key was replaced".to_owned())

@@ -58,7 +58,7 @@ impl Running {
 
     /// What it says of itself; `None` when it could not even start.
     pub fn status(&self) -> Option<Status> {
-        self.shelf.as_ref().map(|shelf| shelf.look().status)
+        self.shelf.as_ref().map(|shelf| Status::clone(&shelf.look().status))
     }
 
     /// Tells whether it still runs.

@@ -11,22 +11,48 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 /// The state of a connection that both ends hold open.
 const ESTABLISHED: &str = "01";
 
+/// The state of a socket that waits for connections.
+const LISTENS: &str = "0A";
+
+/// A line, as far as it is of use.
+struct Row<'a> {
+    here: SocketAddr,
+    there: SocketAddr,
+    state: &'a str,
+    uid: u32,
+    inode: u64,
+}
+
 /// The user of the socket in this line, if it is the one from `local` to `remote`.
 ///
 /// A socket that no process holds any more, which is what a program leaves behind that went early,
 /// shows as root's on many kernels. It has no inode and is not established, and is nobody's here.
 pub fn owner(line: &str, local: SocketAddr, remote: SocketAddr) -> Option<u32> {
-    let mut columns = line.split_ascii_whitespace().skip(1);
-    let here = columns.next().and_then(address)?;
-    let there = columns.next().and_then(address)?;
+    let row = row(line)?;
     let same = |a: SocketAddr, b: SocketAddr| {
         a.port() == b.port() && a.ip().to_canonical() == b.ip().to_canonical()
     };
+    let alive = row.state == ESTABLISHED && row.inode != 0;
+    (same(row.here, local) && same(row.there, remote) && alive).then_some(row.uid)
+}
+
+/// The user of the socket in this line, if it takes connections to `address`, or to every address of
+/// that port.
+pub fn listener(line: &str, address: SocketAddr) -> Option<u32> {
+    let row = row(line)?;
+    let (here, wanted) = (row.here.ip().to_canonical(), address.ip().to_canonical());
+    let takes = row.here.port() == address.port() && (here == wanted || here.is_unspecified());
+    (takes && row.state == LISTENS).then_some(row.uid)
+}
+
+fn row(line: &str) -> Option<Row<'_>> {
+    let mut columns = line.split_ascii_whitespace().skip(1);
+    let here = columns.next().and_then(address)?;
+    let there = columns.next().and_then(address)?;
     let state = columns.next()?;
     let uid = columns.nth(3)?.parse().ok()?;
-    let inode = columns.nth(1)?.parse::<u64>().ok()?;
-    let alive = state == ESTABLISHED && inode != 0;
-    (same(here, local) && same(there, remote) && alive).then_some(uid)
+    let inode = columns.nth(1)?.parse().ok()?;
+    Some(Row { here, there, state, uid, inode })
 }
 
 /// `0100007F:053A`: each four bytes of the address as a number of this machine's byte order, then the
@@ -52,6 +78,19 @@ mod tests {
 
     const LINE: &str = "   5: 0100007F:A3D2 0100007F:053A 01 00000000:00000000 00:00000000 00000000  \
                         1000        0 48151 1 0000000000000000 20 4 30 10 -1";
+
+    #[test]
+    fn a_listener_is_known_by_its_state_at_its_own_address_or_at_every_one() {
+        let at = |address: &str| {
+            LINE.replace("0100007F:A3D2 0100007F:053A 01", &format!("{address} 00000000:0000 0A"))
+        };
+        let wanted = "127.0.0.1:41938".parse().unwrap();
+        assert_eq!(listener(&at("0100007F:A3D2"), wanted), Some(1000));
+        assert_eq!(listener(&at("00000000:A3D2"), wanted), Some(1000));
+        assert_eq!(listener(&at("0200007F:A3D2"), wanted), None);
+        assert_eq!(listener(&at("0100007F:A3D3"), wanted), None);
+        assert_eq!(listener(LINE, wanted), None, "a connection");
+    }
 
     fn seen(line: &str, local: &str, remote: &str) -> Option<u32> {
         owner(line, local.parse().unwrap(), remote.parse().unwrap())

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::pure::identity::InstanceId;
+use crate::pure::identity::{Ec2InstanceId, InstanceId};
 
 /// A role by its ARN: `arn:aws:iam::111122223333:role/path/name`, in any partition.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -46,6 +46,18 @@ impl SessionName {
     pub fn of_instance(id: &InstanceId) -> Self {
         let characters = id.as_str().chars().take(LONGEST_NAME);
         Self(characters.collect())
+    }
+
+    /// The same for an EC2 instance; its profile's session has that name, too.
+    pub fn of_ec2_instance(id: &Ec2InstanceId) -> Self {
+        Self(id.to_string())
+    }
+}
+
+/// For a machine that has no name of its own at AWS.
+impl Default for SessionName {
+    fn default() -> Self {
+        Self("rolekeeper".to_owned())
     }
 }
 

@@ -10,7 +10,7 @@ use super::{Content, Kind, Sdk, SharedFile, Surroundings, walk};
 /// By which of our outlets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Way {
-    /// `credential_process` in a config file of its own.
+    /// `credential_process` in a file of its own.
     Process {
         /// The command line that the SDK runs.
         command: String,
@@ -64,76 +64,86 @@ const BEFORE_PROFILE: &[&str] = &[
 
 const CREDENTIALS: &str = "AWS_SHARED_CREDENTIALS_FILE";
 const CONFIG: &str = "AWS_CONFIG_FILE";
+const RELATIVE_URI: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
+const DISABLED: &str = "AWS_EC2_METADATA_DISABLED";
 
-/// The least change by which `sdk` sees our renewals; none where nothing of this kind helps.
+/// The change that leaves most of a program's files to it, and by which it sees our renewals; none where
+/// nothing of this kind helps. Where its SDK is not known, all that it may be are to be there, each with what it would look at.
 pub fn mend(
-    sdk: Sdk,
-    surroundings: &Surroundings,
+    either: &[(Sdk, Surroundings)],
     installation: &Installation,
     way: &Way,
 ) -> Option<Mended> {
-    candidates(sdk, surroundings, way).into_iter().find_map(|remedy| {
-        let after = remedy.apply(surroundings);
-        judge(&walk(sdk, &after), installation)
-            .is_renewed()
-            .then(|| Mended { left_behind: left_behind(surroundings, &after), remedy })
-    })
+    let (_, first) = either.first()?;
+    let names = first.environment.names();
+    let proven = candidates(&names, way).into_iter().filter_map(|remedy| {
+        let mut left = Vec::new();
+        for (sdk, before) in either {
+            let after = remedy.apply(before);
+            if !judge(&walk(*sdk, &after), installation).is_renewed() {
+                return None;
+            }
+            left.extend(left_behind(before, &after));
+        }
+        left.sort();
+        left.dedup();
+        Some(Mended { remedy, left_behind: left })
+    });
+    // Of several the first.
+    proven.min_by_key(|mended| mended.left_behind.len())
 }
 
 /// From the least change to the largest.
-fn candidates(sdk: Sdk, surroundings: &Surroundings, way: &Way) -> Vec<Remedy> {
-    let names = surroundings.environment.names();
-    let unset = |also: &[&str]| {
-        let leads = |name: &&str| BEFORE_PROFILE.contains(name) || also.contains(name);
-        names.iter().copied().filter(leads).collect::<Vec<_>>()
-    };
-    let hidden = |file: &'static str| (file, NOTHING.to_owned());
-    let hiding: [&[&'static str]; 3] = [&[], &[CREDENTIALS], &[CREDENTIALS, CONFIG]];
+fn candidates(names: &[&'static str], way: &Way) -> Vec<Remedy> {
+    let nothing = || NOTHING.to_owned();
     match way {
         Way::Process { command, file } => {
-            // PHP looks into the credentials file for a process, and read no other file for long.
-            let (ours, other) =
-                if sdk == Sdk::Php { (CREDENTIALS, CONFIG) } else { (CONFIG, CREDENTIALS) };
             let content = format!("[default]\ncredential_process = {command}\n");
-            [&[][..], &[other]]
-                .into_iter()
-                .map(|hide| {
-                    let mut set = vec![(ours, file.display().to_string())];
-                    set.extend(hide.iter().copied().map(hidden));
-                    let file = Some((file.clone(), content.clone()));
-                    Remedy { unset: unset(&[]), set, file }
-                })
-                .collect()
+            let ours = || file.display().to_string();
+            let file = Some((file.clone(), content));
+            // All but C++'s look for a process in the credentials file, too, and PHP's for long only
+            // there.
+            let sets = [
+                vec![(CONFIG, ours())],
+                vec![(CREDENTIALS, ours())],
+                vec![(CONFIG, ours()), (CREDENTIALS, nothing())],
+                vec![(CONFIG, ours()), (CREDENTIALS, ours())],
+            ];
+            let unset = unset(names, &[]);
+            let remedy = |set| Remedy { unset: unset.clone(), set, file: file.clone() };
+            sets.into_iter().map(remedy).collect()
         }
-        Way::Container { uri, token_file } => hiding
-            .into_iter()
-            .map(|hide| {
-                let mut set = vec![
-                    ("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri.clone()),
-                    ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", token_file.display().to_string()),
-                ];
-                set.extend(hide.iter().copied().map(hidden));
-                let unset = unset(&[
-                    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
-                    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-                ]);
-                Remedy { unset, set, file: None }
-            })
-            .collect(),
-        Way::Metadata { uri } => hiding
-            .into_iter()
-            .map(|hide| {
-                let mut set = vec![("AWS_EC2_METADATA_SERVICE_ENDPOINT", uri.clone())];
-                set.extend(hide.iter().copied().map(hidden));
-                let unset = unset(&[
-                    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-                    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-                    "AWS_EC2_METADATA_DISABLED",
-                ]);
-                Remedy { unset, set, file: None }
-            })
-            .collect(),
+        Way::Container { uri, token_file } => {
+            let set = vec![
+                ("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri.clone()),
+                ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", token_file.display().to_string()),
+            ];
+            let before = ["AWS_CONTAINER_AUTHORIZATION_TOKEN", RELATIVE_URI];
+            hiding_files(set, &unset(names, &before))
+        }
+        Way::Metadata { uri } => {
+            let set = vec![("AWS_EC2_METADATA_SERVICE_ENDPOINT", uri.clone())];
+            let before = ["AWS_CONTAINER_CREDENTIALS_FULL_URI", RELATIVE_URI, DISABLED];
+            hiding_files(set, &unset(names, &before))
+        }
     }
+}
+
+/// An endpoint, with the files as they are, and without the one or both.
+fn hiding_files(set: Vec<(&'static str, String)>, unset: &[&'static str]) -> Vec<Remedy> {
+    let hidden: [&[&'static str]; 3] = [&[], &[CREDENTIALS], &[CREDENTIALS, CONFIG]];
+    let remedy = |hidden: &[&'static str]| {
+        let hidden = hidden.iter().map(|name| (*name, NOTHING.to_owned()));
+        let set = set.iter().cloned().chain(hidden).collect();
+        Remedy { unset: unset.to_vec(), set, file: None }
+    };
+    hidden.into_iter().map(remedy).collect()
+}
+
+/// Those of `names` that lead elsewhere.
+fn unset(names: &[&'static str], also: &[&str]) -> Vec<&'static str> {
+    let leads = |name: &&&'static str| BEFORE_PROFILE.contains(name) || also.contains(name);
+    names.iter().filter(leads).copied().collect()
 }
 
 /// What is read before and not after, and holds something.

@@ -293,7 +293,7 @@ fn ways() -> [Way; 3] {
     [
         Way::Process {
             command: "/usr/bin/rolekeeper credential-process".into(),
-            file: "/etc/rolekeeper/aws-config".into(),
+            file: "/etc/rolekeeper/aws-profile".into(),
         },
         Way::Container {
             uri: "http://127.0.0.1:1338/credentials/a".into(),
@@ -308,11 +308,11 @@ fn a_remedy_changes_no_more_than_it_must() {
     let clean = surroundings(&[], "", "");
     let [process, container, metadata] = ways();
     let mended = |surroundings: &Surroundings, way: &Way| {
-        mend(Sdk::Boto3, surroundings, &installation(), way).unwrap()
+        mend(&[(Sdk::Boto3, surroundings.clone())], &installation(), way).unwrap()
     };
     let remedy = mended(&clean, &process).remedy;
     assert_eq!(remedy.unset, [""; 0]);
-    assert_eq!(remedy.set, [("AWS_CONFIG_FILE", "/etc/rolekeeper/aws-config".to_owned())]);
+    assert_eq!(remedy.set, [("AWS_CONFIG_FILE", "/etc/rolekeeper/aws-profile".to_owned())]);
     assert_eq!(mended(&clean, &container).remedy.set.len(), 2);
     assert_eq!(mended(&clean, &metadata).remedy.set.len(), 1);
 
@@ -323,9 +323,10 @@ fn a_remedy_changes_no_more_than_it_must() {
     );
     let Mended { remedy, left_behind } = mended(&stale, &process);
     assert_eq!(remedy.unset, ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]);
-    assert!(remedy.set.contains(&("AWS_SHARED_CREDENTIALS_FILE", "/dev/null".to_owned())));
-    let left = left_behind.iter().map(|path| path.to_str().unwrap()).collect::<Vec<_>>();
-    assert_eq!(left, ["/home/a/.aws/credentials", "/home/a/.aws/config"]);
+    // The region in the config file stays.
+    let ours = ("AWS_SHARED_CREDENTIALS_FILE", "/etc/rolekeeper/aws-profile".to_owned());
+    assert_eq!(remedy.set, [ours]);
+    assert_eq!(left_behind, [std::path::PathBuf::from("/home/a/.aws/credentials")]);
     let Mended { left_behind, .. } = mended(&stale, &container);
     assert_eq!(left_behind, [std::path::PathBuf::from("/home/a/.aws/credentials")]);
 }
@@ -410,10 +411,19 @@ proptest! {
         surroundings in any_surroundings(), sdk in select(&Sdk::ALL[..])
     ) {
         for way in ways() {
-            let mended = mend(sdk, &surroundings, &installation(), &way);
+            let mended = mend(&[(sdk, surroundings.clone())], &installation(), &way);
             prop_assert!(mended.is_some(), "{:?} {:?}", sdk, way);
             let after = mended.unwrap().remedy.apply(&surroundings);
             prop_assert!(judge(&walk(sdk, &after), &installation()).is_renewed());
+        }
+    }
+
+    #[test]
+    fn a_program_of_any_sdk_can_be_mended_at_once(surroundings in any_surroundings()) {
+        let all = Sdk::ALL.map(|sdk| (sdk, surroundings.clone()));
+        for way in ways() {
+            let mended = mend(&all, &installation(), &way);
+            prop_assert!(mended.is_some(), "{:?}", way);
         }
     }
 

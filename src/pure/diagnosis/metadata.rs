@@ -74,10 +74,9 @@ pub fn heard(session: Option<&Page>, roles: Option<&Page>) -> Heard {
     let given = session.is_some_and(|page| page.status == 200 && is_word(&page.body));
     match roles {
         Some(Page { status: 404, .. }) if given => Heard::Metadata { session: true, roles: vec![] },
-        Some(page) if page.status == 200 && page.body.lines().all(is_word) => Heard::Metadata {
-            session: given,
-            roles: page.body.lines().map(|role| excerpt(role)).collect(),
-        },
+        Some(page) if page.status == 200 && page.body.lines().all(is_word) => {
+            Heard::Metadata { session: given, roles: page.body.lines().map(excerpt).collect() }
+        }
         // Whoever refuses to answer without a session behaves as EC2 does.
         None | Some(Page { status: 401, .. }) if given => {
             Heard::Metadata { session: true, roles: vec![] }

@@ -10,6 +10,8 @@ pub mod certificate;
 pub mod clock;
 pub mod consent;
 pub mod credentials;
+pub mod endpoint;
+pub mod environment;
 pub mod hardware;
 pub mod metadata;
 pub mod passage;
@@ -17,6 +19,7 @@ pub mod privileges;
 pub mod proxy;
 pub mod refusal;
 pub mod service;
+pub mod shadow;
 pub mod target;
 pub mod vault;
 

@@ -87,7 +87,7 @@ pub fn effective_capabilities(status: &str) -> Option<u64> {
 pub fn sees_others(mountinfo: &str) -> Option<bool> {
     let of_proc = |line: &&str| line.split(' ').nth(4) == Some("/proc");
     // What is mounted last hides what is below it.
-    let line = mountinfo.lines().filter(of_proc).next_back()?;
+    let line = mountinfo.lines().rfind(of_proc)?;
     let hides = |option: &str| {
         option.strip_prefix("hidepid=").is_some_and(|how| !["0", "off"].contains(&how))
     };

@@ -96,7 +96,7 @@ impl Answer {
     }
 }
 
-/// Judges one call.
+/// Judges one call. Who answers an unsigned call with AWS's own error is AWS.
 pub fn judge(service: Service, attempt: &Attempt) -> Finding {
     let (name, endpoint) = (service.name(), &attempt.endpoint);
     let finding = match &attempt.outcome {
@@ -138,7 +138,7 @@ pub fn judge(service: Service, attempt: &Attempt) -> Finding {
             "wait: the daemon keeps asking by itself; https://health.aws.amazon.com tells more",
         ),
         Outcome::Answered(answer) => {
-            Finding::ok(format!("{endpoint} answers as {name} does ({})", said(answer)))
+            Finding::ok(format!("answers at {endpoint}")).seen(said(answer))
         }
     };
     let through = attempt.proxy.iter().map(|proxy| format!("through the proxy of {proxy}"));

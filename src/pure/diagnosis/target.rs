@@ -83,6 +83,17 @@ pub fn judge(target: &Target, now: UtcDateTime) -> Finding {
     }
 }
 
+/// Judges a service that is to be told of new credentials; `failure` is why it was not.
+pub fn told_service(unit: &str, failure: Option<&Complaint>) -> Finding {
+    match failure {
+        None => Finding::ok(format!("{unit} is told of new credentials")),
+        Some(failure) => Finding::wrong(
+            format!("{unit} goes on with credentials that end: {}", failure.message),
+            failure.remedy.clone(),
+        ),
+    }
+}
+
 fn shown(moment: UtcDateTime) -> String {
     // Only years of more than four digits cannot be written so.
     moment.format(&Rfc3339).unwrap_or_else(|_| moment.to_string())
@@ -120,6 +131,15 @@ mod tests {
             assert_eq!(finding.verdict, verdict, "{file:?}: {finding:?}");
             assert!(finding.text.contains(text), "{finding:?}");
         }
+    }
+
+    #[test]
+    fn a_service_that_was_not_told_is_wrong() {
+        assert_eq!(told_service("web.service", None).verdict, Verdict::Ok);
+        let failure = Complaint::new(Exit::Refused, "access denied", "install the polkit rule");
+        let finding = told_service("web.service", Some(&failure));
+        assert_eq!(finding.verdict, Verdict::Wrong);
+        assert_eq!(finding.remedy.as_deref(), Some("install the polkit rule"));
     }
 
     #[test]

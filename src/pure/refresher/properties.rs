@@ -51,6 +51,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::Nudged),
         1 => Just(Event::Retargeted),
         3 => token().prop_map(Event::Token),
+        1 => Just(Event::Unjudged),
     ]
 }
 
@@ -76,7 +77,7 @@ fn refresher() -> impl Strategy<Value = Refresher> {
 fn allowed(event: &Event, action: &Action) -> bool {
     match action {
         Action::ProbeHardware => matches!(event, Event::Deadline | Event::Nudged),
-        Action::RequestToken(_) => matches!(event, Event::Hardware { .. }),
+        Action::RequestToken(_) => matches!(event, Event::Hardware { .. } | Event::Unjudged),
         Action::Publish(_) => !matches!(event, Event::Delivered { .. } | Event::Failed(_)),
         Action::Withdraw => !matches!(event, Event::Delivered { .. } | Event::Failed(_)),
         Action::RotateKey => matches!(event, Event::Token(token) if token.update_key_pair),
@@ -119,7 +120,7 @@ proptest! {
         let mut actions = refresher.handle(Event::Nudged, Jitter::NONE, now);
         while let (Some(action), Some((answer, jitter))) = (actions.pop(), answers.next()) {
             let event = match (action, answer) {
-                (Action::ProbeHardware, event @ Event::Hardware { .. }) => event,
+                (Action::ProbeHardware, event @ (Event::Hardware { .. } | Event::Unjudged)) => event,
                 (Action::ProbeHardware, _) => {
                     Event::Hardware { verdict: Verdict::Similar, settled: true }
                 }

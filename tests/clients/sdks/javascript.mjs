@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // A long-running program of the AWS SDK for JavaScript: a call to STS for each line that it reads, by a
-// client of its own for a line that says so.
+// new client where the line says so.
 
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";

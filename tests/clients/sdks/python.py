@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""A long-running program of boto3: a call to STS for each line that it reads, in a session of its own for
-a line that says so."""
+"""A long-running program of boto3: a call to STS for each line that it reads, in a new session where the
+line says so."""
 
 import json
 import os

@@ -1,8 +1,8 @@
 #!/usr/bin/env ruby
 # frozen_string_literal: true
 
-# A long-running program of the AWS SDK for Ruby: a call to STS for each line that it reads, by a client of
-# its own for a line that says so.
+# A long-running program of the AWS SDK for Ruby: a call to STS for each line that it reads, by a new
+# client where the line says so.
 
 require 'aws-sdk-core'
 require 'json'

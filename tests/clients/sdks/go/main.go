@@ -1,5 +1,5 @@
-// A long-running program of the AWS SDK for Go, version 2, as Debian packages it: a call to STS for each
-// line that it reads, with a configuration of its own for a line that says so.
+// A long-running program of the AWS SDK for Go, version 2, as Debian packages it: a call to STS for
+// each line that it reads, with a new configuration where the line says so.
 package main
 
 import (

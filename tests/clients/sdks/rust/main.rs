@@ -1,5 +1,5 @@
 //! A long-running program of the AWS SDK for Rust: a call to STS for each line that it reads, with a
-//! configuration of its own for a line that says so.
+//! new configuration where the line says so.
 
 use std::error::Error;
 use std::io;

@@ -1,0 +1,154 @@
+//! What this installation has for a program: which of its outlets, and under which name.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::{ConsumerSettings, Settings};
+use crate::control::Complaint;
+use crate::daemon::targets;
+use crate::host::accounts;
+use crate::programs::Program;
+use crate::pure::chain::{Installation, Outlet, Sdk, Way};
+use crate::vending;
+
+use super::super::RUNTIME_DIRECTORY;
+
+/// Where the profile with our process goes for a unit: every user may read it.
+const PROFILE_OF_UNITS: &str = "/etc/rolekeeper/aws-profile";
+
+/// The same for a person's own programs, at home.
+const PROFILE_AT_HOME: &str = ".aws/rolekeeper";
+
+/// The group whose members may ask for the registered role's credentials.
+const GROUP: &str = "rolekeeper";
+
+/// What there is for one program.
+#[derive(Debug)]
+pub(super) struct Outlets {
+    pub installation: Installation,
+    pub way: Way,
+    /// A table that the settings lack: nobody lets the program's user ask.
+    pub consumer: Option<String>,
+    /// What keeps the way from working.
+    pub obstacles: Vec<String>,
+}
+
+impl Outlets {
+    pub fn of(
+        settings: &Settings,
+        runtime_dir: &Path,
+        program: &Program,
+        sdk: Option<Sdk>,
+    ) -> Result<Self, Complaint> {
+        let mut installation = Installation {
+            outlets: Vec::new(),
+            container: settings.container_listen.value,
+            metadata: settings.imds_listen.value,
+        };
+        let mut owns_a_target = false;
+        for target in targets(settings, runtime_dir)? {
+            owns_a_target |= target.access.ids().0.as_raw() == program.reader.uid;
+            let (name, profile) = (target.name, target.profile.to_string());
+            installation.outlets.push(Outlet { name, path: target.path, profile });
+        }
+        installation.outlets.extend(other_names(&installation.outlets, program));
+        let consumer = settings.consumers.iter().find(|consumer| names(consumer, program));
+        let may_ask = consumer.is_some() || owns_a_target || is_served_anyhow(program);
+        let sdk = sdk.or(program.sdk.as_ref().map(|told| told.sdk));
+        // Every release of every SDK knows our process.
+        let consumer =
+            consumer.filter(|_| sdk.is_some_and(|sdk| !sdk.habits().learnt_endpoints_late));
+        let way = way(settings, runtime_dir, program, consumer);
+        Ok(Self {
+            installation,
+            consumer: (!may_ask).then(|| consumer_table(program)),
+            obstacles: obstacles(&way, runtime_dir, program),
+            way,
+        })
+    }
+}
+
+/// Our files under the names that the program has for them: a container sees them elsewhere.
+fn other_names(outlets: &[Outlet], program: &Program) -> Vec<Outlet> {
+    let credentials = Sdk::ALL.map(|sdk| program.surroundings(sdk).credentials.path);
+    let mut others = Vec::<Outlet>::new();
+    for path in credentials.into_iter().flatten() {
+        let ours = outlets
+            .iter()
+            .filter(|outlet| outlet.path != path && program.is_same_file(&path, &outlet.path));
+        let same = ours.map(|outlet| Outlet { path: path.clone(), ..outlet.clone() });
+        others.extend(same.collect::<Vec<_>>());
+    }
+    others
+}
+
+/// Whether a consumer is for this program. What the account database does not know names nobody.
+fn names(consumer: &ConsumerSettings, program: &Program) -> bool {
+    let reader = &program.reader;
+    let is_user = |name: &String| accounts::user(name).is_ok_and(|uid| uid.as_raw() == reader.uid);
+    let is_group = |name: &String| {
+        accounts::group(name).is_ok_and(|gid| reader.groups.contains(&gid.as_raw()))
+    };
+    let unit = program.unit.as_ref();
+    let executable = program.executable.as_ref();
+    let in_unit =
+        consumer.units.is_empty() || unit.is_some_and(|unit| consumer.units.contains(unit));
+    let is_program = consumer.executables.is_empty()
+        || executable.is_some_and(|path| consumer.executables.contains(path));
+    let named = consumer.users.iter().any(is_user) || consumer.groups.iter().any(is_group);
+    named && in_unit && is_program
+}
+
+/// Root, and members of the service's group.
+fn is_served_anyhow(program: &Program) -> bool {
+    let group = accounts::group(GROUP).map(nix::unistd::Gid::as_raw);
+    program.reader.uid == 0 || group.is_ok_and(|group| program.reader.groups.contains(&group))
+}
+
+/// The container endpoint where `consumer` has a token for it, else our process.
+fn way(
+    settings: &Settings,
+    runtime_dir: &Path,
+    program: &Program,
+    consumer: Option<&ConsumerSettings>,
+) -> Way {
+    let token = consumer.and_then(|consumer| Some((&consumer.name, consumer.token_file.as_ref()?)));
+    if let (Some(listen), Some((name, file))) = (settings.container_listen.value, token) {
+        let uri = format!("http://{listen}/credentials/{name}");
+        return Way::Container { uri, token_file: file.path.clone() };
+    }
+    let rolekeeper = std::env::current_exe().unwrap_or_else(|_| "/usr/bin/rolekeeper".into());
+    let mut command = rolekeeper.display().to_string();
+    if runtime_dir != Path::new(RUNTIME_DIRECTORY) {
+        command += &format!(" --runtime-dir {}", runtime_dir.display());
+    }
+    command += " credential-process";
+    let home = program.environment.text("HOME").map(PathBuf::from);
+    let home = home.or_else(|| accounts::home_of(program.reader.uid));
+    let file = match home {
+        Some(home) if program.service().is_none() => home.join(PROFILE_AT_HOME),
+        _ => PathBuf::from(PROFILE_OF_UNITS),
+    };
+    Way::Process { command, file }
+}
+
+/// The settings by which the program's user may ask.
+fn consumer_table(program: &Program) -> String {
+    let user = program.user_name();
+    let stem = program.service().and_then(|unit| unit.strip_suffix(".service"));
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
+    let name = stem.unwrap_or(&user).chars().map(plain).take(64).collect::<String>();
+    format!("[[consumer]]\nname = \"{name}\"\nusers = [\"{user}\"]\n")
+}
+
+fn obstacles(way: &Way, runtime_dir: &Path, program: &Program) -> Vec<String> {
+    if !program.apart {
+        return Vec::new();
+    }
+    let Way::Process { command, .. } = way else { return Vec::new() };
+    let rolekeeper = command.split(' ').next().unwrap_or_default();
+    let [_, socket] = vending::socket_paths(runtime_dir);
+    let hidden = [Path::new(rolekeeper), &socket].into_iter().filter(|path| !program.sees(path));
+    let line =
+        |path: &Path| format!("from where the program is, it does not see {}", path.display());
+    hidden.map(line).collect()
+}

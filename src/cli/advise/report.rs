@@ -1,0 +1,213 @@
+//! What is said of a program: the same for people and, as JSON, for programs.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::outlets::Outlets;
+use crate::programs::Program;
+use crate::pure::chain::{
+    Content, Found, Judgement, Place, Remedy, Sdk, SharedFile, Source, Surroundings, Verdict, Walk,
+    judge, mend, walk,
+};
+
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    pub program: Subject,
+    /// None when it is not known.
+    pub sdk: Option<SdkReport>,
+    /// With a known SDK alone, and so the next ones.
+    pub profile: Option<ProfileReport>,
+    /// Names of variables that lead an SDK somewhere.
+    pub environment: Vec<&'static str>,
+    pub files: Vec<FileReport>,
+    pub chain: Vec<StepReport>,
+    /// Without a known SDK: what would become of each.
+    pub by_sdk: BTreeMap<&'static str, &'static str>,
+    pub verdict: &'static str,
+    pub reason: String,
+    /// What would be used, did nothing come before it.
+    pub shadowed: Vec<String>,
+    pub remedy: Option<RemedyReport>,
+    #[serde(skip)]
+    pub judgement: Judgement,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Subject {
+    pub pid: Option<i32>,
+    pub unit: Option<String>,
+    pub executable: Option<PathBuf>,
+    pub user: String,
+    /// Whether its files are its own: a container, or a unit's sandbox.
+    pub own_namespace: bool,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct SdkReport {
+    pub name: &'static str,
+    #[serde(skip)]
+    pub title: &'static str,
+    pub evidence: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct ProfileReport {
+    pub name: String,
+    pub variable: Option<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct FileReport {
+    pub kind: &'static str,
+    pub path: Option<PathBuf>,
+    /// `read`, `absent`, or why it cannot be read.
+    pub state: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct StepReport {
+    pub source: Source,
+    pub place: Place,
+    pub verdict: &'static str,
+    pub detail: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct RemedyReport {
+    pub unset: Vec<&'static str>,
+    pub set: BTreeMap<&'static str, String>,
+    /// A file to write.
+    pub file: Option<NewFile>,
+    /// Of a unit.
+    pub drop_in: Option<NewFile>,
+    /// For a shell.
+    pub shell: String,
+    /// A file of ours that lets the program's user ask.
+    pub settings: Option<NewFile>,
+    pub notes: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct NewFile {
+    pub path: PathBuf,
+    pub content: String,
+}
+
+impl Report {
+    pub fn of(program: &Program, named: Option<Sdk>, outlets: &Outlets) -> Self {
+        let named = named.map(|sdk| (sdk, "named with --sdk".to_owned()));
+        let recognised = program.sdk.as_ref().map(|told| (told.sdk, told.evidence.clone()));
+        let known = named.or(recognised);
+        let sdks = known.as_ref().map_or(Sdk::ALL.to_vec(), |(sdk, _)| vec![*sdk]);
+        let either = sdks.into_iter().map(|sdk| (sdk, program.surroundings(sdk)));
+        let either = either.collect::<Vec<_>>();
+        let walks = either.iter().map(|(sdk, surroundings)| walk(*sdk, surroundings));
+        let walks = walks.collect::<Vec<_>>();
+        let judgements = walks.iter().map(|walk| judge(walk, &outlets.installation));
+        let judgements = judgements.collect::<Vec<_>>();
+        let (judgement, by_sdk) = match (&known, &judgements[..]) {
+            (Some(_), [judgement]) => (judgement.clone(), BTreeMap::new()),
+            _ => (
+                Judgement::agreed(&judgements),
+                walks.iter().zip(&judgements).map(|(w, j)| (w.sdk.name(), j.name())).collect(),
+            ),
+        };
+        let walk = walks.first().filter(|_| known.is_some());
+        let surroundings = either.first().map(|(_, surroundings)| surroundings);
+        let remedy = (!judgement.is_renewed()).then(|| remedy(program, &either, outlets)).flatten();
+        Self {
+            program: Subject::of(program),
+            sdk: known.map(|(sdk, evidence)| SdkReport {
+                name: sdk.name(),
+                title: sdk.title(),
+                evidence,
+            }),
+            profile: walk.map(|walk| ProfileReport {
+                name: walk.profile.clone(),
+                variable: walk.profile_variable,
+            }),
+            environment: program.environment.names(),
+            files: surroundings.map(files).unwrap_or_default(),
+            chain: walk.map(chain).unwrap_or_default(),
+            by_sdk,
+            verdict: judgement.name(),
+            reason: judgement.reason().to_owned(),
+            shadowed: walk.map(|w| w.shadowed().map(Found::describe).collect()).unwrap_or_default(),
+            remedy,
+            judgement,
+        }
+    }
+}
+
+impl Subject {
+    fn of(program: &Program) -> Self {
+        Self {
+            pid: program.pid,
+            unit: program.unit.clone(),
+            executable: program.executable.clone(),
+            user: program.user_name(),
+            own_namespace: program.apart,
+        }
+    }
+}
+
+fn files(surroundings: &Surroundings) -> Vec<FileReport> {
+    let file = |kind, file: &SharedFile| FileReport {
+        kind,
+        path: file.path.clone(),
+        state: match &file.content {
+            Content::Absent => "absent".to_owned(),
+            Content::Sections(_) => "read".to_owned(),
+            Content::Unreadable(why) => why.clone(),
+            Content::Unusable(unusable) => unusable.to_string(),
+        },
+    };
+    vec![file("credentials", &surroundings.credentials), file("config", &surroundings.config)]
+}
+
+fn chain(walk: &Walk) -> Vec<StepReport> {
+    let steps = walk.steps.iter().map(|step| {
+        let (verdict, detail) = match &step.verdict {
+            Verdict::Absent => ("absent", None),
+            Verdict::PassedOver(why) => ("passed-over", Some(why.clone())),
+            Verdict::Used(found) => ("used", Some(found.describe())),
+            // Everybody has it at the end of the chain.
+            Verdict::Shadowed(found) if !found.is_meant() => ("shadowed", None),
+            Verdict::Shadowed(found) => ("shadowed", Some(found.describe())),
+            Verdict::Ends(why) => ("ends", Some(why.clone())),
+        };
+        StepReport { source: step.source, place: step.place, verdict, detail }
+    });
+    steps.collect()
+}
+
+fn remedy(
+    program: &Program,
+    either: &[(Sdk, Surroundings)],
+    outlets: &Outlets,
+) -> Option<RemedyReport> {
+    let mended = mend(either, &outlets.installation, &outlets.way)?;
+    let Remedy { unset, set, file } = &mended.remedy;
+    let drop_in = program.service().map(|unit| NewFile {
+        path: PathBuf::from(format!("/etc/systemd/system/{unit}.d/rolekeeper.conf")),
+        content: mended.remedy.drop_in(),
+    });
+    let settings = outlets.consumer.as_ref().map(|table| NewFile {
+        path: PathBuf::from("/etc/rolekeeper/conf.d/consumers.toml"),
+        content: table.clone(),
+    });
+    let left = mended.left_behind.iter().map(|path| {
+        format!("{} is then read no more: copy what else it sets, a region say", path.display())
+    });
+    Some(RemedyReport {
+        unset: unset.clone(),
+        set: set.iter().cloned().collect(),
+        file: file.clone().map(|(path, content)| NewFile { path, content }),
+        drop_in,
+        shell: mended.remedy.shell(),
+        settings,
+        notes: outlets.obstacles.iter().cloned().chain(left).collect(),
+    })
+}

@@ -1,0 +1,218 @@
+//! A machine outside AWS: a registration in the vault, hardware that it stands for, a key that proves
+//! it. The one of the four providers that owns a vault from the start.
+
+use std::time::Duration;
+
+use super::Seams;
+use super::report::LastFailure;
+use super::rotation::{self, RotationOutcome};
+use crate::control::Complaint;
+use crate::pure::advice::Exit;
+use crate::pure::fingerprint::{Similarity, SimilarityThreshold, Verdict, compare};
+use crate::pure::identity::Fingerprint;
+use crate::pure::refresher::{AskAs, Event};
+use crate::pure::role_token::RoleToken;
+use crate::ssm::{InstanceKey, Ssm};
+use crate::vault::{FingerprintRecord, Registration, Vault, VaultError};
+
+/// A machine that has been up for less is still booting: disks and networks may be missing.
+const BOOT: Duration = Duration::from_secs(5 * 60);
+
+/// The only writer of the vault.
+#[derive(Debug)]
+pub(super) struct Hybrid {
+    vault: Vault,
+    ssm: Ssm,
+    seams: Seams,
+    registration: Registration,
+    record: FingerprintRecord,
+    similarity: Option<Similarity>,
+    rotation: rotation::Pace,
+}
+
+impl Hybrid {
+    pub(super) fn new(
+        vault: Vault,
+        registration: Registration,
+        ssm: Ssm,
+        seams: Seams,
+    ) -> Result<Self, VaultError> {
+        let record = vault.fingerprint_record()?;
+        let rotation = rotation::Pace::default();
+        Ok(Self { vault, ssm, seams, registration, record, similarity: None, rotation })
+    }
+
+    pub(super) fn ssm(&self) -> &Ssm {
+        &self.ssm
+    }
+
+    pub(super) fn registration(&self) -> &Registration {
+        &self.registration
+    }
+
+    /// How the last look at the machine ended.
+    pub(super) fn similarity(&self) -> Option<&Similarity> {
+        self.similarity.as_ref()
+    }
+
+    pub(super) fn probe(&mut self) -> Event {
+        let settled = self.seams.clock.since_boot() > BOOT;
+        let observation = self.seams.probe.observe();
+        for (attribute, reason) in observation.unreadable() {
+            tracing::debug!(%attribute, reason, "not readable");
+        }
+        let similarity = compare(&self.record.hardware_hash, &observation, self.record.threshold);
+        let verdict = similarity.verdict;
+        let before = self.similarity.replace(similarity).map(|similarity| similarity.verdict);
+        if let Some(similarity) = &self.similarity
+            && before != Some(verdict)
+        {
+            match verdict {
+                Verdict::Different => tracing::error!("hardware {similarity}"),
+                Verdict::Similar | Verdict::Disabled => tracing::info!("hardware {similarity}"),
+            }
+        }
+        Event::Hardware { verdict, settled }
+    }
+
+    pub(super) async fn request_token(&mut self, ask_as: AskAs) -> Result<RoleToken, LastFailure> {
+        match ask_as {
+            AskAs::Registered => self.request_registered().await,
+            AskAs::Stranger => self.request_as_stranger().await,
+        }
+    }
+
+    /// A rotation that was interrupted comes first: its proof is a token, and until it is settled
+    /// nobody knows which key the service holds.
+    async fn request_registered(&mut self) -> Result<RoleToken, LastFailure> {
+        let resume = self.rotation.may_resume(self.since_boot());
+        if let Some(settled) = resume
+            && let Some(token) = self.resume_rotation(settled).await?
+        {
+            return Ok(token);
+        }
+        let fingerprint = self.record.fingerprint;
+        match self.ssm.request_role_token(&self.instance_key(), fingerprint).await {
+            // The new key arrived while the rotation was waiting.
+            Err(error) if resume.is_none() && rotation::refuses_signature(&error) => {
+                self.resume_rotation(false).await?.ok_or_else(|| error.into())
+            }
+            answer => Ok(answer?),
+        }
+    }
+
+    /// Goes on with a rotation that is under way, if there is one; its token, where it has one.
+    async fn resume_rotation(&mut self, settled: bool) -> Result<Option<RoleToken>, VaultError> {
+        let Some(staged) = self.vault.staged_key()? else { return Ok(None) };
+        let fingerprint = self.record.fingerprint;
+        let outcome =
+            rotation::resume(&mut self.vault, &self.ssm, fingerprint, staged, settled).await?;
+        Ok(self.rotated(outcome))
+    }
+
+    /// With a fingerprint that the service has never seen, kept beside the registered one.
+    async fn request_as_stranger(&mut self) -> Result<RoleToken, LastFailure> {
+        let fingerprint = match self.vault.substitute_fingerprint()? {
+            Some(substitute) => substitute.fingerprint,
+            None => self.make_substitute()?,
+        };
+        Ok(self.ssm.request_role_token(&self.instance_key(), fingerprint).await?)
+    }
+
+    fn make_substitute(&mut self) -> Result<Fingerprint, VaultError> {
+        let mut bytes = [0; 16];
+        self.seams.entropy.fill(&mut bytes);
+        let substitute = FingerprintRecord {
+            fingerprint: Fingerprint::from_random_bytes(bytes),
+            hardware_hash: self.seams.probe.observe().hash(),
+            threshold: self.record.threshold,
+        };
+        self.vault.store_substitute_fingerprint(&substitute, self.ssm.clock().now())?;
+        Ok(substitute.fingerprint)
+    }
+
+    /// Heeds the service's wish for a new key; the proof's token, where there is one.
+    pub(super) async fn heed_rotation(&mut self) -> Option<RoleToken> {
+        if !self.rotation.may_begin(self.since_boot()) {
+            return None;
+        }
+        self.rotate().await.unwrap_or_else(|complaint| {
+            tracing::warn!("{}; try: {}", complaint.message, complaint.remedy);
+            None
+        })
+    }
+
+    pub(super) async fn rotate(&mut self) -> Result<Option<RoleToken>, Complaint> {
+        let fingerprint = self.record.fingerprint;
+        let outcome = rotation::rotate(&mut self.vault, &self.ssm, fingerprint)
+            .await
+            .map_err(|error| Complaint::of(&error))?;
+        let waits = match &outcome {
+            RotationOutcome::Waits { because, .. } => Some(because.to_string()),
+            RotationOutcome::Promoted { .. } | RotationOutcome::Abandoned { .. } => None,
+        };
+        let promoted = matches!(outcome, RotationOutcome::Promoted { .. });
+        let token = self.rotated(outcome);
+        match waits {
+            _ if promoted => Ok(token),
+            None => Err(Complaint::new(
+                Exit::Refused,
+                "the service refused the new key and keeps the old one",
+                "rolekeeper rotate-key once more",
+            )),
+            Some(because) => Err(Complaint::new(
+                Exit::TryAgain,
+                format!("the key rotation is not over: {because}"),
+                "again later: it goes on by itself, and both keys are kept",
+            )),
+        }
+    }
+
+    /// Takes over what a rotation led to; its token, where there is one.
+    fn rotated(&mut self, outcome: RotationOutcome) -> Option<RoleToken> {
+        self.rotation.note(&outcome, self.since_boot());
+        match outcome {
+            RotationOutcome::Promoted { registration, token } => {
+                tracing::info!("the RSA key was replaced");
+                self.registration = *registration;
+                token
+            }
+            RotationOutcome::Abandoned { token } => {
+                tracing::warn!("the service refused the new RSA key; the old one stays");
+                token
+            }
+            RotationOutcome::Waits { because, token } => {
+                tracing::warn!(%because, "the key rotation waits");
+                token
+            }
+        }
+    }
+
+    /// This machine's hardware becomes the registered one.
+    pub(super) fn accept_hardware(&mut self) -> Result<(), VaultError> {
+        let hardware = self.seams.probe.observe().hash();
+        self.vault.accept_hardware(&hardware, self.ssm.clock().now())?;
+        self.reload_record()
+    }
+
+    pub(super) fn set_threshold(
+        &mut self,
+        threshold: SimilarityThreshold,
+    ) -> Result<(), VaultError> {
+        self.vault.set_threshold(threshold)?;
+        self.reload_record()
+    }
+
+    fn reload_record(&mut self) -> Result<(), VaultError> {
+        self.record = self.vault.fingerprint_record()?;
+        Ok(())
+    }
+
+    fn instance_key(&self) -> InstanceKey {
+        rotation::instance_key(&self.registration)
+    }
+
+    fn since_boot(&self) -> Duration {
+        self.seams.clock.since_boot()
+    }
+}

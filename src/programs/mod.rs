@@ -1,0 +1,238 @@
+//! Observes a running program: its environment, which AWS SDK it has, and the files that the SDK
+//! would read, as that program sees them.
+
+mod error;
+mod recognition;
+mod root;
+
+pub use error::ProgramError;
+pub use recognition::Recognised;
+pub use root::{Reader, Root};
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::Uid;
+use zeroize::Zeroizing;
+
+use self::recognition::{Loaded, recognise};
+use crate::host::process_files::ProcessFiles;
+use crate::host::{accounts, environment};
+use crate::pure::access::peer::{executable, process_status, unit as unit_of_cgroup};
+use crate::pure::chain::{Content, Environment, Kind, Paths, Sdk, SharedFile, Surroundings};
+use crate::pure::unit_settings::UnitSettings;
+
+/// An environment is not longer: the kernel allows 6 MiB of arguments and environment together.
+const LONGEST_ENVIRONMENT: u64 = 8 << 20;
+
+/// More than the lines of any usual program's mappings.
+const LONGEST_MAPS: u64 = 16 << 20;
+
+/// More than the kernel writes into a process's status or groups.
+const LONGEST_STATUS: u64 = 64 << 10;
+
+/// A credentials file is not longer, and botocore would read a longer one into memory whole.
+const LONGEST_SHARED_FILE: u64 = 1 << 20;
+
+/// So many of a program's open files are looked at.
+const MOST_OPEN_FILES: usize = 4096;
+
+/// A program.
+#[derive(Debug)]
+pub struct Program {
+    /// None of one that does not run, and of an environment without a program.
+    pub pid: Option<i32>,
+    /// Its own path for it.
+    pub executable: Option<PathBuf>,
+    pub unit: Option<String>,
+    pub reader: Reader,
+    pub environment: Environment,
+    pub sdk: Option<Recognised>,
+    /// Whether it has a mount namespace or a root directory of its own.
+    pub apart: bool,
+    root: Root,
+}
+
+/// Looks at a process.
+///
+/// # Errors
+///
+/// When there is none of that number, or it is another user's and this one is not root.
+pub fn running(pid: i32) -> Result<Program, ProgramError> {
+    let gone = |error: io::Error| ProgramError::of(pid, error);
+    let process = ProcessFiles::open(pid).map_err(gone)?;
+    let status = process.text("status", LONGEST_STATUS).and_then(|text| process_status(&text));
+    let status = status.ok_or(ProgramError::Gone { pid })?;
+    let block = Zeroizing::new(process.read("environ", LONGEST_ENVIRONMENT).map_err(gone)?);
+    let root = Root::of(&process).map_err(gone)?;
+    let link = process.link("exe").ok();
+    let executable = link.and_then(|link| executable(link.to_str()?));
+    let loaded = Loaded {
+        executable: executable.clone(),
+        arguments: arguments(&process),
+        mapped: mapped(&process),
+        open: process.open_files(MOST_OPEN_FILES),
+        library_paths: recognition::library_paths(&block),
+        image: process.file("exe").ok(),
+    };
+    let ours = ProcessFiles::open(own_pid()).ok();
+    let same = |name: &str| {
+        let theirs = process.link(name).ok();
+        theirs.is_some() && theirs == ours.as_ref().and_then(|ours| ours.link(name).ok())
+    };
+    let apart = !same("ns/mnt") || !same("root");
+    Ok(Program {
+        pid: Some(pid),
+        unit: process.text("cgroup", LONGEST_STATUS).and_then(|text| unit_of_cgroup(&text)),
+        reader: Reader { uid: status.uid, groups: groups(&process, status.groups) },
+        environment: Environment::of_block(&block),
+        sdk: recognise(loaded, &root),
+        executable,
+        apart,
+        root,
+    })
+}
+
+/// What this process would hand to the next: the environment of the shell that runs it.
+///
+/// # Errors
+///
+/// When the root directory cannot be opened.
+pub fn this_shell() -> Result<Program, ProgramError> {
+    let uid = accounts::own_uid().as_raw();
+    Ok(Program {
+        pid: None,
+        executable: None,
+        unit: None,
+        reader: Reader { uid, groups: accounts::all_groups_of(uid) },
+        environment: Environment::of_block(&Zeroizing::new(environment::block())),
+        sdk: None,
+        apart: false,
+        root: Root::ours().map_err(ProgramError::NoRoot)?,
+    })
+}
+
+/// A unit that does not run, by what systemd says of it.
+///
+/// # Errors
+///
+/// As [`this_shell`].
+pub fn at_rest(settings: &UnitSettings) -> Result<Program, ProgramError> {
+    let root = Root::ours().map_err(ProgramError::NoRoot)?;
+    // A user that is made when the unit starts owns nothing yet.
+    let named = |user: &str| accounts::user(user).map_or(u32::MAX, Uid::as_raw);
+    let uid = settings.user.as_deref().map_or(0, named);
+    let files = settings.environment_files.iter().map(|path| {
+        let bytes = root.read(Path::new(path), LONGEST_SHARED_FILE).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    });
+    let block = Zeroizing::new(settings.block(files));
+    let executable = settings.executable.as_ref().map(PathBuf::from);
+    let loaded = Loaded {
+        arguments: settings.command.clone(),
+        library_paths: recognition::library_paths(&block),
+        image: executable.as_ref().and_then(|path| root.open(path).ok()),
+        executable: executable.clone(),
+        ..Loaded::default()
+    };
+    Ok(Program {
+        pid: None,
+        unit: settings.id.clone(),
+        reader: Reader { uid, groups: accounts::all_groups_of(uid) },
+        environment: Environment::of_block(&block),
+        sdk: recognise(loaded, &root),
+        executable,
+        apart: false,
+        root,
+    })
+}
+
+impl Program {
+    /// What an SDK in this program looks at.
+    pub fn surroundings(&self, sdk: Sdk) -> Surroundings {
+        let home = accounts::home_of(self.reader.uid).filter(|_| !self.apart);
+        let paths = Paths::of(&self.environment, &sdk.habits(), home.as_deref());
+        let tokens = ["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE"];
+        let tokens =
+            tokens.iter().filter_map(|name| self.environment.text(name)).map(PathBuf::from);
+        Surroundings {
+            credentials: self.shared_file(paths.credentials, Kind::Credentials),
+            config: self.shared_file(paths.config, Kind::Config),
+            missing: tokens.filter(|path| !self.root.may_read(path, &self.reader)).collect(),
+            environment: self.environment.clone(),
+        }
+    }
+
+    /// The unit that a drop-in could be for: a service of the system's.
+    pub fn service(&self) -> Option<&str> {
+        let unit = self.unit.as_deref().filter(|unit| unit.ends_with(".service"));
+        unit.filter(|unit| !unit.starts_with("user@"))
+    }
+
+    /// The name of its user, or the number.
+    pub fn user_name(&self) -> String {
+        accounts::user_name(Uid::from_raw(self.reader.uid))
+    }
+
+    /// Whether the program would come to the same file by `path` as we do by `ours`.
+    pub fn is_same_file(&self, path: &Path, ours: &Path) -> bool {
+        let theirs = self.root.identity(path);
+        theirs.is_some() && theirs == Root::ours().ok().and_then(|root| root.identity(ours))
+    }
+
+    /// Whether the program sees anything there.
+    pub fn sees(&self, path: &Path) -> bool {
+        self.root.identity(path).is_some()
+    }
+
+    fn shared_file(&self, path: Option<PathBuf>, kind: Kind) -> SharedFile {
+        let Some(path) = path else { return SharedFile::absent(None) };
+        let unreadable = |path, why| SharedFile { path, content: Content::Unreadable(why) };
+        match self.root.read(&path, LONGEST_SHARED_FILE).map(Zeroizing::new) {
+            Ok(_) if !self.root.may_read(&path, &self.reader) => {
+                let user = self.user_name();
+                unreadable(Some(path), format!("user {user} may not read it"))
+            }
+            Ok(bytes) => SharedFile::of_bytes(path, kind, &bytes),
+            // A device without content, as /dev/null, is a file without content.
+            Err(error) if is_nothing(&error) || path == Path::new("/dev/null") => {
+                SharedFile::absent(Some(path))
+            }
+            Err(error) => unreadable(Some(path), error.to_string()),
+        }
+    }
+}
+
+fn is_nothing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+fn own_pid() -> i32 {
+    nix::unistd::getpid().as_raw()
+}
+
+fn arguments(process: &ProcessFiles) -> Vec<String> {
+    let bytes = process.read("cmdline", LONGEST_ENVIRONMENT).unwrap_or_default();
+    let words = bytes.split(|&byte| byte == 0).map(String::from_utf8_lossy);
+    words.map(std::borrow::Cow::into_owned).filter(|word| !word.is_empty()).collect()
+}
+
+/// The files that are mapped, each once. What stands behind the inode is the path.
+fn mapped(process: &ProcessFiles) -> Vec<PathBuf> {
+    let bytes = process.read("maps", LONGEST_MAPS).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let paths = text.lines().filter_map(|line| line.find('/').map(|at| &line[at..]));
+    let mut paths = paths.map(PathBuf::from).collect::<Vec<_>>();
+    paths.sort();
+    paths.dedup();
+    paths
+}
+
+/// All groups: `Gid:` has the effective one, `Groups:` the others.
+fn groups(process: &ProcessFiles, mut others: Vec<u32>) -> Vec<u32> {
+    let status = process.text("status", LONGEST_STATUS).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("Gid:"));
+    let effective = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u32>().ok());
+    others.extend(effective);
+    others
+}
