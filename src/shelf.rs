@@ -219,7 +219,7 @@ impl Held {
         for (targets, reload) in self.reloads.values() {
             let told_for = |target: &&mut TargetStatus| targets.contains(&target.name);
             for target in status.targets.iter_mut().filter(told_for) {
-                target.reload = Some(reload.clone());
+                target.reload = Some(Box::new(reload.clone()));
             }
         }
         status.endpoints = self.endpoints.values().cloned().collect();
@@ -292,7 +292,7 @@ mod tests {
         let place = shelf.reload_place("a.service");
         place.put(BTreeSet::from(["a".to_owned()]), reload.clone());
         let shown = || reader.look().status.targets.clone().into_iter().map(|target| target.reload);
-        assert_eq!(shown().collect::<Vec<_>>(), [Some(reload), None]);
+        assert_eq!(shown().collect::<Vec<_>>(), [Some(Box::new(reload)), None]);
         drop(place);
         assert_eq!(shown().collect::<Vec<_>>(), [None, None]);
     }

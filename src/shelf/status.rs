@@ -90,7 +90,7 @@ pub struct TargetStatus {
     pub failure: Option<Failure>,
     /// The service that is told when its credentials are new.
     #[serde(default)]
-    pub reload: Option<ReloadStatus>,
+    pub reload: Option<Box<ReloadStatus>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
