@@ -75,6 +75,7 @@ fn a_registered_machine_gets_credentials_and_shows_how_it_is() {
             "error": null,
             "remedy": null,
             "role_arn": null,
+            "reload": null,
             "credentials": shown,
             "failure": null,
             "reload": null,

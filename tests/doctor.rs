@@ -536,6 +536,25 @@ fn a_user_whom_no_rule_names_is_told_so_and_a_strangers_file_is_not_missed() {
 }
 
 #[test]
+fn the_way_to_a_consumers_token_is_walked_too() {
+    if !is_root() {
+        return a_user_sees_its_own_way();
+    }
+    let (stage, _daemon) = with_target(0o700, "");
+    let token = stage.path("backup/nightly.token");
+    let target = stage.target("backup", &stage.path("backup/credentials"), "");
+    stage.settings(&format!(
+        "{target}[[consumer]]\nname = \"nightly\"\nusers = [\"{NOBODY}\"]\n\
+         token_file = {token:?}\nowner = \"{NOBODY}\"\n"
+    ));
+    let diagnosis = doctor_with(&stage, &["--user", &NOBODY.to_string()]);
+    assert_found(diagnosis.check("access"), "ok", &["may have nightly"]);
+    let directory = format!("stops at the directory {}", stage.path("backup").display());
+    assert_found(diagnosis.about("reach", "token of nightly"), "wrong", &[&directory]);
+    assert_found(diagnosis.about("reach", "target backup"), "skipped", &["is not meant for"]);
+}
+
+#[test]
 fn an_access_control_list_counts() {
     if !is_root() {
         return a_user_sees_its_own_way();

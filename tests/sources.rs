@@ -601,11 +601,9 @@ fn a_daemon_that_would_ask_itself_does_not_start() {
 
 /// What our own metadata endpoint says.
 fn metadata(address: SocketAddr, path: &str) -> String {
-    let put = format!(
-        "PUT /latest/api/token HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
-         X-aws-ec2-metadata-token-ttl-seconds: 60\r\n\r\n"
-    );
-    let token = exchange(address, &put);
+    let put = "PUT /latest/api/token HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+               X-aws-ec2-metadata-token-ttl-seconds: 60\r\n\r\n";
+    let token = exchange(address, put);
     let get = format!(
         "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
          X-aws-ec2-metadata-token: {token}\r\n\r\n"

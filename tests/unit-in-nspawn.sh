@@ -437,8 +437,12 @@ make_rootfs() {
     [[ -x $ROOTFS/usr/lib/polkit-1/polkitd ]] && return
     if [[ -x $ROOTFS/usr/lib/systemd/systemd ]]; then
         # One that an earlier version of this script made.
-        chroot "$ROOTFS" sh -c 'apt-get update && apt-get install -y --no-install-recommends polkitd' \
-            >"$scratch/debootstrap.log" 2>&1
+        DEBIAN_FRONTEND=noninteractive chroot "$ROOTFS" \
+            sh -c 'apt-get update && apt-get install -y --no-install-recommends polkitd' \
+            >"$scratch/apt.log" 2>&1 || {
+            tail -n 5 "$scratch/apt.log" >&2
+            return 1
+        }
         return
     fi
     mkdir -p "$(dirname "$ROOTFS")"

@@ -26,8 +26,8 @@ const GROUP: &str = "rolekeeper";
 pub(super) struct Outlets {
     pub installation: Installation,
     pub way: Way,
-    /// A table that the settings lack: nobody lets the program's user ask.
-    pub consumer: Option<String>,
+    /// A table that the settings lack, and its name: nothing lets the program's user ask.
+    pub consumer: Option<(String, String)>,
     /// What keeps the way from working.
     pub obstacles: Vec<String>,
 }
@@ -131,13 +131,14 @@ fn way(
     Way::Process { command, file }
 }
 
-/// The settings by which the program's user may ask.
-fn consumer_table(program: &Program) -> String {
+/// The settings by which the program's user may ask, behind their name.
+fn consumer_table(program: &Program) -> (String, String) {
     let user = program.user_name();
     let stem = program.service().and_then(|unit| unit.strip_suffix(".service"));
     let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
     let name = stem.unwrap_or(&user).chars().map(plain).take(64).collect::<String>();
-    format!("[[consumer]]\nname = \"{name}\"\nusers = [\"{user}\"]\n")
+    let table = format!("[[consumer]]\nname = \"{name}\"\nusers = [\"{user}\"]\n");
+    (name, table)
 }
 
 fn obstacles(way: &Way, runtime_dir: &Path, program: &Program) -> Vec<String> {

@@ -1,6 +1,7 @@
 //! `rolekeeper doctor`
 
 mod daemon;
+mod home;
 mod machine;
 mod network;
 mod page;

@@ -104,7 +104,7 @@ fn a_stale_default_hides_our_process_from_some_and_not_from_others() {
     );
     let dot_net = walk(Sdk::DotNet, &both);
     let why = "[default] is configured in two ways at once, and this SDK takes neither".to_owned();
-    assert!(dot_net.steps.iter().any(|step| step.verdict == Verdict::PassedOver(why.clone())));
+    assert!(dot_net.links.iter().any(|link| link.verdict == Verdict::PassedOver(why.clone())));
 }
 
 #[test]
@@ -393,15 +393,15 @@ proptest! {
         surroundings in any_surroundings(), sdk in select(&Sdk::ALL[..])
     ) {
         let walk = walk(sdk, &surroundings);
-        let decides = |step: &Step| matches!(step.verdict, Verdict::Used(_) | Verdict::Ends(_));
-        let deciding = walk.steps.iter().filter(|step| decides(step)).count();
+        let decides = |link: &Link| matches!(link.verdict, Verdict::Used(_) | Verdict::Ends(_));
+        let deciding = walk.links.iter().filter(|link| decides(link)).count();
         prop_assert!(deciding <= usize::from(walk.failure.is_none()), "{:?}", walk);
-        let decided = walk.steps.iter().position(decides).unwrap_or(walk.steps.len());
-        let hidden = |step: &Step| matches!(step.verdict, Verdict::Shadowed(_));
+        let decided = walk.links.iter().position(decides).unwrap_or(walk.links.len());
+        let hidden = |link: &Link| matches!(link.verdict, Verdict::Shadowed(_));
         if walk.failure.is_none() {
-            prop_assert!(!walk.steps[..decided].iter().any(hidden), "{:?}", walk);
+            prop_assert!(!walk.links[..decided].iter().any(hidden), "{:?}", walk);
         }
-        let order = walk.steps.iter().map(|step| (step.source, step.place)).collect::<Vec<_>>();
+        let order = walk.links.iter().map(|link| (link.source, link.place)).collect::<Vec<_>>();
         prop_assert_eq!(order, sdk.habits().order);
         prop_assert_eq!(walk.used().is_some() && walk.end().is_some(), false);
     }
