@@ -10,7 +10,7 @@
 //! the only module that knows every adapter. Between them, adapters talk to the world and never to
 //! one another: [`ssm`] talks to Systems Manager, [`sts`] to STS, [`sources`] to those who hand out
 //! credentials on the spot, [`vault`] remembers, [`hardware`] observes the machine, [`surroundings`]
-//! what is around it and [`programs`] what runs on it, [`targets`] delivers to credentials files,
+//! what is around it and [`programs`] those who use credentials, [`targets`] delivers to credentials files,
 //! [`vending`] and [`endpoints`] hand them to programs that ask, [`systemctl`] tells services that
 //! cannot, [`control`] answers the operator, [`config`] reads the settings. [`connection`], [`host`],
 //! [`keys`] and [`shelf`] are leaves that everybody may use. [`lab`] stands in for the service; the

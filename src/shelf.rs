@@ -2,18 +2,19 @@
 //! with a role of its own the task that assumes it writes that target's entry, and each endpoint its
 //! own. Writing is rare and reading is not, so what readers see is put together when it is written.
 
+mod status;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
-use time::UtcDateTime;
-use time::format_description::well_known::Rfc3339;
-use time::macros::format_description;
 use tokio::sync::watch;
 
 use crate::pure::role_token::RoleToken;
-use crate::pure::source::Source;
+
+pub use status::{
+    ConsumerStatus, Credentials, EndpointStatus, Failure, FingerprintStatus, Moment, ReloadStatus,
+    RoleStatus, State, Status, TargetStatus,
+};
 
 /// The driver's half.
 #[derive(Debug)]
@@ -79,140 +80,6 @@ struct Held {
     reloads: BTreeMap<String, (BTreeSet<String>, ReloadStatus)>,
     view: Snapshot,
 }
-
-/// What `status` shows, and its JSON form. Holds no secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Status {
-    pub state: State,
-    pub instance_id: Option<String>,
-    pub region: Option<String>,
-    /// Of the program that answers.
-    pub version: String,
-    #[serde(default = "hybrid")]
-    pub source: Source,
-    /// Whose credentials they are, as far as the source tells; nothing is told of a registered role.
-    #[serde(default)]
-    pub role: Option<RoleStatus>,
-    pub credentials: Option<Credentials>,
-    pub fingerprint: Option<FingerprintStatus>,
-    pub targets: Vec<TargetStatus>,
-    /// Those with a role of their own.
-    #[serde(default)]
-    pub consumers: Vec<ConsumerStatus>,
-    #[serde(default)]
-    pub endpoints: Vec<EndpointStatus>,
-    pub failure: Option<Failure>,
-}
-
-/// The state in one word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    Fresh,
-    Stale,
-    Expired,
-    Hibernating,
-    Mismatch,
-    Unregistered,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RoleStatus {
-    /// In words, as `instance profile`.
-    pub granted_by: String,
-    pub name: Option<String>,
-    pub arn: Option<String>,
-    pub account_id: Option<String>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Credentials {
-    pub access_key_id_suffix: String,
-    pub issued_at: Moment,
-    pub expires_at: Moment,
-    pub next_refresh_at: Moment,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FingerprintStatus {
-    /// `similar`, `different` or `disabled`.
-    pub verdict: String,
-    /// Percent.
-    pub score: u8,
-    /// Percent, or -1 when the check is off.
-    pub threshold: i64,
-    /// Names of the attributes that are not what they were.
-    pub changed: Vec<String>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TargetStatus {
-    pub name: String,
-    pub path: PathBuf,
-    pub profile: String,
-    pub written_at: Option<Moment>,
-    pub error: Option<String>,
-    /// What to do about the error.
-    pub remedy: Option<String>,
-    /// The ARN of its own role; `None` is the registered role.
-    pub role_arn: Option<String>,
-    /// What it is to hold: its own role's credentials, or the registered role's.
-    pub credentials: Option<Credentials>,
-    /// Why its own role was not assumed.
-    pub failure: Option<Failure>,
-    /// The service that is told when its credentials are new.
-    #[serde(default)]
-    pub reload: Option<ReloadStatus>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReloadStatus {
-    pub unit: String,
-    /// It is reloaded, or restarted, when there is none.
-    pub signal: Option<String>,
-    /// When the last run in this daemon's life ended.
-    pub last_run_at: Option<Moment>,
-    /// `reloaded`, `signalled`, `not-running` or `failed`.
-    pub last_outcome: Option<String>,
-    /// While new credentials wait for it.
-    pub next_run_at: Option<Moment>,
-    pub failure: Option<Failure>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ConsumerStatus {
-    pub name: String,
-    pub role_arn: Option<String>,
-    pub credentials: Option<Credentials>,
-    /// Why its role was not assumed.
-    pub failure: Option<Failure>,
-}
-
-/// An endpoint on loopback. It listens, unless there is an error.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EndpointStatus {
-    /// `container` or `imds`.
-    pub kind: String,
-    pub address: String,
-    /// When it began to listen, or could not for the first time.
-    pub since: Moment,
-    pub error: Option<String>,
-    pub remedy: Option<String>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
-    pub class: String,
-    pub message: String,
-    pub remedy: String,
-    /// Failures in a row.
-    pub attempts: u32,
-    pub next_try_at: Option<Moment>,
-}
-
-/// A point in time whose text is RFC 3339 in UTC with whole seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Moment(pub UtcDateTime);
 
 impl Shelf {
     /// An empty shelf and its reader.
@@ -352,7 +219,7 @@ impl Held {
         for (targets, reload) in self.reloads.values() {
             let told_for = |target: &&mut TargetStatus| targets.contains(&target.name);
             for target in status.targets.iter_mut().filter(told_for) {
-                target.reload = Some(reload.clone());
+                target.reload = Some(Box::new(reload.clone()));
             }
         }
         status.endpoints = self.endpoints.values().cloned().collect();
@@ -380,92 +247,12 @@ impl Snapshot {
     }
 }
 
-impl Status {
-    /// Before anything is known.
-    pub fn unregistered() -> Self {
-        Self {
-            state: State::Unregistered,
-            instance_id: None,
-            region: None,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            source: Source::Hybrid,
-            role: None,
-            credentials: None,
-            fingerprint: None,
-            targets: Vec::new(),
-            consumers: Vec::new(),
-            endpoints: Vec::new(),
-            failure: None,
-        }
-    }
-}
-
-/// What a daemon of before there was a choice says by its silence.
-fn hybrid() -> Source {
-    Source::Hybrid
-}
-
-impl State {
-    /// The word in every report.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Fresh => "fresh",
-            Self::Stale => "stale",
-            Self::Expired => "expired",
-            Self::Hibernating => "hibernating",
-            Self::Mismatch => "mismatch",
-            Self::Unregistered => "unregistered",
-        }
-    }
-}
-
-impl std::fmt::Display for Moment {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
-        f.write_str(&self.0.format(format).map_err(|_| std::fmt::Error)?)
-    }
-}
-
-impl Serialize for Moment {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Moment {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        UtcDateTime::parse(&text, &Rfc3339).map(Self).map_err(D::Error::custom)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use time::macros::utc_datetime;
 
     use super::*;
     use crate::pure::secret::Secret;
-
-    #[test]
-    fn status_has_the_members_and_words_that_scripts_rely_on() {
-        let mut status = Status::unregistered();
-        status.state = State::Fresh;
-        status.credentials = Some(Credentials {
-            access_key_id_suffix: "0001".into(),
-            issued_at: Moment(utc_datetime!(2026-11-22 00:00:00.7)),
-            expires_at: Moment(utc_datetime!(2026-11-22 01:00)),
-            next_refresh_at: Moment(utc_datetime!(2026-11-22 00:30)),
-        });
-        let json = serde_json::to_string(&status).unwrap();
-        assert!(
-            json.starts_with(r#"{"state":"fresh","instance_id":null,"region":null,"version":"#)
-        );
-        assert!(json.contains(r#""issued_at":"2026-11-22T00:00:00Z""#));
-        let mut read: Status = serde_json::from_str(&json).unwrap();
-        // Times have whole seconds in text.
-        read.credentials.as_mut().unwrap().issued_at = Moment(utc_datetime!(2026-11-22 00:00:00.7));
-        assert_eq!(read, status);
-    }
 
     fn token(id: &str) -> Option<Arc<RoleToken>> {
         let (secret, at) = (|| Some(Secret::new("x".to_owned())), utc_datetime!(2026-11-22 01:00));
@@ -505,7 +292,7 @@ mod tests {
         let place = shelf.reload_place("a.service");
         place.put(BTreeSet::from(["a".to_owned()]), reload.clone());
         let shown = || reader.look().status.targets.clone().into_iter().map(|target| target.reload);
-        assert_eq!(shown().collect::<Vec<_>>(), [Some(reload), None]);
+        assert_eq!(shown().collect::<Vec<_>>(), [Some(Box::new(reload)), None]);
         drop(place);
         assert_eq!(shown().collect::<Vec<_>>(), [None, None]);
     }

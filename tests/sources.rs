@@ -367,8 +367,7 @@ fn a_container_shows_its_token_and_a_wrong_one_is_mended_while_it_runs() {
     assert_eq!(status["role"]["arn"], "arn:aws:iam::000000000000:role/Managed");
     assert_eq!(status["role"]["account_id"], "000000000000");
     let page = stage.succeed(&["status"]);
-    let line = "source       container: container endpoint arn:aws:iam::000000000000:role/Managed, \
-                account 000000000000\n";
+    let line = "source       container: arn:aws:iam::000000000000:role/Managed\n";
     assert!(page.contains(line) && !page.contains("not registered"), "{page}");
     assert!(!daemon.log().contains(&token), "{}", daemon.log());
 
@@ -602,11 +601,9 @@ fn a_daemon_that_would_ask_itself_does_not_start() {
 
 /// What our own metadata endpoint says.
 fn metadata(address: SocketAddr, path: &str) -> String {
-    let put = format!(
-        "PUT /latest/api/token HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
-         X-aws-ec2-metadata-token-ttl-seconds: 60\r\n\r\n"
-    );
-    let token = exchange(address, &put);
+    let put = "PUT /latest/api/token HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+               X-aws-ec2-metadata-token-ttl-seconds: 60\r\n\r\n";
+    let token = exchange(address, put);
     let get = format!(
         "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
          X-aws-ec2-metadata-token: {token}\r\n\r\n"

@@ -41,6 +41,7 @@ main() {
     check_stop
     check_watchdog
     check_targets_of_other_users
+    check_advice
     check_services_told
     check_services_told_by_path
 
@@ -436,8 +437,12 @@ make_rootfs() {
     [[ -x $ROOTFS/usr/lib/polkit-1/polkitd ]] && return
     if [[ -x $ROOTFS/usr/lib/systemd/systemd ]]; then
         # One that an earlier version of this script made.
-        chroot "$ROOTFS" sh -c 'apt-get update && apt-get install -y --no-install-recommends polkitd' \
-            >"$scratch/debootstrap.log" 2>&1
+        DEBIAN_FRONTEND=noninteractive chroot "$ROOTFS" \
+            sh -c 'apt-get update && apt-get install -y --no-install-recommends polkitd' \
+            >"$scratch/apt.log" 2>&1 || {
+            tail -n 5 "$scratch/apt.log" >&2
+            return 1
+        }
         return
     fi
     mkdir -p "$(dirname "$ROOTFS")"
@@ -543,6 +548,45 @@ property() {
 
 read_as() {
     inside su -s /bin/sh "$1" -c 'cat /run/rolekeeper/credentials' >/dev/null 2>&1 && echo read || echo refused
+}
+
+# A unit with a stale key, at rest, running, and mended by what is printed.
+check_advice() {
+    inside sh -c 'cat > /run/systemd/system/stale.service' <<'UNIT'
+[Service]
+User=backup
+Environment=AWS_ACCESS_KEY_ID=AKIAIOSFODNN7EXAMPLE "AWS_SECRET_ACCESS_KEY=a secret"
+ExecStart=/usr/bin/sleep 1000
+UNIT
+    inside systemctl daemon-reload
+    check "advice: a unit that does not run" "$(advise_stale)" "78 not-renewed"
+    inside systemctl start stale
+    check "advice: the same unit, running" "$(advise_stale)" "78 not-renewed"
+    check "advice: no secret in it" \
+        "$(inside rolekeeper advise --unit stale --sdk boto3 2>&1 | grep -cE 'a secret|IOSFODNN')" 0
+    # As it is printed: each file behind its name, until an empty line.
+    inside sh -c 'rolekeeper advise --unit stale --sdk boto3 2>/dev/null | while IFS= read -r line; do
+        case $line in
+            "# /"*) file=${line#\# }; mkdir -p "${file%/*}"; : > "$file" ;;
+            "") file= ;;
+            *) [ -z "$file" ] || printf "%s\n" "$line" >> "$file" ;;
+        esac
+    done'
+    inside systemctl daemon-reload
+    check "advice: mended, before it is started again" "$(advise_stale)" "78 not-renewed"
+    inside systemctl restart stale
+    check "advice: mended" "$(advise_stale)" "0 renewed"
+    check "advice: there is no such unit" \
+        "$(inside rolekeeper advise --unit no-such 2>&1 >/dev/null | head -n 1)" \
+        "rolekeeper: there is no unit no-such"
+    inside systemctl stop stale
+    inside rm -r /run/systemd/system/stale.service /etc/systemd/system/stale.service.d
+}
+
+advise_stale() {
+    local report status=0
+    report=$(inside rolekeeper advise --unit stale --sdk boto3 --json 2>/dev/null) || status=$?
+    echo "$status $(member verdict "${report##*\"by_sdk\"}")"
 }
 
 # --- small things -----------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ use crate::control::Complaint;
 use crate::programs::{self, Program};
 use crate::pure::advice::Exit;
 use crate::pure::chain::{Judgement, Sdk};
+use crate::systemctl;
 
 /// Say whether a program will see renewed credentials, and how to make it
 ///
@@ -54,7 +55,8 @@ program is another user's.";
 impl Advise {
     pub(super) fn execute(self, places: &Places) -> Result<(), Complaint> {
         let program = self.program()?;
-        let outlets = Outlets::of(&places.settings()?, &places.directories().runtime, &program)?;
+        let outlets =
+            Outlets::of(&places.settings()?, &places.directories().runtime, &program, self.sdk)?;
         let report = Report::of(&program, self.sdk, &outlets);
         if self.json {
             print(&format!("{}\n", serde_json::to_string(&report).unwrap_or_default()))?;
@@ -69,11 +71,11 @@ impl Advise {
             return Ok(programs::running(pid)?);
         }
         let Some(name) = &self.unit else { return Ok(programs::this_shell()?) };
-        let unit = programs::unit(name)?;
-        let Some(pid) = unit.main_pid else { return Ok(programs::at_rest(unit)?) };
+        let unit = systemctl::show(name)?;
+        let Some(pid) = unit.main_pid else { return Ok(programs::at_rest(&unit)?) };
         let mut program = programs::running(pid)?;
         // Its cgroup may name another, around it.
-        program.unit = Some(unit.name);
+        program.unit = unit.id;
         Ok(program)
     }
 }

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::{Places, local, print};
 use crate::control::Complaint;
-use crate::daemon::{forget, targets};
+use crate::daemon::{forget_role_token, targets};
 use crate::host::environment;
 use crate::pure::advice::Exit;
 use crate::pure::secret::Secret;
@@ -55,7 +55,7 @@ impl Deregister {
                 eprintln!("warning: {error}");
             }
         }
-        if let Err(error) = forget(&directories.runtime) {
+        if let Err(error) = forget_role_token(&directories.runtime) {
             eprintln!("warning: {error}");
         }
         let kept = vault.retire(ssm.clock().now())?;

@@ -191,7 +191,11 @@ fn page(status: &shelf::Status) -> String {
 /// The source in words, and whose credentials it gives as far as it tells.
 fn source(status: &shelf::Status) -> String {
     let Some(role) = &status.role else { return status.source.to_string() };
-    let name = role.arn.as_ref().or(role.name.as_ref());
+    // That says whose it is, too.
+    if let Some(arn) = &role.arn {
+        return format!("{}: {arn}", status.source);
+    }
+    let name = role.name.as_ref();
     let name = name.map(|name| format!(" {name}")).unwrap_or_default();
     let account = role.account_id.as_ref().map(|id| format!(", account {id}")).unwrap_or_default();
     format!("{}: {}{name}{account}", status.source, role.granted_by)

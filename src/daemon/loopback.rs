@@ -33,6 +33,9 @@ use crate::vending::{Audit, Stock};
 /// Below it stands a consumer's name: the path of `AWS_CONTAINER_CREDENTIALS_FULL_URI`.
 const CONTAINER_PATH: &str = "/credentials/";
 
+/// No request's path: none has a blank.
+const NOWHERE: &str = " ";
+
 /// Where an instance's role stands, below [`instance::ROOT`].
 const ROLE_PATH: &str = "meta-data/iam/security-credentials";
 
@@ -46,7 +49,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const NOBODY: u32 = u32::MAX;
 
 /// Why there is no availability zone.
-const NO_ZONE: &str = "this machine is outside AWS, in no availability zone";
+const NO_ZONE: &str = "no availability zone is known of this machine";
 
 /// Why the identity document comes without what would prove it.
 const UNSIGNED: &str = "only AWS can sign an identity document, and only for its own instances";
@@ -69,14 +72,6 @@ struct Post {
     sign: Sign,
     service_clock: ServiceClock,
     clock: Arc<dyn Clock>,
-}
-
-/// What the container endpoint has for the bearer of a token.
-struct Offer<'a> {
-    allowed: Allowed<'a>,
-    path: String,
-    bearer: BearerToken,
-    credentials: Option<Arc<RoleToken>>,
 }
 
 /// What the endpoints work with.
@@ -181,23 +176,23 @@ impl Clerk {
     async fn answer_container(self: Arc<Self>, asked: Asked) -> Reply {
         let (access, snapshot) = (self.stock.access.borrow().clone(), self.stock.shelf.look());
         let known = self.keyring.honoured(self.seams.clock.since_boot());
-        let offers = known.into_iter().filter_map(|known| {
-            let allowed = access.bearer(&known.consumer)?;
-            Some(Offer {
-                path: format!("{CONTAINER_PATH}{}", allowed.name),
-                credentials: credentials(&snapshot, allowed),
-                bearer: known.token,
-                allowed,
-            })
-        });
-        let offers = offers.collect::<Vec<_>>();
-        let grants = offers.iter().map(Offer::grant).collect::<Vec<_>>();
         let now = self.stock.clock.now();
         let (reply, offer) = asked.head(|head| {
-            let offer = offers.iter().find(|offer| offer.path == head.path);
-            (container::answer(head, &grants, now), offer)
+            let name = head.path.strip_prefix(CONTAINER_PATH).unwrap_or_default();
+            let allowed = access.bearer(name);
+            let offer = allowed.map(|allowed| (allowed, credentials(&snapshot, allowed)));
+            let grants = known.iter().filter_map(|known| match &offer {
+                Some((_, token)) if known.consumer == name => {
+                    Some(grant(&known.token, head.path, token.as_deref()))
+                }
+                None if known.consumer == name => None,
+                // It is told from a token that nobody has, and opens nothing here.
+                _ => Some(grant(&known.token, NOWHERE, None)),
+            });
+            (container::answer(head, &grants.collect::<Vec<_>>(), now), offer)
         });
-        let vended = offer.and_then(|offer| Some((offer.allowed, offer.credentials.as_deref()?)));
+        let vended =
+            offer.as_ref().and_then(|(allowed, token)| Some((*allowed, token.as_deref()?)));
         self.note(&caller(asked.user), &reply, vended);
         reply
     }
@@ -267,16 +262,13 @@ impl Clerk {
     }
 }
 
-impl Offer<'_> {
-    fn grant(&self) -> Grant<'_> {
-        let token = self.credentials.as_deref();
-        Grant {
-            token: &self.bearer,
-            path: &self.path,
-            credentials: token.ok_or(Unavailable::Now),
-            account_id: token.and_then(RoleToken::account_id),
-            role_arn: token.and_then(|token| token.role.as_ref()).map(RoleArn::as_str),
-        }
+fn grant<'a>(bearer: &'a BearerToken, path: &'a str, token: Option<&'a RoleToken>) -> Grant<'a> {
+    Grant {
+        token: bearer,
+        path,
+        credentials: token.ok_or(Unavailable::Now),
+        account_id: token.and_then(RoleToken::account_id),
+        role_arn: token.and_then(|token| token.role.as_ref()).map(RoleArn::as_str),
     }
 }
 

@@ -32,7 +32,7 @@ use std::time::Duration;
 
 pub use access::access_of;
 pub use error::DaemonError;
-pub use held::{HeldError, forget};
+pub use held::{HeldError, forget as forget_role_token};
 pub use provider::no_registration;
 pub use registration::{Application, RegistrationError, register};
 pub use rotation::{RotationOutcome, rotate};

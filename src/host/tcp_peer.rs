@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto, socket,
@@ -11,7 +12,8 @@ use nix::sys::socket::{
 
 use tokio::task::spawn_blocking;
 
-use crate::pure::access::{socket_diagnosis, socket_table};
+use crate::pure::access::socket_diagnosis::{self, Owner};
+use crate::pure::access::socket_table;
 
 /// The kernel's tables of this process's network. A client may have made an IPv6 socket to reach an
 /// IPv4 address, so both are looked at.
@@ -20,16 +22,26 @@ const TABLES: [&str; 2] = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
 /// More than the kernel says of one socket.
 const LONGEST: usize = 4096;
 
+/// Whether this kernel has told of a socket before: then one that it does not know is gone.
+static TELLS: AtomicBool = AtomicBool::new(false);
+
 /// The user of the socket that `client` stands for, as `server` sees it; none when it is not on this
 /// machine, or gone.
 ///
 /// The kernel is asked about the one socket, in microseconds. Where it cannot be asked, all of them are
-/// looked through, in milliseconds, for which the event loop does not wait.
+/// looked through, in milliseconds, for which the event loop does not wait; but never for somebody who
+/// leaves at once, again and again.
 pub async fn user(client: SocketAddr, server: SocketAddr) -> Option<u32> {
     let answer = ask(client, server).ok();
-    let owner = answer.and_then(|answer| socket_diagnosis::owner(&answer, client, server));
-    match owner {
-        Some(owner) => Some(owner),
+    match answer.and_then(|answer| socket_diagnosis::owner(&answer, client, server)) {
+        Some(owner) => {
+            TELLS.store(true, Ordering::Relaxed);
+            match owner {
+                Owner::User(uid) => Some(uid),
+                Owner::Nobody => None,
+            }
+        }
+        None if TELLS.load(Ordering::Relaxed) => None,
         None => spawn_blocking(move || look_through(client, server)).await.ok().flatten(),
     }
 }

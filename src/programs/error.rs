@@ -3,7 +3,6 @@
 use std::io;
 
 use crate::pure::advice::{Advice, Exit};
-use crate::pure::chain::shown;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ProgramError {
@@ -15,12 +14,6 @@ pub enum ProgramError {
     Unreadable { pid: i32, source: io::Error },
     #[error("the root directory cannot be opened: {0}")]
     NoRoot(io::Error),
-    #[error("systemctl cannot be run: {0}")]
-    NoSystemctl(io::Error),
-    #[error("systemctl show {}: {}", shown(unit), shown(said))]
-    Systemctl { unit: String, said: String },
-    #[error("there is no unit {}", shown(.0))]
-    NoUnit(String),
 }
 
 impl ProgramError {
@@ -44,9 +37,6 @@ impl Advice for ProgramError {
             Self::Unreadable { .. } | Self::NoRoot(_) => {
                 "run it as root, with /proc mounted".into()
             }
-            Self::NoSystemctl(_) => "name its process with --pid".into(),
-            Self::Systemctl { .. } => "look whether the service manager runs, or use --pid".into(),
-            Self::NoUnit(_) => "systemctl list-units --type service shows their names".into(),
         }
     }
 

@@ -4,12 +4,10 @@
 mod error;
 mod recognition;
 mod root;
-mod unit;
 
 pub use error::ProgramError;
 pub use recognition::Recognised;
 pub use root::{Reader, Root};
-pub use unit::{Unit, unit};
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,6 +20,7 @@ use crate::host::process_files::ProcessFiles;
 use crate::host::{accounts, environment};
 use crate::pure::access::peer::{executable, process_status, unit as unit_of_cgroup};
 use crate::pure::chain::{Content, Environment, Kind, Paths, Sdk, SharedFile, Surroundings};
+use crate::pure::unit_settings::UnitSettings;
 
 /// An environment is not longer: the kernel allows 6 MiB of arguments and environment together.
 const LONGEST_ENVIRONMENT: u64 = 8 << 20;
@@ -113,31 +112,36 @@ pub fn this_shell() -> Result<Program, ProgramError> {
     })
 }
 
-/// A unit that does not run, by what its files say.
+/// A unit that does not run, by what systemd says of it.
 ///
 /// # Errors
 ///
 /// As [`this_shell`].
-pub fn at_rest(unit: Unit) -> Result<Program, ProgramError> {
+pub fn at_rest(settings: &UnitSettings) -> Result<Program, ProgramError> {
     let root = Root::ours().map_err(ProgramError::NoRoot)?;
     // A user that is made when the unit starts owns nothing yet.
     let named = |user: &str| accounts::user(user).map_or(u32::MAX, Uid::as_raw);
-    let uid = unit.user.as_deref().map_or(0, named);
-    let block = Zeroizing::new(unit.environment(&root));
+    let uid = settings.user.as_deref().map_or(0, named);
+    let files = settings.environment_files.iter().map(|path| {
+        let bytes = root.read(Path::new(path), LONGEST_SHARED_FILE).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    });
+    let block = Zeroizing::new(settings.block(files));
+    let executable = settings.executable.as_ref().map(PathBuf::from);
     let loaded = Loaded {
-        arguments: unit.command.clone(),
+        arguments: settings.command.clone(),
         library_paths: recognition::library_paths(&block),
-        image: unit.executable.as_ref().and_then(|path| root.open(path).ok()),
-        executable: unit.executable.clone(),
+        image: executable.as_ref().and_then(|path| root.open(path).ok()),
+        executable: executable.clone(),
         ..Loaded::default()
     };
     Ok(Program {
         pid: None,
-        unit: Some(unit.name),
+        unit: settings.id.clone(),
         reader: Reader { uid, groups: accounts::all_groups_of(uid) },
         environment: Environment::of_block(&block),
         sdk: recognise(loaded, &root),
-        executable: unit.executable,
+        executable,
         apart: false,
         root,
     })

@@ -183,7 +183,7 @@ impl Loaded {
     }
 
     fn in_php(&self, root: &Root) -> Option<Recognised> {
-        let script = self.script().map_or_else(|| Path::new("script"), |script| script);
+        let script = self.script().unwrap_or(Path::new("script"));
         let script = root.absolute(script);
         let mut above =
             script.ancestors().skip(1).map(|above| above.join("vendor/aws/aws-sdk-php"));

@@ -49,6 +49,20 @@ impl UnitSettings {
         settings
     }
 
+    /// What the unit's program would find, as the kernel hands it over, without what systemd adds by
+    /// itself. `files` are the texts of the environment files. Of two that set the same the later
+    /// counts, and so comes first.
+    pub fn block(&self, files: impl IntoIterator<Item = String>) -> Vec<u8> {
+        let mut pairs = self.environment.clone();
+        pairs.extend(files.into_iter().flat_map(|text| environment_file(&text)));
+        pairs.retain(|(name, value)| {
+            let whole = format!("{name}={value}");
+            !self.unset.iter().any(|unset| unset == name || *unset == whole)
+        });
+        let entries = pairs.iter().rev().map(|(name, value)| format!("{name}={value}\0"));
+        entries.collect::<String>().into_bytes()
+    }
+
     /// `{ path=/usr/bin/x ; argv[]=/usr/bin/x --flag ; … }`
     fn set_command(&mut self, value: &str) {
         let part = |name: &str| {
@@ -63,7 +77,7 @@ impl UnitSettings {
 
 /// The variables of a file. Comments, and lines that set nothing, are left out; a value may be quoted,
 /// and go on over lines behind a backslash.
-pub fn environment_file(text: &str) -> Vec<(String, String)> {
+fn environment_file(text: &str) -> Vec<(String, String)> {
     let mut variables = Vec::new();
     let joined = text.replace("\\\n", "");
     for line in joined.lines().map(str::trim) {
@@ -131,6 +145,13 @@ mod tests {
         };
         assert_eq!(settings, expected);
         assert_eq!(UnitSettings::parse("MainPID=17\nUser=\n").main_pid, Some(17));
+    }
+
+    #[test]
+    fn a_later_variable_counts_and_what_is_unset_is_gone() {
+        let settings = UnitSettings::parse("Environment=A=1 B=2 C=3\nUnsetEnvironment=B C=4\n");
+        let block = settings.block(["A=5\nB=6\n".to_owned()]);
+        assert_eq!(String::from_utf8(block).unwrap(), "A=5\0C=3\0A=1\0");
     }
 
     #[test]

@@ -20,7 +20,7 @@ use aws_smithy_types::retry::RetryConfig;
 use futures_util::future::{BoxFuture, FutureExt};
 
 use super::error::Problem;
-use crate::connection::{self, ATTEMPTS, UnusableConnection};
+use crate::connection::{self, ATTEMPTS, UnusableConnection, is_local};
 use crate::pure::secret::Secret;
 
 /// What is nearby answers at once or not at all: botocore gives a container's endpoint 2 s, EC2's 1 s.
@@ -51,11 +51,26 @@ pub(super) struct Answer {
 
 impl Client {
     /// Nothing is sent yet.
+    ///
+    /// # Errors
+    ///
+    /// When the URL cannot be used: without TLS only what is on this machine is asked, or session and
+    /// credentials would cross the network for all to read.
     pub(super) fn new(
         endpoint: &str,
         ca_bundle: Option<&Path>,
         proxy: Option<&str>,
     ) -> Result<Self, UnusableConnection> {
+        let uri = endpoint.parse::<http::Uri>().unwrap_or_default();
+        let unusable = |reason| Err(UnusableConnection::new("endpoint", endpoint, reason));
+        match uri.scheme_str() {
+            Some("https") => {}
+            Some("http") if is_local(&uri) => {}
+            Some("http") => {
+                return unusable("without https only this machine and its link are asked");
+            }
+            _ => return unusable("this is not a URL of http or https"),
+        }
         let http = connection::http_client(endpoint, ca_bundle, proxy)?;
         Ok(Self { endpoint: endpoint.trim_end_matches('/').to_owned(), http })
     }

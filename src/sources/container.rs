@@ -10,7 +10,7 @@ use time::UtcDateTime;
 use super::client::{Client, Question};
 use super::document::{self, Granted};
 use super::error::{Problem, SourceError};
-use crate::connection::{UnusableConnection, is_local};
+use crate::connection::UnusableConnection;
 use crate::pure::failure::FailureClass;
 use crate::pure::secret::Secret;
 
@@ -44,8 +44,7 @@ impl ContainerEndpoint {
     ///
     /// # Errors
     ///
-    /// When the URL cannot be used: without TLS only what is on this machine is asked, or the token
-    /// and the credentials would cross the network for all to read.
+    /// When the URL cannot be used, as one without TLS that is not on this machine.
     pub fn new(
         url: &str,
         token: BearerToken,
@@ -61,13 +60,10 @@ impl ContainerEndpoint {
             .and_then(|uri| {
                 Some((uri.scheme_str()?, uri.authority()?, uri.path_and_query()?.as_str()))
             })
+            // A name and a password would be shown.
+            .filter(|(_, authority, _)| !authority.as_str().contains('@'))
             .ok_or_else(|| unusable("(not shown)", "this is not a URL"))?;
         let endpoint = format!("{scheme}://{authority}");
-        match scheme {
-            "https" => {}
-            "http" if parsed.as_ref().is_some_and(is_local) => {}
-            _ => return Err(unusable(&endpoint, "only https leaves this machine")),
-        }
         let client = Client::new(&endpoint, ca_bundle, proxy)?;
         Ok(Self { client, path: path.to_owned(), token })
     }
@@ -152,12 +148,15 @@ mod tests {
         ] {
             assert_eq!(endpoint(url).as_deref(), Ok(shown));
         }
-        for url in ["http://example.com/uuid", "http://192.0.2.1/uuid", "ftp://localhost/uuid"] {
+        for url in ["http://example.com/uuid", "http://192.0.2.1/uuid"] {
             let error = endpoint(url).unwrap_err();
-            assert!(error.contains("only https"), "{error}");
+            assert!(error.contains("without https only this machine"), "{error}");
             assert!(!error.contains("uuid"), "{error}");
         }
-        assert!(endpoint("/v2/credentials/uuid").unwrap_err().contains("not a URL"));
+        for url in ["/v2/credentials/uuid", "http://me:hunter2@localhost/", ""] {
+            let error = endpoint(url).unwrap_err();
+            assert!(error.contains("not a URL") && !error.contains("hunter2"), "{error}");
+        }
     }
 
     #[test]

@@ -217,6 +217,17 @@ mod tests {
     }
 
     #[test]
+    fn without_tls_the_metadata_service_is_nearby_or_is_not_asked() {
+        for url in [METADATA_ENDPOINT, "http://[fd00:ec2::254]/", "http://127.0.0.1:1", "https://x"]
+        {
+            assert!(InstanceMetadata::new(url).is_ok(), "{url}");
+        }
+        for url in ["http://metadata.example/", "http://192.0.2.1", "169.254.169.254"] {
+            assert!(InstanceMetadata::new(url).is_err(), "{url}");
+        }
+    }
+
+    #[test]
     fn a_profile_has_one_role_or_none() {
         assert_eq!(
             read_role_name(&body("SSMServiceRole")).unwrap().as_deref(),

@@ -9,13 +9,15 @@ use super::{Answer, Failed, PLACES};
 use crate::pure::advice::{Advice, Exit};
 use crate::pure::duration::display_duration;
 use crate::pure::failure::FailureClass;
-use crate::pure::reload::Reload;
+use crate::pure::unit::{ServiceName, SignalName};
 
 /// A service that was not told.
 #[derive(Debug, thiserror::Error)]
-#[error("{} was not {}: {trouble}{}", .reload.unit, self.wish(), self.first_words())]
+#[error("{unit} was not {}: {trouble}{}", self.wish(), self.first_words())]
 pub struct SystemctlError {
-    pub reload: Reload,
+    pub unit: ServiceName,
+    /// What it was to be sent; it was to be reloaded when there is none.
+    pub signal: Option<SignalName>,
     pub trouble: Trouble,
     /// Line by line, safe to log.
     pub output: Vec<String>,
@@ -73,7 +75,7 @@ impl SystemctlError {
     }
 
     fn wish(&self) -> String {
-        match &self.reload.signal {
+        match &self.signal {
             None => "reloaded".to_owned(),
             Some(signal) => format!("sent {signal}"),
         }
@@ -81,7 +83,7 @@ impl SystemctlError {
 
     /// The word for it that polkit's rules see.
     fn verb(&self) -> &'static str {
-        if self.reload.signal.is_some() { "kill" } else { "reload-or-try-restart" }
+        if self.signal.is_some() { "kill" } else { "reload-or-try-restart" }
     }
 
     fn first_words(&self) -> String {
@@ -91,7 +93,7 @@ impl SystemctlError {
 
 impl Advice for SystemctlError {
     fn remedy(&self) -> String {
-        let unit = &self.reload.unit;
+        let unit = &self.unit;
         match &self.trouble {
             Trouble::Missing | Trouble::NotRun { .. } => {
                 "say where it is with systemctl under [reload] in the settings".to_owned()

@@ -7,8 +7,10 @@
 
 mod error;
 mod run;
+mod show;
 
 pub use error::{SystemctlError, Trouble};
+pub use show::{ShowError, show};
 
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -58,14 +60,14 @@ impl Systemctl {
     ///
     /// What kept the service from hearing of it, with what was printed.
     pub async fn tell(&self, reload: &Reload) -> Result<Told, SystemctlError> {
-        match &reload.signal {
-            None => self.reload(&reload.unit).await,
-            Some(signal) => self.signal(&reload.unit, signal).await,
-        }
-        .map_err(|(trouble, output)| SystemctlError {
-            reload: reload.clone(),
-            trouble,
-            output,
+        let Reload { unit, signal, .. } = reload;
+        let told = match signal {
+            None => self.reload(unit).await,
+            Some(signal) => self.signal(unit, signal).await,
+        };
+        told.map_err(|(trouble, output)| {
+            let (unit, signal) = (unit.clone(), signal.clone());
+            SystemctlError { unit, signal, trouble, output }
         })
     }
 

@@ -30,6 +30,7 @@ readonly PACKAGES=(client-ssm client-sts client-s3 credential-providers)
 readonly SCRIPTS=(
     control_plane.sh
     control_plane.py
+    advise.sh
     credential_process.sh
     endpoints.sh
     instance.sh

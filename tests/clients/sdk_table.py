@@ -19,8 +19,8 @@ from datetime import timedelta
 
 from checks import equal, finish
 from sdks.document import compare, write
-from sdks.machine import CONTAINER, FILE, INSTANCE, PROCESS, PROFILE, ROLES
-from sdks.machine import SCRATCH, Machine, set_clocks
+from sdks.machine import CONTAINER, ENVIRONMENT, FILE, INSTANCE, PROCESS, PROFILE
+from sdks.machine import ROLES, SCRATCH, Machine, set_clocks
 from sdks.program import ADMINISTRATOR, COMMANDS, SHORT_LIVED, Program, build_go
 
 # Minutes before the end of the first credentials, when each program makes a call; newer ones are there
@@ -44,7 +44,6 @@ TOLD = {"Ruby v3, told the port": [INSTANCE]}
 # What an operator sees of an error.
 CODES = re.compile("ExpiredToken|MissingAuthenticationToken|MissingCredentials")
 
-ENVIRONMENT = "environment"
 SOURCES = (ENVIRONMENT, FILE, PROCESS, CONTAINER, INSTANCE)
 
 
@@ -143,7 +142,7 @@ def find_orders(machine):
     left = {name: list(SOURCES) for name in names}
     orders = {name: [] for name in names}
     while left:
-        taken = take({name: variables(machine, sources) for name, sources in left.items()})
+        taken = take(machine, {name: variables(machine, left[name]) for name in left})
         for name, source in taken.items():
             if source:
                 orders[name].append(source)
@@ -151,16 +150,21 @@ def find_orders(machine):
             if not source or not left[name]:
                 del left[name]
     profile = {"AWS_PROFILE": PROFILE}
-    return orders, take({name: variables(machine, SOURCES) | profile for name in names})
+    return orders, take(machine, {name: variables(machine, SOURCES) | profile for name in names})
 
 
-def take(variables_of):
-    """The source that each program takes, if any."""
+def take(machine, variables_of):
+    """The source that each program takes, if any. `rolekeeper advise` says the same."""
     programs = {name: Program(name, variables) for name, variables in variables_of.items()}
     for program in programs.values():
         program.version()
     taken = {name: source(answer) for name, answer in call_patiently(programs).items()}
-    for program in programs.values():
+    for name, program in programs.items():
+        # Not of a process that is gone, nor of a release that knows less than others of its SDK.
+        if taken[name] and name not in SHORT_LIVED:
+            renewed = "not-renewed" if taken[name] in (ENVIRONMENT, FILE) else "renewed"
+            said = machine.advised(program.process.pid)
+            equal(f"{name}: advise on {taken[name]}", said, ([taken[name]], renewed))
         program.stop()
     return taken
 

@@ -12,11 +12,11 @@ use crate::vending;
 
 use super::super::RUNTIME_DIRECTORY;
 
-/// Where a unit's config file for our process goes: every user may read it.
-const CONFIG_OF_UNITS: &str = "/etc/rolekeeper/aws-config";
+/// Where the profile with our process goes for a unit: every user may read it.
+const PROFILE_OF_UNITS: &str = "/etc/rolekeeper/aws-profile";
 
 /// The same for a person's own programs, at home.
-const CONFIG_AT_HOME: &str = ".aws/rolekeeper";
+const PROFILE_AT_HOME: &str = ".aws/rolekeeper";
 
 /// The group whose members may ask for the registered role's credentials.
 const GROUP: &str = "rolekeeper";
@@ -26,8 +26,8 @@ const GROUP: &str = "rolekeeper";
 pub(super) struct Outlets {
     pub installation: Installation,
     pub way: Way,
-    /// A table that the settings lack: nobody lets the program's user ask.
-    pub consumer: Option<String>,
+    /// A table that the settings lack, and its name: nothing lets the program's user ask.
+    pub consumer: Option<(String, String)>,
     /// What keeps the way from working.
     pub obstacles: Vec<String>,
 }
@@ -37,6 +37,7 @@ impl Outlets {
         settings: &Settings,
         runtime_dir: &Path,
         program: &Program,
+        sdk: Option<Sdk>,
     ) -> Result<Self, Complaint> {
         let mut installation = Installation {
             outlets: Vec::new(),
@@ -52,6 +53,10 @@ impl Outlets {
         installation.outlets.extend(other_names(&installation.outlets, program));
         let consumer = settings.consumers.iter().find(|consumer| names(consumer, program));
         let may_ask = consumer.is_some() || owns_a_target || is_served_anyhow(program);
+        let sdk = sdk.or(program.sdk.as_ref().map(|told| told.sdk));
+        // Every release of every SDK knows our process.
+        let consumer =
+            consumer.filter(|_| sdk.is_some_and(|sdk| !sdk.habits().learnt_endpoints_late));
         let way = way(settings, runtime_dir, program, consumer);
         Ok(Self {
             installation,
@@ -99,7 +104,7 @@ fn is_served_anyhow(program: &Program) -> bool {
     program.reader.uid == 0 || group.is_ok_and(|group| program.reader.groups.contains(&group))
 }
 
-/// The container endpoint where a token was made for this program, else our process.
+/// The container endpoint where `consumer` has a token for it, else our process.
 fn way(
     settings: &Settings,
     runtime_dir: &Path,
@@ -120,19 +125,20 @@ fn way(
     let home = program.environment.text("HOME").map(PathBuf::from);
     let home = home.or_else(|| accounts::home_of(program.reader.uid));
     let file = match home {
-        Some(home) if program.service().is_none() => home.join(CONFIG_AT_HOME),
-        _ => PathBuf::from(CONFIG_OF_UNITS),
+        Some(home) if program.service().is_none() => home.join(PROFILE_AT_HOME),
+        _ => PathBuf::from(PROFILE_OF_UNITS),
     };
     Way::Process { command, file }
 }
 
-/// The settings by which the program's user may ask.
-fn consumer_table(program: &Program) -> String {
+/// The settings by which the program's user may ask, behind their name.
+fn consumer_table(program: &Program) -> (String, String) {
     let user = program.user_name();
     let stem = program.service().and_then(|unit| unit.strip_suffix(".service"));
     let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
     let name = stem.unwrap_or(&user).chars().map(plain).take(64).collect::<String>();
-    format!("[[consumer]]\nname = \"{name}\"\nusers = [\"{user}\"]\n")
+    let table = format!("[[consumer]]\nname = \"{name}\"\nusers = [\"{user}\"]\n");
+    (name, table)
 }
 
 fn obstacles(way: &Way, runtime_dir: &Path, program: &Program) -> Vec<String> {

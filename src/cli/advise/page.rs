@@ -3,24 +3,19 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use super::report::{FileReport, NewFile, RemedyReport, Report, StepReport};
+use super::report::{FileReport, LinkReport, NewFile, RemedyReport, Report};
 use crate::pure::chain::shown;
 
 pub(super) fn page(report: &Report) -> String {
     let mut page = Page::default();
     page.subject(report);
     page.looked_at(report);
-    for step in report.chain.iter().filter(|step| step.detail.is_some()) {
-        page.step(step);
+    for link in report.chain.iter().filter(|link| link.detail.is_some()) {
+        page.link(link);
     }
-    for (sdk, verdict) in &report.by_sdk {
-        page.line("with", &format!("{sdk:<12} {verdict}"));
-    }
+    page.by_sdk(report);
     let verdict = report.verdict.replace('-', " ").to_uppercase();
     page.line("verdict", &format!("{verdict}: {}", report.reason));
-    for hidden in &report.shadowed {
-        page.line("hidden", hidden);
-    }
     if let Some(remedy) = &report.remedy {
         page.remedy(report, remedy);
     }
@@ -77,10 +72,22 @@ impl Page {
         }
     }
 
-    fn step(&mut self, step: &StepReport) {
-        let source = format!("{}, {}", step.source.title(), step.place.title());
-        let detail = step.detail.as_deref().unwrap_or_default();
-        self.line(step.verdict, &format!("{source}: {detail}"));
+    fn link(&mut self, link: &LinkReport) {
+        let source = format!("{}, {}", link.source.title(), link.place.title());
+        let detail = link.detail.as_deref().unwrap_or_default();
+        self.line(link.verdict, &format!("{source}: {detail}"));
+    }
+
+    /// Only where they differ.
+    fn by_sdk(&mut self, report: &Report) {
+        let mut verdicts = report.by_sdk.values().collect::<Vec<_>>();
+        verdicts.sort();
+        verdicts.dedup();
+        for verdict in verdicts.iter().filter(|_| verdicts.len() > 1) {
+            let such = report.by_sdk.iter().filter(|(_, other)| *other == *verdict);
+            let names = such.map(|(sdk, _)| *sdk).collect::<Vec<_>>();
+            self.line("with", &format!("{}: {verdict}", names.join(", ")));
+        }
     }
 
     fn remedy(&mut self, report: &Report, remedy: &RemedyReport) {
@@ -88,18 +95,18 @@ impl Page {
         for new in [&remedy.settings, &remedy.file, &remedy.drop_in].into_iter().flatten() {
             self.file(new);
         }
+        let mut commands = String::new();
+        if remedy.settings.is_some() {
+            commands.push_str("systemctl reload rolekeeper\n");
+        }
         match (&remedy.drop_in, &report.program.unit) {
             (Some(_), Some(unit)) => {
-                self.block(&format!(
-                    "systemctl daemon-reload && systemctl restart {}",
-                    shown(unit)
-                ));
+                let unit = shown(unit);
+                let _ = writeln!(commands, "systemctl daemon-reload && systemctl restart {unit}");
             }
-            _ => self.block(&remedy.shell),
+            _ => commands.push_str(&remedy.shell),
         }
-        if remedy.settings.is_some() {
-            self.block("systemctl reload rolekeeper");
-        }
+        let _ = write!(self.0, "\n{commands}");
         if !remedy.notes.is_empty() {
             self.0.push('\n');
         }
@@ -111,10 +118,6 @@ impl Page {
     fn file(&mut self, NewFile { path: place, content }: &NewFile) {
         let _ = writeln!(self.0, "\n# {}", path(place));
         self.0.push_str(content);
-    }
-
-    fn block(&mut self, text: &str) {
-        let _ = write!(self.0, "\n{}\n", text.trim_end());
     }
 }
 

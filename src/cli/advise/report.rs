@@ -22,7 +22,7 @@ pub(super) struct Report {
     /// Names of variables that lead an SDK somewhere.
     pub environment: Vec<&'static str>,
     pub files: Vec<FileReport>,
-    pub chain: Vec<StepReport>,
+    pub chain: Vec<LinkReport>,
     /// Without a known SDK: what would become of each.
     pub by_sdk: BTreeMap<&'static str, &'static str>,
     pub verdict: &'static str,
@@ -67,7 +67,7 @@ pub(super) struct FileReport {
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct StepReport {
+pub(super) struct LinkReport {
     pub source: Source,
     pub place: Place,
     pub verdict: &'static str,
@@ -167,18 +167,20 @@ fn files(surroundings: &Surroundings) -> Vec<FileReport> {
     vec![file("credentials", &surroundings.credentials), file("config", &surroundings.config)]
 }
 
-fn chain(walk: &Walk) -> Vec<StepReport> {
-    let steps = walk.steps.iter().map(|step| {
-        let (verdict, detail) = match &step.verdict {
+fn chain(walk: &Walk) -> Vec<LinkReport> {
+    let links = walk.links.iter().map(|link| {
+        let (verdict, detail) = match &link.verdict {
             Verdict::Absent => ("absent", None),
             Verdict::PassedOver(why) => ("passed-over", Some(why.clone())),
             Verdict::Used(found) => ("used", Some(found.describe())),
+            // Everybody has it at the end of the chain.
+            Verdict::Shadowed(found) if !found.is_meant() => ("shadowed", None),
             Verdict::Shadowed(found) => ("shadowed", Some(found.describe())),
             Verdict::Ends(why) => ("ends", Some(why.clone())),
         };
-        StepReport { source: step.source, place: step.place, verdict, detail }
+        LinkReport { source: link.source, place: link.place, verdict, detail }
     });
-    steps.collect()
+    links.collect()
 }
 
 fn remedy(
@@ -192,8 +194,8 @@ fn remedy(
         path: PathBuf::from(format!("/etc/systemd/system/{unit}.d/rolekeeper.conf")),
         content: mended.remedy.drop_in(),
     });
-    let settings = outlets.consumer.as_ref().map(|table| NewFile {
-        path: PathBuf::from("/etc/rolekeeper/conf.d/consumers.toml"),
+    let settings = outlets.consumer.as_ref().map(|(name, table)| NewFile {
+        path: PathBuf::from(format!("/etc/rolekeeper/conf.d/{name}.toml")),
         content: table.clone(),
     });
     let left = mended.left_behind.iter().map(|path| {

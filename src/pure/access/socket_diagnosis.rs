@@ -19,6 +19,14 @@ const ESTABLISHED: u8 = 1;
 const HEADER: usize = 16;
 const QUESTION: u32 = HEADER as u32 + 56;
 
+/// Whose a socket is, when the kernel knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// No process holds it, or its connection is not there any more.
+    Nobody,
+    User(u32),
+}
+
 /// Asks about the socket from `local` to `remote`.
 pub fn question(local: SocketAddr, remote: SocketAddr) -> Vec<u8> {
     let family = if local.is_ipv4() { AF_INET } else { AF_INET6 };
@@ -42,9 +50,9 @@ pub fn question(local: SocketAddr, remote: SocketAddr) -> Vec<u8> {
     .concat()
 }
 
-/// The user in the kernel's answer. As in the table, a socket that no process holds is nobody's; and so
-/// is the listening one, which the kernel names where there is no connection.
-pub fn owner(answer: &[u8], local: SocketAddr, remote: SocketAddr) -> Option<u32> {
+/// What the kernel's answer says about the socket that was asked for. Nothing, if it is an error, or
+/// about the listening one, which the kernel names where there is no connection.
+pub fn owner(answer: &[u8], local: SocketAddr, remote: SocketAddr) -> Option<Owner> {
     let part = |from: usize| answer.get(from..)?.first_chunk::<4>().copied();
     let [kind @ .., _, _] = part(4)?;
     let [_, state, _, _] = part(HEADER)?;
@@ -53,7 +61,8 @@ pub fn owner(answer: &[u8], local: SocketAddr, remote: SocketAddr) -> Option<u32
     let uid = u32::from_ne_bytes(part(HEADER + 64)?);
     let inode = u32::from_ne_bytes(part(HEADER + 68)?);
     let is_it = kind == BY_FAMILY.to_ne_bytes() && ports == *asked.as_flattened();
-    (is_it && state == ESTABLISHED && inode != 0).then_some(uid)
+    let is_held = state == ESTABLISHED && inode != 0;
+    is_it.then_some(if is_held { Owner::User(uid) } else { Owner::Nobody })
 }
 
 fn address(ip: IpAddr) -> [u8; 16] {
@@ -100,9 +109,9 @@ mod tests {
     fn an_established_socket_that_is_held_has_an_owner() {
         let [local, remote] = addresses();
         let seen = |answer: &[u8]| owner(answer, local, remote);
-        assert_eq!(seen(&answer(BY_FAMILY, ESTABLISHED, 7)), Some(1000));
-        assert_eq!(seen(&answer(BY_FAMILY, 10, 7)), None, "that one listens");
-        assert_eq!(seen(&answer(BY_FAMILY, ESTABLISHED, 0)), None, "nobody holds it");
+        assert_eq!(seen(&answer(BY_FAMILY, ESTABLISHED, 7)), Some(Owner::User(1000)));
+        assert_eq!(seen(&answer(BY_FAMILY, 5, 7)), Some(Owner::Nobody), "it has ended its half");
+        assert_eq!(seen(&answer(BY_FAMILY, ESTABLISHED, 0)), Some(Owner::Nobody), "it was closed");
         assert_eq!(seen(&answer(2, ESTABLISHED, 7)), None, "an error");
         assert_eq!(owner(&answer(BY_FAMILY, ESTABLISHED, 7), remote, local), None);
     }

@@ -73,17 +73,26 @@ fn judge_found(found: &Found, sdk: Sdk, installation: &Installation) -> Judgemen
             shown(&process.program)
         )),
         Found::Container(address) => match installation.container {
-            Some(ours) if address.is(ours) => Judgement::Renewed(format!("{sdk} {asks}")),
+            Some(ours) if address.is(ours) => at_endpoint(sdk),
             _ => Judgement::Elsewhere(format!("{sdk} {asks}, but not our endpoint")),
         },
         Found::Metadata { address, configured } => match installation.metadata {
-            Some(ours) if address.is(ours) => Judgement::Renewed(format!("{sdk} {asks}")),
+            Some(ours) if address.is(ours) => at_endpoint(sdk),
             _ if *configured => Judgement::Elsewhere(format!("{sdk} {asks}, but not our endpoint")),
             _ => Judgement::Nothing(format!(
                 "{sdk} finds none, unless this is an EC2 instance with a role"
             )),
         },
     }
+}
+
+fn at_endpoint(sdk: Sdk) -> Judgement {
+    let late = if sdk.habits().learnt_endpoints_late {
+        ", unless its release is too old to know the way (docs/consumers.md)"
+    } else {
+        ""
+    };
+    Judgement::Renewed(format!("{sdk} asks again before they end{late}"))
 }
 
 fn judge_file(ours: Option<&Outlet>, sdk: Sdk) -> Judgement {
@@ -108,13 +117,16 @@ impl Judgement {
     /// What holds whatever the SDK is, if they all agree.
     pub fn agreed(of_each: &[Self]) -> Self {
         match of_each {
+            [first, rest @ ..] if rest.iter().all(|other| other.reason() == first.reason()) => {
+                first.clone()
+            }
             [first, rest @ ..] if rest.iter().all(|other| other.name() == first.name()) => {
                 match first {
                     Self::Renewed(_) => Self::Renewed("every SDK asks again there".to_owned()),
-                    Self::NotRenewed(_) => Self::NotRenewed(
-                        "no SDK looks there again, or they are not ours".to_owned(),
-                    ),
-                    Self::Elsewhere(_) => Self::Elsewhere("these are not ours".to_owned()),
+                    Self::NotRenewed(_) => {
+                        Self::NotRenewed("of no SDK, whichever it is".to_owned())
+                    }
+                    Self::Elsewhere(_) => Self::Elsewhere("with every SDK".to_owned()),
                     Self::Nothing(_) => Self::Nothing("no SDK finds any".to_owned()),
                     Self::Untold(why) => Self::Untold(why.clone()),
                 }

@@ -2,7 +2,7 @@
 //! it, over the environment and the files of that program.
 //!
 //! ```text
-//! environment and files → walk → steps, of which one is used → judge → renewed or not, by whom
+//! environment and files → walk → links, of which one is used → judge → renewed or not, by whom
 //!                                                             → mend → what to set, what to take away
 //! ```
 //!
@@ -52,12 +52,12 @@ pub struct Walk {
     /// Why the SDK fails before it looks anywhere.
     pub failure: Option<String>,
     /// In the SDK's order.
-    pub steps: Vec<Step>,
+    pub links: Vec<Link>,
 }
 
-/// One place, and what came of looking there.
+/// One place of the chain, and what came of looking there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
+pub struct Link {
     pub source: Source,
     pub place: Place,
     pub verdict: Verdict,
@@ -119,7 +119,7 @@ pub fn walk(sdk: Sdk, surroundings: &Surroundings) -> Walk {
     };
     let failure = search.failure();
     let mut over = failure.is_some();
-    let mut steps = Vec::with_capacity(habits.order.len());
+    let mut links = Vec::with_capacity(habits.order.len());
     for &(source, place) in habits.order {
         let verdict = match search.look(source, place) {
             Outcome::Nothing => Verdict::Absent,
@@ -130,21 +130,21 @@ pub fn walk(sdk: Sdk, surroundings: &Surroundings) -> Walk {
             Outcome::Found(found) => Verdict::Used(found),
         };
         over |= matches!(verdict, Verdict::Used(_) | Verdict::Ends(_));
-        steps.push(Step { source, place, verdict });
+        links.push(Link { source, place, verdict });
     }
     Walk {
         sdk,
         profile: search.profile.to_owned(),
         profile_variable: named.map(|(variable, _)| variable),
         failure,
-        steps,
+        links,
     }
 }
 
 impl Walk {
     /// The credentials that the SDK uses.
     pub fn used(&self) -> Option<&Found> {
-        self.steps.iter().find_map(|step| match &step.verdict {
+        self.links.iter().find_map(|link| match &link.verdict {
             Verdict::Used(found) => Some(found),
             _ => None,
         })
@@ -153,7 +153,7 @@ impl Walk {
     /// What would be used, did nothing come before it. EC2's metadata service, which everybody has at
     /// the end, only where somebody named it.
     pub fn shadowed(&self) -> impl Iterator<Item = &Found> {
-        self.steps.iter().filter_map(|step| match &step.verdict {
+        self.links.iter().filter_map(|link| match &link.verdict {
             Verdict::Shadowed(found) if found.is_meant() => Some(found),
             _ => None,
         })
@@ -161,7 +161,7 @@ impl Walk {
 
     /// Why the SDK gets no credentials although it looked, or cannot be followed.
     pub fn end(&self) -> Option<&str> {
-        let ends = self.steps.iter().find_map(|step| match &step.verdict {
+        let ends = self.links.iter().find_map(|link| match &link.verdict {
             Verdict::Ends(why) => Some(why.as_str()),
             _ => None,
         });

@@ -10,7 +10,7 @@ use super::{Content, Kind, Sdk, SharedFile, Surroundings, walk};
 /// By which of our outlets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Way {
-    /// `credential_process` in a config file of its own.
+    /// `credential_process` in a file of its own.
     Process {
         /// The command line that the SDK runs.
         command: String,
@@ -67,8 +67,8 @@ const CONFIG: &str = "AWS_CONFIG_FILE";
 const RELATIVE_URI: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
 const DISABLED: &str = "AWS_EC2_METADATA_DISABLED";
 
-/// The least change by which a program sees our renewals; none where nothing of this kind helps. Where
-/// its SDK is not known, all that it may be are to be there, each with what it would look at.
+/// The change that leaves most of a program's files to it, and by which it sees our renewals; none where
+/// nothing of this kind helps. Where its SDK is not known, all that it may be are to be there, each with what it would look at.
 pub fn mend(
     either: &[(Sdk, Surroundings)],
     installation: &Installation,
@@ -76,7 +76,7 @@ pub fn mend(
 ) -> Option<Mended> {
     let (_, first) = either.first()?;
     let names = first.environment.names();
-    candidates(&names, way).into_iter().find_map(|remedy| {
+    let proven = candidates(&names, way).into_iter().filter_map(|remedy| {
         let mut left = Vec::new();
         for (sdk, before) in either {
             let after = remedy.apply(before);
@@ -88,7 +88,9 @@ pub fn mend(
         left.sort();
         left.dedup();
         Some(Mended { remedy, left_behind: left })
-    })
+    });
+    // Of several the first.
+    proven.min_by_key(|mended| mended.left_behind.len())
 }
 
 /// From the least change to the largest.
@@ -99,8 +101,8 @@ fn candidates(names: &[&'static str], way: &Way) -> Vec<Remedy> {
             let content = format!("[default]\ncredential_process = {command}\n");
             let ours = || file.display().to_string();
             let file = Some((file.clone(), content));
-            // Most look for a process in the config file; PHP also in the credentials file, and long
-            // only there.
+            // All but C++'s look for a process in the credentials file, too, and PHP's for long only
+            // there.
             let sets = [
                 vec![(CONFIG, ours())],
                 vec![(CREDENTIALS, ours())],

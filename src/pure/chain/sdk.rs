@@ -60,6 +60,9 @@ pub struct Habits {
     pub home_of_the_account: bool,
     /// Whether a profile that is configured in two ways at once is passed over.
     pub one_way_alone: bool,
+    /// Whether releases are still about, as Debian 12's, that know nothing of a token file, or of an
+    /// endpoint's port (docs/consumers.md).
+    pub learnt_endpoints_late: bool,
     /// Whether `[default]` of the config file counts, or `[profile default]` alone.
     pub bare_default: bool,
 }
@@ -226,6 +229,7 @@ const COMMON: Habits = Habits {
     profile_before_keys: false,
     home_of_the_account: true,
     one_way_alone: false,
+    learnt_endpoints_late: false,
     bare_default: true,
 };
 
@@ -278,7 +282,11 @@ impl Sdk {
     pub fn habits(self) -> Habits {
         match self {
             // Both name their profile by AWS_DEFAULT_PROFILE first (`configprovider.py`).
-            Self::AwsCli => Habits { rereads: Rereads::EachRun, ..Self::Boto3.habits() },
+            Self::AwsCli => Habits {
+                rereads: Rereads::EachRun,
+                learnt_endpoints_late: true,
+                ..Self::Boto3.habits()
+            },
             Self::Boto3 => Habits {
                 profile: &["AWS_DEFAULT_PROFILE", "AWS_PROFILE"],
                 missing_profile: MissingProfile::EndsAll,
@@ -307,6 +315,7 @@ impl Sdk {
                 access_key_id: &["AWS_ACCESS_KEY_ID", "AWS_ACCESS_KEY"],
                 secret_access_key: &["AWS_SECRET_ACCESS_KEY", "AWS_SECRET_KEY"],
                 missing_profile: MissingProfile::EndsAll,
+                learnt_endpoints_late: true,
                 ..COMMON
             },
             Self::Java => Habits { order: JAVA, ..COMMON },
@@ -323,6 +332,7 @@ impl Sdk {
                     "AMAZON_SECRET_ACCESS_KEY",
                     "AWS_SECRET_KEY",
                 ],
+                learnt_endpoints_late: true,
                 ..COMMON
             },
             Self::Rust => Habits {

@@ -171,8 +171,8 @@ impl Process {
         let plain = |word: &&str| word.trim_matches(['"', '\'']).to_owned();
         let program = words.first().map(plain).unwrap_or_default();
         let name = Path::new(&program).file_name();
-        let ours = name.is_some_and(|name| name == "rolekeeper")
-            && words.iter().any(|word| *word == "credential-process");
+        let ours =
+            name.is_some_and(|name| name == "rolekeeper") && words.contains(&"credential-process");
         let after = words.iter().position(|word| *word == "--target");
         let target = after.and_then(|at| words.get(at + 1)).map(plain);
         Self { program, ours, target: target.filter(|_| ours) }

@@ -104,7 +104,7 @@ fn a_stale_default_hides_our_process_from_some_and_not_from_others() {
     );
     let dot_net = walk(Sdk::DotNet, &both);
     let why = "[default] is configured in two ways at once, and this SDK takes neither".to_owned();
-    assert!(dot_net.steps.iter().any(|step| step.verdict == Verdict::PassedOver(why.clone())));
+    assert!(dot_net.links.iter().any(|link| link.verdict == Verdict::PassedOver(why.clone())));
 }
 
 #[test]
@@ -293,7 +293,7 @@ fn ways() -> [Way; 3] {
     [
         Way::Process {
             command: "/usr/bin/rolekeeper credential-process".into(),
-            file: "/etc/rolekeeper/aws-config".into(),
+            file: "/etc/rolekeeper/aws-profile".into(),
         },
         Way::Container {
             uri: "http://127.0.0.1:1338/credentials/a".into(),
@@ -312,7 +312,7 @@ fn a_remedy_changes_no_more_than_it_must() {
     };
     let remedy = mended(&clean, &process).remedy;
     assert_eq!(remedy.unset, [""; 0]);
-    assert_eq!(remedy.set, [("AWS_CONFIG_FILE", "/etc/rolekeeper/aws-config".to_owned())]);
+    assert_eq!(remedy.set, [("AWS_CONFIG_FILE", "/etc/rolekeeper/aws-profile".to_owned())]);
     assert_eq!(mended(&clean, &container).remedy.set.len(), 2);
     assert_eq!(mended(&clean, &metadata).remedy.set.len(), 1);
 
@@ -323,9 +323,10 @@ fn a_remedy_changes_no_more_than_it_must() {
     );
     let Mended { remedy, left_behind } = mended(&stale, &process);
     assert_eq!(remedy.unset, ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]);
-    assert!(remedy.set.contains(&("AWS_SHARED_CREDENTIALS_FILE", "/dev/null".to_owned())));
-    let left = left_behind.iter().map(|path| path.to_str().unwrap()).collect::<Vec<_>>();
-    assert_eq!(left, ["/home/a/.aws/credentials", "/home/a/.aws/config"]);
+    // The region in the config file stays.
+    let ours = ("AWS_SHARED_CREDENTIALS_FILE", "/etc/rolekeeper/aws-profile".to_owned());
+    assert_eq!(remedy.set, [ours]);
+    assert_eq!(left_behind, [std::path::PathBuf::from("/home/a/.aws/credentials")]);
     let Mended { left_behind, .. } = mended(&stale, &container);
     assert_eq!(left_behind, [std::path::PathBuf::from("/home/a/.aws/credentials")]);
 }
@@ -392,15 +393,15 @@ proptest! {
         surroundings in any_surroundings(), sdk in select(&Sdk::ALL[..])
     ) {
         let walk = walk(sdk, &surroundings);
-        let decides = |step: &Step| matches!(step.verdict, Verdict::Used(_) | Verdict::Ends(_));
-        let deciding = walk.steps.iter().filter(|step| decides(step)).count();
+        let decides = |link: &Link| matches!(link.verdict, Verdict::Used(_) | Verdict::Ends(_));
+        let deciding = walk.links.iter().filter(|link| decides(link)).count();
         prop_assert!(deciding <= usize::from(walk.failure.is_none()), "{:?}", walk);
-        let decided = walk.steps.iter().position(decides).unwrap_or(walk.steps.len());
-        let hidden = |step: &Step| matches!(step.verdict, Verdict::Shadowed(_));
+        let decided = walk.links.iter().position(decides).unwrap_or(walk.links.len());
+        let hidden = |link: &Link| matches!(link.verdict, Verdict::Shadowed(_));
         if walk.failure.is_none() {
-            prop_assert!(!walk.steps[..decided].iter().any(hidden), "{:?}", walk);
+            prop_assert!(!walk.links[..decided].iter().any(hidden), "{:?}", walk);
         }
-        let order = walk.steps.iter().map(|step| (step.source, step.place)).collect::<Vec<_>>();
+        let order = walk.links.iter().map(|link| (link.source, link.place)).collect::<Vec<_>>();
         prop_assert_eq!(order, sdk.habits().order);
         prop_assert_eq!(walk.used().is_some() && walk.end().is_some(), false);
     }

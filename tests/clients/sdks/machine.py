@@ -20,6 +20,19 @@ CONTAINER = "container endpoint"
 EXEC = "`exec --container-endpoint`"
 INSTANCE = "IMDSv2 endpoint"
 
+# No outlet of the daemon's.
+ENVIRONMENT = "environment"
+
+# As `advise` names them.
+ADVISED = {
+    ("keys", "environment"): ENVIRONMENT,
+    ("keys", "credentials-file"): FILE,
+    ("keys", "profile"): FILE,
+    ("process", "profile"): PROCESS,
+    ("container", "environment"): CONTAINER,
+    ("instance-metadata", "environment"): INSTANCE,
+}
+
 # A profile with nothing but credential_process, beside the default one that has it too.
 PROFILE = "rolekeeper"
 
@@ -32,6 +45,9 @@ ROLES = {
     INSTANCE: "Instance",
 }
 
+# A free port.
+ANY = "127.0.0.1:0"
+
 # Who asks at the IMDSv2 endpoint gets the first that may be theirs: the first target.
 SETTINGS = """\
 [service]
@@ -39,9 +55,9 @@ endpoint_url = "{endpoint_url}"
 [health]
 enabled = false
 [endpoint.container]
-listen = "127.0.0.1:0"
+listen = "{container}"
 [endpoint.imds]
-listen = "127.0.0.1:0"
+listen = "{imds}"
 [[target]]
 name = "instance"
 path = "{scratch}/instance"
@@ -65,12 +81,10 @@ role_arn = "arn:aws:iam::000000000000:role/Container"
 
 class Machine:
     def __init__(self):
-        settings = SCRATCH / "rolekeeper.toml"
-        endpoint_url = os.environ["AWS_ENDPOINT_URL"]
-        text = SETTINGS.format(endpoint_url=endpoint_url, scratch=SCRATCH, user=os.getuid())
-        settings.write_text(text)
         places = ["--state-dir", str(SCRATCH / "state"), "--runtime-dir", str(SCRATCH / "run")]
+        settings = SCRATCH / "rolekeeper.toml"
         self.rolekeeper = [shutil.which("rolekeeper"), "--config", str(settings), *places]
+        settings.write_text(self.settings(container=ANY, imds=ANY))
         CLOCK.write_text("+0")
         self.register()
         self.log = SCRATCH / "daemon.log"
@@ -80,6 +94,13 @@ class Machine:
         line = f"credential_process = {self.process()}\n"
         config = f"[default]\n{line}[profile {PROFILE}]\n{line}"
         (SCRATCH / "config").write_text(config)
+        # As an operator would have written them.
+        addresses = {endpoint: self.address(endpoint) for endpoint in ("container", "imds")}
+        settings.write_text(self.settings(**addresses))
+
+    def settings(self, **addresses):
+        url = os.environ["AWS_ENDPOINT_URL"]
+        return SETTINGS.format(endpoint_url=url, scratch=SCRATCH, user=os.getuid(), **addresses)
 
     def register(self):
         made = output("aws", "ssm", "create-activation", "--iam-role", "Web", "--output", "json")
@@ -134,6 +155,13 @@ class Machine:
         """Where one of the endpoints listens."""
         listens = rf'listens endpoint="{endpoint}" address=(\S+)'
         return re.search(listens, self.log.read_text(encoding="utf-8"))[1]
+
+    def advised(self, pid):
+        """What `advise` says that a process takes, and whether it will see it renewed."""
+        words = [*self.rolekeeper, "advise", "--json", "--pid", str(pid)]
+        said = json.loads(subprocess.run(words, capture_output=True, check=False).stdout)
+        used = [step for step in said["chain"] if step["verdict"] == "used"]
+        return [ADVISED[step["source"], step["place"]] for step in used], said["verdict"]
 
     def expiry(self):
         """When the first of the credentials that are handed out now come to their end."""

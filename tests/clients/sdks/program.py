@@ -4,6 +4,7 @@ caller's ARN and the key that signed, or with an error."""
 import glob
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -12,10 +13,13 @@ from sdks.machine import CLOCK, SCRATCH
 HERE = Path(__file__).resolve().parent
 GO = SCRATCH / "go-client"
 
+# By its path, as in a unit: it says where boto3 is, to `advise` as well.
+PYTHON = shutil.which("python3")
+
 COMMANDS = {
-    "AWS CLI v1": ["python3", HERE / "cli.py", "aws"],
-    "AWS CLI v2": ["python3", HERE / "cli.py", "/usr/bin/aws"],
-    "boto3": ["python3", HERE / "python.py"],
+    "AWS CLI v1": [PYTHON, HERE / "cli.py", "aws"],
+    "AWS CLI v2": [PYTHON, HERE / "cli.py", "/usr/bin/aws"],
+    "boto3": [PYTHON, HERE / "python.py"],
     "JavaScript v3": ["node", HERE / "javascript.mjs"],
     "Ruby v3": ["ruby", HERE / "ruby.rb"],
     "Ruby v3, told the port": ["ruby", HERE / "ruby.rb", "port"],

@@ -1,0 +1,449 @@
+//! `rolekeeper advise` about real processes: what they have in their environment and files, what is
+//! said of it, and that what is advised is judged good afterwards. Several users take part where root
+//! runs the tests.
+
+#[allow(dead_code, reason = "each file of tests plays with a part of it")]
+mod stage;
+
+use std::fs::{self, Permissions};
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use rolekeeper::pure::advice::Exit;
+use rolekeeper::pure::chain::Sdk;
+use serde_json::{Value, json};
+
+use stage::{NOBODY, Stage, is_root, printed, refusal};
+
+const STALE: [(&str, &str); 3] = [
+    ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
+    ("AWS_SECRET_ACCESS_KEY", "hunter2hunter2"),
+    ("AWS_SESSION_TOKEN", "hunter2hunter2"),
+];
+
+const KEYS: &str =
+    "[default]\naws_access_key_id = ASIAIOSFODNN7EXAMPLE\naws_secret_access_key = hunter2hunter2\n";
+
+/// Makes `sleep` with a mark behind it.
+const COPY: &str = "rm -f $1 && cp $(command -v sleep) $1 && printf %s $2 >> $1";
+
+/// A program that runs until the test is over.
+struct Running(Child);
+
+impl Running {
+    fn start(mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Self(command.spawn().unwrap())
+    }
+
+    /// With this environment and no other.
+    fn with(environment: &[(&str, &str)]) -> Self {
+        let mut command = Command::new("sleep");
+        command.arg("1000").env_clear().envs(environment.iter().copied());
+        Self::start(command)
+    }
+
+    fn pid(&self) -> String {
+        self.0.id().to_string()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn advise(stage: &Stage, program: &Running, more: &[&str]) -> Output {
+    let pid = program.pid();
+    let output = stage.run(&[&["advise", "--pid", &pid], more].concat());
+    let all = [&output.stdout[..], &output.stderr].concat();
+    let all = String::from_utf8(all).unwrap();
+    assert!(!all.contains("hunter2") && !all.contains("IOSFODNN7"), "{all}");
+    output
+}
+
+fn judged(stage: &Stage, program: &Running, more: &[&str]) -> (Value, Option<i32>) {
+    let output = advise(stage, program, &[&["--json"], more].concat());
+    let text = String::from_utf8(output.stdout).unwrap();
+    let report = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    (report, output.status.code())
+}
+
+fn code(exit: Exit) -> Option<i32> {
+    Some(exit as i32)
+}
+
+/// A stage whose settings have both endpoints and a consumer with a token.
+fn with_endpoints(user: u32) -> Stage {
+    let stage = Stage::set();
+    let token = stage.path("web.token");
+    fs::write(&token, "token").unwrap();
+    stage.settings(&format!(
+        "[endpoint.container]\nlisten = \"127.0.0.1:1338\"\n\
+         [endpoint.imds]\nlisten = \"127.0.0.1:1339\"\n\
+         [[consumer]]\nname = \"web\"\nusers = [\"{user}\"]\ntoken_file = \"{}\"\n",
+        token.display()
+    ));
+    stage
+}
+
+fn own_uid() -> u32 {
+    nix::unistd::geteuid().as_raw()
+}
+
+/// The environment that a report advises, over another.
+fn mended(report: &Value, environment: &[(&str, &str)]) -> Vec<(String, String)> {
+    let remedy = &report["remedy"];
+    if let Some(path) = remedy["file"]["path"].as_str() {
+        fs::create_dir_all(Path::new(path).parent().unwrap()).unwrap();
+        fs::write(path, remedy["file"]["content"].as_str().unwrap()).unwrap();
+    }
+    let unset = remedy["unset"].as_array().unwrap();
+    let kept = environment.iter().filter(|(name, _)| !unset.iter().any(|unset| unset == name));
+    let mut all = kept.map(|(name, value)| ((*name).into(), (*value).into())).collect::<Vec<_>>();
+    for (name, value) in remedy["set"].as_object().unwrap() {
+        all.retain(|(other, _): &(String, String)| other != name);
+        all.push((name.clone(), value.as_str().unwrap().to_owned()));
+    }
+    all
+}
+
+#[test]
+fn every_sdk_is_told_what_keeps_it_and_mended_by_what_is_printed() {
+    for stage in [Stage::set(), with_endpoints(own_uid())] {
+        let home = stage.path("home");
+        fs::create_dir_all(home.join(".aws")).unwrap();
+        fs::write(home.join(".aws/credentials"), KEYS).unwrap();
+        let home = home.to_str().unwrap();
+        let stale = [&STALE[..], &[("HOME", home), ("AWS_PROFILE", "gone")]].concat();
+        let program = Running::with(&stale);
+        for sdk in Sdk::ALL {
+            let named = ["--sdk", sdk.name()];
+            let (report, status) = judged(&stage, &program, &named);
+            assert_eq!(status, code(Exit::Configuration), "{sdk}: {report}");
+            let advised = mended(&report, &stale);
+            let advised = advised.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+            let after = Running::with(&advised.collect::<Vec<_>>());
+            let (report, status) = judged(&stage, &after, &named);
+            assert_eq!((&report["verdict"], status), (&json!("renewed"), Some(0)), "{report}");
+            assert_eq!(report["remedy"], Value::Null);
+        }
+        // One for all, where the SDK is not known.
+        let (report, status) = judged(&stage, &program, &[]);
+        assert_ne!(status, Some(0));
+        let advised = mended(&report, &stale);
+        let advised = advised.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let after = Running::with(&advised.collect::<Vec<_>>());
+        assert_eq!(judged(&stage, &after, &[]).1, Some(0));
+    }
+}
+
+#[test]
+fn the_page_shows_what_is_used_what_it_hides_and_what_to_do() {
+    let stage = Stage::set();
+    let home = stage.path("home");
+    fs::create_dir_all(home.join(".aws")).unwrap();
+    fs::write(home.join(".aws/credentials"), KEYS).unwrap();
+    let program = Running::with(&[&STALE[..], &[("HOME", home.to_str().unwrap())]].concat());
+    let output = advise(&stage, &program, &["--sdk", "boto3"]);
+    let page = String::from_utf8(output.stdout.clone()).unwrap();
+    for line in [
+        "sdk          boto3 (botocore): named with --sdk",
+        "profile      default",
+        "environment  AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN",
+        "used         keys, environment: AWS_ACCESS_KEY_ID (access key id ..MPLE, a user's own, \
+         without an end)",
+        "shadowed     keys, credentials file: [default] of ",
+        "verdict      NOT RENEWED: keys in the environment stay as they are for as long as the \
+         program runs",
+        "unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN",
+        "credential_process = ",
+    ] {
+        assert!(page.lines().any(|shown| shown.starts_with(line)), "no '{line}' in:\n{page}");
+    }
+    let (message, remedy) = refusal(&output, Exit::Configuration);
+    assert!(message.starts_with("it will not see renewed credentials: keys in the"), "{message}");
+    assert_eq!(remedy, "what is printed above");
+}
+
+#[test]
+fn our_file_is_good_for_those_who_read_it_again() {
+    let stage = Stage::set();
+    fs::create_dir(stage.path("run")).unwrap();
+    fs::write(stage.credentials(), KEYS).unwrap();
+    let ours = stage.credentials();
+    let program = Running::with(&[("AWS_SHARED_CREDENTIALS_FILE", ours.to_str().unwrap())]);
+    let judged = |sdk: &str| {
+        let (report, status) = judged(&stage, &program, &["--sdk", sdk]);
+        (report["reason"].as_str().unwrap().to_owned(), status)
+    };
+    let (reason, status) = judged("boto3");
+    assert_eq!(status, code(Exit::Configuration));
+    assert!(reason.ends_with("but boto3 (botocore) reads it once in a process's life"), "{reason}");
+    for (sdk, expected) in [("cpp", "again every 5 minutes"), ("aws-cli", "in each run")] {
+        let (reason, status) = judged(sdk);
+        assert_eq!(status, Some(0), "{reason}");
+        assert!(reason.ends_with(expected), "{reason}");
+    }
+    // It depends on the SDK, and that is not known.
+    let output = advise(&stage, &program, &[]);
+    let page = String::from_utf8(output.stdout.clone()).unwrap();
+    assert!(page.contains("with         aws-cli, cpp: renewed\n"), "{page}");
+    let (_, remedy) = refusal(&output, Exit::Unavailable);
+    assert!(remedy.starts_with("name its SDK with --sdk"), "{remedy}");
+    // By another name it is the same file.
+    let link = stage.path("link");
+    symlink(&ours, &link).unwrap();
+    let program = Running::with(&[("AWS_SHARED_CREDENTIALS_FILE", link.to_str().unwrap())]);
+    assert_eq!(advise(&stage, &program, &["--sdk", "cpp"]).status.code(), Some(0));
+}
+
+#[test]
+fn an_sdk_is_recognised_by_the_mark_in_a_program() {
+    let stage = Stage::set();
+    for (mark, expected) in [
+        ("github.com/aws/aws-sdk-go-v2/config", "go"),
+        ("aws-sdk-cpp/1.11.0", "cpp"),
+        ("/registry/src/aws-runtime-1.10.2/src/lib.rs", "rust"),
+        ("aws-sdk-of-somebody-else", ""),
+    ] {
+        let path = stage.path("program");
+        // By a process of its own, as the stage does with the binary.
+        let mut copy = Command::new("sh");
+        copy.args(["-c", COPY, "sh"]).arg(&path).arg(mark);
+        assert!(copy.status().unwrap().success());
+        let mut command = Command::new(&path);
+        command.arg("1000").env_clear();
+        let (report, _) = judged(&stage, &Running::start(command), &[]);
+        let named = report["sdk"]["name"].as_str().unwrap_or_default();
+        assert_eq!(named, expected, "{report}");
+        assert_eq!(report["program"]["executable"], json!(path));
+    }
+}
+
+#[test]
+fn a_script_of_python_is_recognised_by_what_it_would_import() {
+    let stage = Stage::set();
+    let library = stage.path("library");
+    fs::create_dir_all(library.join("botocore")).unwrap();
+    let mut command = Command::new("python3");
+    command.args(["-c", "import time; print(flush=True); time.sleep(1000)"]);
+    command.env("PYTHONPATH", &library).env_remove("AWS_PROFILE");
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let stdout = child.stdout.take().unwrap();
+    let program = Running(child);
+    // A wrapper may stand before the interpreter: it runs once a line has come.
+    BufReader::new(stdout).read_line(&mut String::new()).unwrap();
+    let (report, _) = judged(&stage, &program, &[]);
+    assert_eq!(report["sdk"]["name"], "boto3", "{report}");
+    let evidence = report["sdk"]["evidence"].as_str().unwrap();
+    assert!(evidence.contains(library.to_str().unwrap()), "{evidence}");
+}
+
+#[test]
+fn without_a_program_the_callers_environment_is_looked_at() {
+    let stage = Stage::set();
+    let mut command = stage.command(&["advise", "--sdk", "ruby", "--json"]);
+    let output = command.envs(STALE).output().unwrap();
+    let report = serde_json::from_slice::<Value>(&output.stdout).unwrap();
+    assert_eq!(report["program"]["pid"], Value::Null);
+    assert_eq!(report["verdict"], "not-renewed");
+    assert_eq!(output.status.code(), code(Exit::Configuration));
+}
+
+#[test]
+fn the_members_of_the_report_stay_as_they_are() {
+    let stage = Stage::set();
+    let (report, _) = judged(&stage, &Running::with(&STALE), &["--sdk", "java"]);
+    let names = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let all = [
+        "by_sdk",
+        "chain",
+        "environment",
+        "files",
+        "profile",
+        "program",
+        "reason",
+        "remedy",
+        "sdk",
+        "shadowed",
+        "verdict",
+    ];
+    let mut found = names(&report);
+    found.sort();
+    assert_eq!(found, all);
+    let mut remedy = names(&report["remedy"]);
+    remedy.sort();
+    assert_eq!(remedy, ["drop_in", "file", "notes", "set", "settings", "shell", "unset"]);
+    let step = &report["chain"][0];
+    assert_eq!(step["source"], "keys");
+    assert_eq!(step["place"], "environment");
+    assert_eq!(step["verdict"], "used");
+}
+
+#[test]
+fn a_consumer_with_a_token_is_led_to_the_container_endpoint() {
+    let stage = with_endpoints(own_uid());
+    let (report, _) = judged(&stage, &Running::with(&STALE), &["--sdk", "go"]);
+    assert_eq!(report["remedy"]["set"]["AWS_CONTAINER_CREDENTIALS_FULL_URI"], Value::Null);
+    let (report, _) = judged(&stage, &Running::with(&STALE), &["--sdk", "php"]);
+    let remedy = &report["remedy"];
+    let uri = &remedy["set"]["AWS_CONTAINER_CREDENTIALS_FULL_URI"];
+    assert_eq!(uri, "http://127.0.0.1:1338/credentials/web");
+    let token = &remedy["set"]["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"];
+    assert_eq!(*token, json!(stage.path("web.token")));
+    assert_eq!(remedy["file"], Value::Null);
+}
+
+#[test]
+fn strange_files_are_neither_waited_for_nor_followed() {
+    let stage = Stage::set();
+    let at = |name: &str| stage.path(name);
+    nix::unistd::mkfifo(&at("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    symlink(at("loop"), at("loop")).unwrap();
+    fs::create_dir(at("directory")).unwrap();
+    fs::write(at("long"), vec![b'#'; 2 << 20]).unwrap();
+    fs::write(at("bytes"), (0..=255).cycle().take(4096).collect::<Vec<u8>>()).unwrap();
+    let zero = PathBuf::from("/dev/zero");
+    let strange = ["pipe", "loop", "directory", "long", "bytes"].map(at);
+    for path in strange.iter().chain([&zero]) {
+        let path = path.to_str().unwrap();
+        for variable in ["AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"] {
+            let program = Running::with(&[(variable, path)]);
+            let (report, status) = judged(&stage, &program, &["--sdk", "boto3"]);
+            assert_eq!(status, code(Exit::Configuration), "{path}: {report}");
+            let states = report["files"].as_array().unwrap().iter().map(|file| &file["state"]);
+            let told = states.filter(|state| *state != "absent" && *state != "read").count();
+            assert_eq!(told, 1, "{path}: {report}");
+        }
+    }
+}
+
+#[test]
+fn a_strangers_words_do_not_leave_their_line() {
+    let stage = Stage::set();
+    let escape = "\u{1b}[2J\nverdict      RENEWED";
+    let program = Running::with(&[
+        ("AWS_PROFILE", escape),
+        ("AWS_CONFIG_FILE", escape),
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", escape),
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", escape),
+        ("AWS_ROLE_ARN", "x"),
+    ]);
+    for sdk in Sdk::ALL {
+        let output = advise(&stage, &program, &["--sdk", sdk.name()]);
+        let all = [&output.stdout[..], &output.stderr].concat();
+        assert!(!all.contains(&0x1b), "{sdk}");
+        let page = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(page.lines().filter(|line| line.starts_with("verdict")).count(), 1, "{page}");
+    }
+}
+
+#[test]
+fn what_is_not_there_is_said_with_its_remedy() {
+    let stage = Stage::set();
+    let (message, remedy) =
+        stage.refused(&["advise", "--pid", &i32::MAX.to_string()], Exit::Unavailable);
+    assert_eq!(message, format!("there is no process {}", i32::MAX));
+    assert!(remedy.starts_with("name a process that runs"), "{remedy}");
+    stage.refused(&["advise", "--pid", "0"], Exit::Usage);
+    stage.refused(&["advise", "--pid", "1", "--unit", "a"], Exit::Usage);
+    let (message, _) = stage.refused(&["advise", "--sdk", "perl"], Exit::Usage);
+    assert!(message.contains("expected one of aws-cli, boto3"), "{message}");
+}
+
+#[test]
+fn another_users_program_is_for_root_to_look_at() {
+    let stage = Stage::set();
+    let program = Running::with(&STALE);
+    // Without root, root's first process is another user's.
+    let (pid, output) = if is_root() {
+        let pid = program.pid();
+        let mut command = stage.command_of_nobody(&["advise", "--pid", &pid]);
+        (pid, command.output().unwrap())
+    } else {
+        ("1".to_owned(), stage.run(&["advise", "--pid", "1"]))
+    };
+    let (message, remedy) = refusal(&output, Exit::Refused);
+    assert_eq!(message, format!("process {pid} is another user's"));
+    assert_eq!(remedy, format!("sudo rolekeeper advise --pid {pid}"));
+}
+
+#[test]
+fn a_program_of_another_user_is_read_with_that_users_rights() {
+    let stage = Stage::set();
+    let file = stage.path("credentials");
+    fs::write(&file, KEYS).unwrap();
+    let mut command = Command::new("sleep");
+    command.arg("1000").env_clear().env("AWS_SHARED_CREDENTIALS_FILE", &file);
+    let user = if is_root() { NOBODY } else { own_uid() };
+    command.uid(user).gid(user);
+    let program = Running::start(command);
+    let state = |mode| {
+        fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+        let (report, _) = judged(&stage, &program, &["--sdk", "boto3"]);
+        let state = report["files"][0]["state"].as_str().unwrap().to_owned();
+        (state, report)
+    };
+    assert_eq!(state(0o644).0, "read");
+    if !is_root() {
+        // One's own program, and a file that is closed to oneself.
+        let (closed, report) = state(0o000);
+        assert!(closed.contains("Permission denied"), "{closed}");
+        assert_eq!(report["verdict"], "nothing");
+        return;
+    }
+    let (closed, report) = state(0o600);
+    assert!(closed.ends_with("may not read it"), "{closed}");
+    assert_eq!(report["verdict"], "nothing");
+    // Nobody lets that user ask, so a table for it is part of the remedy.
+    let settings = report["remedy"]["settings"]["content"].as_str().unwrap();
+    let user = report["program"]["user"].as_str().unwrap();
+    assert!(settings.starts_with("[[consumer]]\n"), "{settings}");
+    assert!(settings.contains(&format!("users = [\"{user}\"]")), "{settings}");
+    stage.settings(&settings.replace(user, &NOBODY.to_string()));
+    let (_, report) = state(0o600);
+    assert_eq!(report["remedy"]["settings"], Value::Null);
+}
+
+#[test]
+fn a_program_in_a_mount_namespace_of_its_own_is_read_from_inside() {
+    let stage = Stage::set();
+    let (inside, outside) = (stage.path("inside"), stage.path("outside"));
+    for directory in [&inside, &outside] {
+        fs::create_dir(directory).unwrap();
+    }
+    fs::write(inside.join("credentials"), KEYS).unwrap();
+    let script = "mount --bind \"$1\" \"$2\" && echo ready && exec sleep 1000";
+    let mut command = Command::new("unshare");
+    if !is_root() {
+        command.arg("--map-root-user");
+    }
+    command.args(["--mount", "sh", "-c", script, "sh"]).arg(&inside).arg(&outside);
+    command.env("AWS_SHARED_CREDENTIALS_FILE", outside.join("credentials"));
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let stdout = child.stdout.take().unwrap();
+    let program = Running(child);
+    let mut line = String::new();
+    BufReader::new(stdout).read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    let (report, _) = judged(&stage, &program, &["--sdk", "boto3"]);
+    assert_eq!(report["program"]["own_namespace"], true);
+    assert_eq!(report["verdict"], "not-renewed", "{report}");
+    assert!(!outside.join("credentials").exists());
+    let page = String::from_utf8(advise(&stage, &program, &[]).stdout).unwrap();
+    assert!(page.contains("a container or a sandbox"), "{page}");
+}
+
+#[test]
+fn the_help_tells_the_exit_statuses() {
+    let help = printed(Stage::set().run(&["advise", "--help"]));
+    for part in ["Exit status: 0 when the program sees our renewals; 78", "69", "77", "Examples:"] {
+        assert!(help.contains(part), "no {part} in:\n{help}");
+    }
+}
