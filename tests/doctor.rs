@@ -62,7 +62,7 @@ impl Diagnosis {
 }
 
 /// The command, in a world where nobody answers for EC2 and no other agent was ever installed.
-fn arguments<'a>(stage: &Stage, more: &[&'a str]) -> Vec<String> {
+fn arguments(stage: &Stage, more: &[&str]) -> Vec<String> {
     let agent = stage.path("agent").display().to_string();
     let silent = ["doctor", "--metadata-address", SILENT, "--agent-directory", &agent];
     let given = |name: &str| more.contains(&name);

@@ -16,9 +16,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const LONGEST: u64 = 8 * 1024;
 
 const SESSION: &str =
-    "PUT /latest/api/token HTTP/1.0\r\nX-aws-ec2-metadata-token-ttl-seconds: 60\r\n";
+    "PUT /latest/api/token HTTP/1.1\r\nX-aws-ec2-metadata-token-ttl-seconds: 60\r\n";
 
-const ROLES: &str = "GET /latest/meta-data/iam/security-credentials/ HTTP/1.0\r\n";
+const ROLES: &str = "GET /latest/meta-data/iam/security-credentials/ HTTP/1.1\r\n";
 
 /// Asks as an SDK does, for a session and then for the names of roles; never for credentials.
 pub async fn ask(address: SocketAddr) -> Heard {
@@ -32,7 +32,8 @@ pub async fn ask(address: SocketAddr) -> Heard {
 }
 
 async fn exchange(address: SocketAddr, request: &str, token: Option<&str>) -> Option<Page> {
-    let mut text = format!("{request}Host: {address}\r\nContent-Length: 0\r\n");
+    let mut text =
+        format!("{request}Host: {}\r\nContent-Length: 0\r\nConnection: close\r\n", address.ip());
     // What is no token is not repeated.
     if let Some(token) = token.filter(|token| token.bytes().all(|b| b.is_ascii_graphic())) {
         text.push_str(&format!("X-aws-ec2-metadata-token: {token}\r\n"));

@@ -21,7 +21,7 @@ pub enum Heard {
     },
 }
 
-/// One answer over HTTP/1.0.
+/// One answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
     pub status: u16,
@@ -93,7 +93,22 @@ pub fn heard(session: Option<&Page>, roles: Option<&Page>) -> Heard {
 pub fn page(text: &str) -> Option<Page> {
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
     let status = head.strip_prefix("HTTP/1.")?.get(2..5)?.parse().ok()?;
-    Some(Page { status, body: body.to_owned() })
+    let chunked = head.to_ascii_lowercase().contains("\r\ntransfer-encoding: chunked");
+    let body = if chunked { joined(body) } else { body.to_owned() };
+    Some(Page { status, body })
+}
+
+/// The chunks of a body (RFC 9112, section 7.1), as far as they came.
+fn joined(mut chunks: &str) -> String {
+    let mut body = String::new();
+    while let Some((length, rest)) = chunks.split_once("\r\n") {
+        let length = length.split(';').next().unwrap_or_default().trim();
+        let Ok(length) = usize::from_str_radix(length, 16) else { break };
+        let Some(chunk) = rest.get(..length).filter(|chunk| !chunk.is_empty()) else { break };
+        body.push_str(chunk);
+        chunks = rest[length..].trim_start_matches("\r\n");
+    }
+    body
 }
 
 /// As a role's name and a session's token are, and a line of HTML is not.
@@ -141,7 +156,21 @@ mod tests {
         assert_eq!(finding.evidence, ["HTTP status 200", "it says: <html> <title>Log in</title>"]);
     }
 
+    #[test]
+    fn a_body_in_chunks_is_put_together() {
+        let text = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nweb-\r\n4;x\r\nrole\r\n0\r\n\r\n";
+        assert_eq!(page(text), given(200, "web-role"));
+        assert_eq!(page(&text[..text.len() - 15]), given(200, "web-"), "broken off");
+        assert_eq!(page("HTTP/1.1 404 Not Found\r\n\r\nno"), given(404, "no"));
+        assert_eq!(page("SSH-2.0-OpenSSH\r\n"), None);
+    }
+
     proptest! {
+        #[test]
+        fn any_chunks_are_read_without_a_panic(chunks in "(?s)[0-9a-fé\\r\\n]{0,80}") {
+            let _ = joined(&chunks);
+        }
+
         #[test]
         fn any_answer_is_read_without_a_panic(one in "(?s).{0,80}", other in "(?s).{0,80}") {
             let head = format!("HTTP/1.{one}");
