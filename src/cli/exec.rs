@@ -22,7 +22,7 @@ use crate::shelf::Moment;
 /// longer needs --container-endpoint, by which its SDK fetches new ones by itself: this user's
 /// processes alone are answered there. Variables that would make an SDK look elsewhere, such as
 /// AWS_PROFILE, are taken out. The config file is left as it is, for the region in it; keys or a
-/// credential_process in its [default] come before the endpoint, and have to be taken out.
+/// credential_process in its `[default]` come before the endpoint, and have to be taken out.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Exec {
