@@ -72,8 +72,8 @@ pub fn running(pid: i32) -> Result<Program, ProgramError> {
         arguments: arguments(&process),
         mapped: mapped(&process),
         open: process.open_files(MOST_OPEN_FILES),
-        library_paths: recognition::library_paths(&block),
         image: process.file("exe").ok(),
+        ..Loaded::finding_by(&block)
     };
     let ours = ProcessFiles::open(own_pid()).ok();
     let same = |name: &str| {
@@ -130,10 +130,9 @@ pub fn at_rest(settings: &UnitSettings) -> Result<Program, ProgramError> {
     let executable = settings.executable.as_ref().map(PathBuf::from);
     let loaded = Loaded {
         arguments: settings.command.clone(),
-        library_paths: recognition::library_paths(&block),
         image: executable.as_ref().and_then(|path| root.open(path).ok()),
         executable: executable.clone(),
-        ..Loaded::default()
+        ..Loaded::finding_by(&block)
     };
     Ok(Program {
         pid: None,

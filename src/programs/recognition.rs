@@ -19,6 +19,8 @@ pub(super) struct Loaded {
     pub open: Vec<PathBuf>,
     /// Where its environment tells an interpreter to look.
     pub library_paths: Vec<PathBuf>,
+    /// Where its environment tells a shell to look for programs.
+    pub search_path: Vec<PathBuf>,
     /// Its own file.
     pub image: Option<File>,
 }
@@ -55,18 +57,22 @@ const JAVA_MARK: &str = "awssdk/auth/credentials/";
 /// The SDK for JavaScript, bundled or imported by a script.
 const JAVA_SCRIPT_MARK: &str = "aws-sdk/c";
 
+/// How many directories of a variable are looked at.
+const MOST_PATHS: usize = 64;
+
 /// Variables by which interpreters are told where libraries are.
 const LIBRARY_PATHS: [&str; 4] = ["PYTHONPATH", "NODE_PATH", "GEM_HOME", "GEM_PATH"];
 
-pub(super) fn library_paths(environment: &[u8]) -> Vec<PathBuf> {
+/// The absolute paths in these variables of an environment.
+fn paths_in(environment: &[u8], variables: &[&str]) -> Vec<PathBuf> {
     let entries = environment.split(|&byte| byte == 0).map(String::from_utf8_lossy);
     let mut paths = Vec::new();
     for entry in entries {
         if let Some((name, value)) = entry.split_once('=')
-            && LIBRARY_PATHS.contains(&name)
+            && variables.contains(&name)
         {
             let parts = value.split(':').filter(|part| part.starts_with('/'));
-            paths.extend(parts.take(MOST_ARCHIVES).map(PathBuf::from));
+            paths.extend(parts.take(MOST_PATHS).map(PathBuf::from));
         }
     }
     paths
@@ -85,6 +91,15 @@ fn recognised(sdk: Sdk, evidence: String) -> Option<Recognised> {
 }
 
 impl Loaded {
+    /// What an environment says of where things are found.
+    pub(super) fn finding_by(environment: &[u8]) -> Self {
+        Self {
+            library_paths: paths_in(environment, &LIBRARY_PATHS),
+            search_path: paths_in(environment, &["PATH"]),
+            ..Self::default()
+        }
+    }
+
     fn by_mapped_library(&self) -> Option<Recognised> {
         let own = self.executable.iter();
         let mapped = own.chain(&self.mapped).find_map(|path| {
@@ -119,6 +134,16 @@ impl Loaded {
         }
     }
 
+    /// The file of that name, which a shell may have found by `PATH`.
+    fn called(&self, root: &Root) -> Option<PathBuf> {
+        let name = Path::new(self.arguments.first()?);
+        if name.components().count() > 1 {
+            return Some(root.absolute(name));
+        }
+        let mut places = self.search_path.iter().map(|directory| directory.join(name));
+        places.find(|path| root.open(path).is_ok())
+    }
+
     fn in_python(&self, root: &Root) -> Option<Recognised> {
         let script = self.script().and_then(Path::file_name);
         if script.is_some_and(|script| script == "aws") {
@@ -126,8 +151,7 @@ impl Loaded {
         }
         let mut places = self.library_paths.clone();
         // The name by which it was called leads to its virtual environment.
-        let called = self.arguments.first().map(|name| root.absolute(Path::new(name)));
-        let prefixes = [called, self.executable.clone()].into_iter().flatten();
+        let prefixes = [self.called(root), self.executable.clone()].into_iter().flatten();
         for prefix in prefixes.filter_map(|path| Some(path.parent()?.parent()?.to_owned())) {
             places.extend(python_libraries(&prefix, root));
             if root.open(&prefix.join("pyvenv.cfg")).is_ok() {
@@ -323,6 +347,20 @@ mod tests {
     }
 
     #[test]
+    fn a_python_that_a_shell_found_is_asked_where_it_stands() {
+        let empty = place(&["bin/sh"]);
+        let venv = place(&["bin/python3", "pyvenv.cfg", "lib/python3.11/site-packages/botocore/x"]);
+        let [first, second] = [&empty, &venv].map(|place| place.path().join("bin"));
+        let environment = format!("A=1\0PATH={}:{}\0", first.display(), second.display());
+        let program = Loaded {
+            executable: Some("/nowhere/bin/python3.11".into()),
+            arguments: ["python3", "app.py"].map(str::to_owned).into(),
+            ..Loaded::finding_by(environment.as_bytes())
+        };
+        assert_eq!(told(program).map(|(sdk, _)| sdk), Some(Sdk::Boto3));
+    }
+
+    #[test]
     fn a_script_of_node_looks_upwards() {
         let app = place(&["node_modules/@aws-sdk/client-s3/index.js", "src/deep/app.js"]);
         let script = app.path().join("src/deep/app.js");
@@ -379,9 +417,10 @@ mod tests {
     }
 
     #[test]
-    fn library_paths_come_from_their_variables_alone() {
+    fn paths_come_from_their_variables_alone() {
         let block = b"PATH=/bin\0PYTHONPATH=/a:relative:/b\0GEM_HOME=/c\0XPYTHONPATH=/d\0";
-        let expected = ["/a", "/b", "/c"].map(PathBuf::from);
-        assert_eq!(library_paths(block), expected);
+        let Loaded { library_paths, search_path, .. } = Loaded::finding_by(block);
+        assert_eq!(library_paths, ["/a", "/b", "/c"].map(PathBuf::from));
+        assert_eq!(search_path, [PathBuf::from("/bin")]);
     }
 }
