@@ -1,5 +1,6 @@
 //! The daemon: whether it answers, what it holds, what it wrote, where it listens, what it may do.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -129,12 +130,14 @@ pub(super) fn files(patient: &Patient) -> Vec<Check> {
     checks.chain(services(patient)).collect()
 }
 
-/// The services that are told of new credentials.
+/// The services that are told of new credentials, each once, whatever number of targets it reads.
 fn services(patient: &Patient) -> impl Iterator<Item = Check> {
     let targets = patient.status.iter().flat_map(|status| &status.targets);
-    targets.filter_map(|target| target.reload.as_ref()).map(|reload| {
+    let reloads = targets.filter_map(|target| target.reload.as_deref());
+    let services = reloads.map(|reload| (&reload.unit, reload)).collect::<BTreeMap<_, _>>();
+    services.into_values().map(|reload| {
         let failure = reload.failure.as_ref().map(complaint);
-        let finding = diagnosis::target::told_service(&reload.unit, failure.as_ref());
+        let finding = diagnosis::target::told_service(failure.as_ref());
         Check::of("reload", reload.unit.clone(), finding)
     })
 }

@@ -84,11 +84,11 @@ pub fn judge(target: &Target, now: UtcDateTime) -> Finding {
 }
 
 /// Judges a service that is to be told of new credentials; `failure` is why it was not.
-pub fn told_service(unit: &str, failure: Option<&Complaint>) -> Finding {
+pub fn told_service(failure: Option<&Complaint>) -> Finding {
     match failure {
-        None => Finding::ok(format!("{unit} is told of new credentials")),
+        None => Finding::ok("is told of new credentials"),
         Some(failure) => Finding::wrong(
-            format!("{unit} goes on with credentials that end: {}", failure.message),
+            format!("goes on with credentials that end: {}", failure.message),
             failure.remedy.clone(),
         ),
     }
@@ -135,9 +135,9 @@ mod tests {
 
     #[test]
     fn a_service_that_was_not_told_is_wrong() {
-        assert_eq!(told_service("web.service", None).verdict, Verdict::Ok);
+        assert_eq!(told_service(None).verdict, Verdict::Ok);
         let failure = Complaint::new(Exit::Refused, "access denied", "install the polkit rule");
-        let finding = told_service("web.service", Some(&failure));
+        let finding = told_service(Some(&failure));
         assert_eq!(finding.verdict, Verdict::Wrong);
         assert_eq!(finding.remedy.as_deref(), Some("install the polkit rule"));
     }
