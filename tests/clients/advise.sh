@@ -5,14 +5,10 @@
 # $SCRATCH is a directory of its own.
 set -euo pipefail
 
-readonly ROLEKEEPER=(rolekeeper --config "$SCRATCH/rolekeeper.toml" --state-dir "$SCRATCH/state"
-    --runtime-dir "$SCRATCH/run")
-
 # shellcheck source=tests/clients/checks.sh
 . "${BASH_SOURCE%/*}/checks.sh"
 # shellcheck source=tests/clients/machine.sh
 . "${BASH_SOURCE%/*}/machine.sh"
-daemon=
 program=
 trap 'stop_program; stop_daemon' EXIT
 
@@ -22,7 +18,8 @@ readonly PLAIN=(PATH="$PATH" HOME="$SCRATCH/home" AWS_EC2_METADATA_DISABLED=true
 readonly ENVIRONMENT_KEYS=(AWS_ACCESS_KEY_ID=AKIAEXAMPLE00000ENVI AWS_SECRET_ACCESS_KEY=s)
 
 main() {
-    start_daemon
+    register_machine </dev/null
+    run_daemon
     write_programs
     local sdk
     for sdk in boto3 javascript; do
@@ -30,24 +27,6 @@ main() {
         check_what_is_advised "$sdk"
     done
     ((failures == 0))
-}
-
-start_daemon() {
-    local id code tries
-    read -r id code < <(aws ssm create-activation --iam-role Web \
-        --query '[ActivationId,ActivationCode]' --output text)
-    printf '[service]\nendpoint_url = "%s"\n[health]\nenabled = false\n' "$AWS_ENDPOINT_URL" \
-        >"$SCRATCH/rolekeeper.toml"
-    "${ROLEKEEPER[@]}" register --region "$AWS_REGION" --activation-id "$id" --activation-code-file - \
-        <<<"$code" >"$SCRATCH/id" 2>"$SCRATCH/register.log"
-    "${ROLEKEEPER[@]}" run 2>"$SCRATCH/daemon.log" &
-    daemon=$!
-    for ((tries = 0; tries < 100; tries++)); do
-        "${ROLEKEEPER[@]}" credential-process >/dev/null 2>&1 && return
-        sleep 0.1
-    done
-    cat "$SCRATCH/daemon.log" >&2
-    return 1
 }
 
 # Both say the end of the access key that they got, or none, and wait to be ended.

@@ -6,18 +6,14 @@
 # lab options: --token-lifetime 12s
 set -euo pipefail
 
-readonly ROLEKEEPER=(rolekeeper --config "$SCRATCH/rolekeeper.toml" --state-dir "$SCRATCH/state"
-    --runtime-dir "$SCRATCH/run")
-
 # shellcheck source=tests/clients/checks.sh
 . "${BASH_SOURCE%/*}/checks.sh"
 # shellcheck source=tests/clients/machine.sh
 . "${BASH_SOURCE%/*}/machine.sh"
-daemon=
-trap stop_daemon EXIT
 
 main() {
-    start_daemon
+    register_machine </dev/null
+    run_daemon
     use_credential_process
     check_the_aws_cli
     check_boto3
@@ -25,26 +21,6 @@ main() {
     check_exec
     check_without_a_daemon
     ((failures == 0))
-}
-
-start_daemon() {
-    local id code
-    read -r id code < <(aws ssm create-activation --iam-role Web \
-        --query '[ActivationId,ActivationCode]' --output text)
-    printf '[service]\nendpoint_url = "%s"\n[health]\nenabled = false\n' "$AWS_ENDPOINT_URL" \
-        >"$SCRATCH/rolekeeper.toml"
-    "${ROLEKEEPER[@]}" register --region "$AWS_REGION" --activation-id "$id" --activation-code-file - \
-        <<<"$code" >"$SCRATCH/id" 2>"$SCRATCH/register.log"
-    "${ROLEKEEPER[@]}" run 2>"$SCRATCH/daemon.log" &
-    daemon=$!
-    "${ROLEKEEPER[@]}" refresh >/dev/null 2>&1 || true
-    local tries
-    for ((tries = 0; tries < 100; tries++)); do
-        "${ROLEKEEPER[@]}" credential-process >/dev/null 2>&1 && return
-        sleep 0.1
-    done
-    cat "$SCRATCH/daemon.log" >&2
-    return 1
 }
 
 # The one line that an operator writes. The lab's own keys would come before it.

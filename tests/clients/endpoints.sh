@@ -6,15 +6,10 @@
 # lab options: --token-lifetime 12s
 set -euo pipefail
 
-readonly ROLEKEEPER=(rolekeeper --config "$SCRATCH/rolekeeper.toml" --state-dir "$SCRATCH/state"
-    --runtime-dir "$SCRATCH/run")
-
 # shellcheck source=tests/clients/checks.sh
 . "${BASH_SOURCE%/*}/checks.sh"
 # shellcheck source=tests/clients/machine.sh
 . "${BASH_SOURCE%/*}/machine.sh"
-daemon=
-trap stop_daemon EXIT
 
 main() {
     start_daemon
@@ -27,14 +22,7 @@ main() {
 }
 
 start_daemon() {
-    local id code
-    read -r id code < <(aws ssm create-activation --iam-role Web \
-        --query '[ActivationId,ActivationCode]' --output text)
-    cat >"$SCRATCH/rolekeeper.toml" <<TOML
-[service]
-endpoint_url = "$AWS_ENDPOINT_URL"
-[health]
-enabled = false
+    register_machine <<TOML
 [endpoint.container]
 listen = "127.0.0.1:0"
 [endpoint.imds]
@@ -45,22 +33,7 @@ users = ["$(id -u)"]
 token_file = "$SCRATCH/web.token"
 mode = "0600"
 TOML
-    "${ROLEKEEPER[@]}" register --region "$AWS_REGION" --activation-id "$id" --activation-code-file - \
-        <<<"$code" >"$SCRATCH/id" 2>"$SCRATCH/register.log"
     run_daemon
-}
-
-# Waits for credentials; fails when there are none.
-run_daemon() {
-    "${ROLEKEEPER[@]}" run 2>"$SCRATCH/daemon.log" &
-    daemon=$!
-    local tries
-    for ((tries = 0; tries < 100; tries++)); do
-        "${ROLEKEEPER[@]}" credential-process >/dev/null 2>&1 && return
-        sleep 0.1
-    done
-    cat "$SCRATCH/daemon.log" >&2
-    return 1
 }
 
 check_container() {

@@ -1,6 +1,38 @@
 # shellcheck shell=bash
-# For the scripts beside it that run the daemon, whose process id is in $daemon: programs that use a
-# machine's credentials.
+# For the scripts beside it that run the daemon, whose process id is in $daemon: a machine in $SCRATCH,
+# and programs that use its credentials.
+
+readonly ROLEKEEPER=(rolekeeper --config "$SCRATCH/rolekeeper.toml" --state-dir "$SCRATCH/state"
+    --runtime-dir "$SCRATCH/run")
+
+daemon=
+trap stop_daemon EXIT
+
+# With the lab for its service, and more settings on standard input.
+register_machine() {
+    local id code
+    {
+        printf '[service]\nendpoint_url = "%s"\n[health]\nenabled = false\n' "$AWS_ENDPOINT_URL"
+        cat
+    } >"$SCRATCH/rolekeeper.toml"
+    read -r id code < <(aws ssm create-activation --iam-role Web \
+        --query '[ActivationId,ActivationCode]' --output text)
+    "${ROLEKEEPER[@]}" register --region "$AWS_REGION" --activation-id "$id" --activation-code-file - \
+        <<<"$code" >"$SCRATCH/id" 2>"$SCRATCH/register.log"
+}
+
+# Waits for credentials; fails when there are none.
+run_daemon() {
+    "${ROLEKEEPER[@]}" run 2>"$SCRATCH/daemon.log" &
+    daemon=$!
+    local tries
+    for ((tries = 0; tries < 100; tries++)); do
+        "${ROLEKEEPER[@]}" credential-process >/dev/null 2>&1 && return
+        sleep 0.1
+    done
+    cat "$SCRATCH/daemon.log" >&2
+    return 1
+}
 
 # Whose credentials the AWS CLI finds.
 caller_arn() {
