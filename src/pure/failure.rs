@@ -13,6 +13,7 @@
 
 use std::time::Duration;
 
+use super::advice::Exit;
 use super::jitter::Jitter;
 
 /// What a caller does next about a failure, and nothing finer.
@@ -83,6 +84,18 @@ impl FailureClass {
             // A service's refusal has a code; a proxy's or a captive portal's has none.
             Some(_) => Self::Denied,
             None => Self::BadAnswer,
+        }
+    }
+
+    /// What a command ends with that failed so.
+    pub fn exit(self) -> Exit {
+        match self {
+            Self::Denied => Exit::Refused,
+            Self::Local => Exit::Configuration,
+            Self::Throttled => Exit::TryAgain,
+            Self::BadAnswer | Self::ClockSkew | Self::ServiceFault | Self::Unreachable => {
+                Exit::Unavailable
+            }
         }
     }
 

@@ -104,15 +104,7 @@ impl Advice for SourceError {
     }
 
     fn exit(&self) -> Exit {
-        match self.class() {
-            FailureClass::Denied => Exit::Refused,
-            FailureClass::Local => Exit::Configuration,
-            FailureClass::Throttled => Exit::TryAgain,
-            FailureClass::BadAnswer
-            | FailureClass::ClockSkew
-            | FailureClass::ServiceFault
-            | FailureClass::Unreachable => Exit::Unavailable,
-        }
+        self.class().exit()
     }
 }
 
