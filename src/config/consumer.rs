@@ -192,15 +192,8 @@ impl std::str::FromStr for UnitName {
 
 #[cfg(test)]
 mod tests {
-    use super::super::file;
+    use super::super::file::{self, tests::read};
     use super::*;
-
-    fn read(text: &str) -> Result<Settings, String> {
-        let mut settings = Settings::default();
-        file::merge(&mut settings, Path::new("/etc/x.toml"), text)
-            .map(|()| settings)
-            .map_err(|error| error.to_string())
-    }
 
     #[test]
     fn a_consumer_is_read_with_its_place() {

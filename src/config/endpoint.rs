@@ -70,17 +70,8 @@ impl FromStr for LoopbackAddress {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
-    use super::super::file;
+    use super::super::file::tests::read;
     use super::*;
-
-    fn read(text: &str) -> Result<Settings, String> {
-        let mut settings = Settings::default();
-        file::merge(&mut settings, Path::new("/etc/x.toml"), text)
-            .map(|()| settings)
-            .map_err(|error| error.to_string())
-    }
 
     #[test]
     fn endpoints_are_off_until_they_are_named() {

@@ -352,10 +352,11 @@ impl<const LEAST: u64, const MOST: u64> FromStr for Bounded<LEAST, MOST> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Settings, String> {
+    /// Settings of a file's text, or the error as the operator sees it.
+    pub(in crate::config) fn read(text: &str) -> Result<Settings, String> {
         let mut settings = Settings::default();
         merge(&mut settings, Path::new("/etc/x.toml"), text)
             .map(|()| settings)

@@ -74,15 +74,8 @@ mod tests {
     use std::path::Path;
     use std::time::Duration;
 
-    use super::super::file;
+    use super::super::file::tests::read;
     use super::*;
-
-    fn read(text: &str) -> Result<Settings, String> {
-        let mut settings = Settings::default();
-        file::merge(&mut settings, Path::new("/etc/x.toml"), text)
-            .map(|()| settings)
-            .map_err(|error| error.to_string())
-    }
 
     fn target(name: &str, reload: &str) -> String {
         format!("[[target]]\nname = \"{name}\"\npath = \"/{name}\"\nreload = {reload}\n")

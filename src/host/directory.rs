@@ -149,8 +149,8 @@ impl Walk {
 /// A place in the tree; reading its names needs no permission.
 const DIRECTORY: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
 
-/// The names of a path, the first one last. `..` keeps its meaning: the walk goes by descriptors.
-fn names(path: &Path) -> Vec<OsString> {
+/// The names of a path, the first one last. `..` keeps its meaning for whoever walks.
+pub fn names(path: &Path) -> Vec<OsString> {
     let name = |component| match component {
         Component::Normal(name) => Some(name.to_owned()),
         Component::ParentDir => Some(OsString::from("..")),

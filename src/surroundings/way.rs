@@ -1,14 +1,14 @@
 //! The way to a file, name by name from `/` on.
 
-use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use nix::unistd::{Gid, Uid};
 
 use crate::host::accounts::{group_name, user_name};
+use crate::host::directory::names;
 use crate::pure::diagnosis::acl::{self, Permissions};
 use crate::pure::diagnosis::passage::{Names, Node, Step};
 
@@ -106,15 +106,6 @@ fn list(path: &Path) -> Vec<acl::Entry> {
     let mut bytes = [0; LONGEST_LIST];
     let length = rustix::fs::getxattr(path, acl::ATTRIBUTE, &mut bytes).unwrap_or(0);
     acl::parse(&bytes[..length])
-}
-
-fn names(path: &Path) -> Vec<OsString> {
-    let name = |component| match component {
-        Component::Normal(name) => Some(name.to_owned()),
-        Component::ParentDir => Some(OsString::from("..")),
-        _ => None,
-    };
-    path.components().filter_map(name).rev().collect()
 }
 
 #[cfg(test)]
