@@ -11,10 +11,10 @@
 //! ```
 //!
 //! Its time has come when the jitter has passed since the first renewal, and [`Pace::min_interval`]
-//! since the last run that the service may have heard of. The latter yields where the program would be left with dead credentials: it
-//! holds those that were replaced, so the hook runs before they end. Renewals during a wait are one
-//! with it. A run that failed is repeated, later each time. Credentials that are withdrawn are no
-//! reason to run: there is nothing to load.
+//! since the last run that the service may have heard of. The latter yields where the program would be
+//! left with dead credentials: it holds those that were replaced, so the hook runs before they end.
+//! Renewals during a wait are one with it. A run that failed is repeated, later each time. Credentials
+//! that are withdrawn are no reason to run: there is nothing to load.
 //!
 //! Times are those since boot: no step of a clock shortens or lengthens a wait.
 

@@ -36,7 +36,8 @@ pub(super) const VARIABLES: [&str; 9] = [
     "no_proxy",
 ];
 
-/// Systems Manager where the credentials come by it, STS where a role is assumed; and the clock, by the first who answers.
+/// Systems Manager where the credentials come by it, STS where a role is assumed; and the clock, by the
+/// first who answers.
 pub(super) async fn services(patient: Arc<Patient>) -> Vec<Check> {
     let Ok(settings) = &patient.settings else { return Patient::without_settings("service") };
     let Some(region) = region(&patient, settings) else {

@@ -68,7 +68,8 @@ const RELATIVE_URI: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
 const DISABLED: &str = "AWS_EC2_METADATA_DISABLED";
 
 /// The change that leaves most of a program's files to it, and by which it sees our renewals; none where
-/// nothing of this kind helps. Where its SDK is not known, all that it may be are to be there, each with what it would look at.
+/// nothing of this kind helps. Where its SDK is not known, all that it may be are to be there, each with
+/// what it would look at.
 pub fn mend(
     either: &[(Sdk, Surroundings)],
     installation: &Installation,
