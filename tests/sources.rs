@@ -21,7 +21,7 @@ use rolekeeper::lab::operation::Operation::{
     ContainerCredentials, InstanceMetadata, RegisterManagedInstance,
     RequestManagedInstanceRoleToken, UpdateInstanceInformation,
 };
-use rolekeeper::lab::roles::HOST_ROLE;
+use rolekeeper::lab::roles::{DEFAULT_ROLE, HOST_ROLE};
 use rolekeeper::lab::service::Service;
 use rolekeeper::lab::tokens::{Holder, Session};
 use rolekeeper::pure::advice::Exit;
@@ -31,8 +31,8 @@ use serde_json::{Value, json};
 
 use stage::{Daemon, REGION, Stage, mode, moment, value, wait_for};
 
-/// `Managed` may report to Systems Manager, and may become `Backup`; `Unheard` may not report;
-/// `Elsewhere` is for no instance.
+/// `Managed` may report to Systems Manager, which the lab's default role may not, and may become
+/// `Backup`; `Elsewhere` is for no instance.
 const ROLES: &str = r#"
 [[role]]
 name = "Managed"
@@ -45,11 +45,6 @@ policy = '''{"Statement": {"Effect": "Allow", "Resource": "*",
 name = "Backup"
 trust_policy = '''{"Statement": {"Effect": "Allow", "Action": "sts:*",
     "Principal": {"AWS": "arn:aws:iam::000000000000:role/Managed"}}}'''
-
-[[role]]
-name = "Unheard"
-trust_policy = '''{"Statement": {"Effect": "Allow", "Action": "sts:AssumeRole",
-    "Principal": {"Service": "ec2.amazonaws.com"}}}'''
 
 [[role]]
 name = "Elsewhere"
@@ -230,12 +225,12 @@ fn without_a_profile_the_accounts_role_comes_by_two_signatures() {
 
 #[test]
 fn a_role_that_may_not_report_gives_way_unless_there_is_nothing_to_report() {
-    let stage = set(Some("Unheard"), "instance-metadata", "");
+    let stage = set(Some(DEFAULT_ROLE), "instance-metadata", "");
     let mut daemon = stage.start();
     let status = failed(&stage, "denied");
     let text = message(&status);
     for part in [
-        "the role Unheard may not report to Systems Manager (UpdateInstanceInformation at",
+        "the role SSMServiceRole may not report to Systems Manager (UpdateInstanceInformation at",
         "AccessDeniedException",
         "Default Host Management: RequestManagedInstanceRoleToken at",
         "not configured for account",
@@ -256,12 +251,12 @@ fn a_role_that_may_not_report_gives_way_unless_there_is_nothing_to_report() {
     assert_eq!(fresh(&stage)["role"]["name"], "Managed");
 
     daemon.stop();
-    has_role(&stage, Some("Unheard"));
+    has_role(&stage, Some(DEFAULT_ROLE));
     write_settings(&stage, "instance-metadata", "[health]\nenabled = false\n");
     let pings = stage.requests(UpdateInstanceInformation);
     let daemon = stage.start();
     daemon.logged("credentials renewed");
-    assert_eq!(holder(&stage).0, "Unheard");
+    assert_eq!(holder(&stage).0, DEFAULT_ROLE);
     assert_eq!(stage.requests(UpdateInstanceInformation), pings);
 }
 

@@ -76,21 +76,16 @@ pub enum MalformedRole {
 impl Roles {
     /// The two that are there without any definition: the default role, which every service may hand
     /// out and which may use S3 and other roles; and the one that AWS makes for Default Host
-    /// Management. Both may tell Systems Manager that the instance is there.
+    /// Management, which may tell Systems Manager that the instance is there.
     pub fn new(entropy: &dyn Entropy) -> Self {
         let mut roles = Self(BTreeMap::new());
         for (name, path, services, actions) in [
-            (
-                DEFAULT_ROLE,
-                "/",
-                &[SYSTEMS_MANAGER, EC2, ECS_TASKS][..],
-                &["ssm:UpdateInstanceInformation", "sts:AssumeRole", "s3:*"][..],
-            ),
+            (DEFAULT_ROLE, "/", &[SYSTEMS_MANAGER, EC2, ECS_TASKS][..], ["sts:AssumeRole", "s3:*"]),
             (
                 HOST_ROLE,
                 "/service-role/",
                 &[SYSTEMS_MANAGER],
-                &["ssm:UpdateInstanceInformation", "ssmmessages:*"],
+                ["ssm:UpdateInstanceInformation", "ssmmessages:*"],
             ),
         ] {
             let definition = RoleDefinition {
