@@ -6,19 +6,17 @@
 //! the refresher's business. They are not read from a credentials file, which does not say whose they
 //! are: with other settings, or another registration, they would be another role's.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, openat};
-use nix::sys::stat::{Mode, SFlag, fstat};
+use nix::sys::stat::{SFlag, fstat};
 use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
 use serde::{Deserialize, Serialize};
 use time::UtcDateTime;
 use zeroize::Zeroizing;
 
-use crate::host::directory::{UnsafeDirectory, open_out_of_reach};
+use crate::host::directory::{UnsafeDirectory, open_file, open_out_of_reach};
 use crate::host::replace::{Access, replace_file_at};
 use crate::pure::identity::InstanceId;
 use crate::pure::role_token::RoleToken;
@@ -120,11 +118,7 @@ pub fn forget(runtime: &Path) -> Result<(), HeldError> {
 /// A file that this user alone could have written, and read.
 fn read(runtime: &Path) -> Result<Option<Record>, HeldError> {
     let directory = open_out_of_reach(runtime, None)?;
-    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-    let file = match openat(&directory, NAME, flags, Mode::empty()) {
-        Err(Errno::ENOENT) => return Ok(None),
-        opened => File::from(opened.map_err(io::Error::from)?),
-    };
+    let Some(file) = open_file(&directory, NAME.as_ref())? else { return Ok(None) };
     let found = fstat(&file).map_err(io::Error::from)?;
     let is_file = SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
     if !is_file || found.st_nlink > 1 {

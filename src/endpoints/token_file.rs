@@ -2,19 +2,16 @@
 //! Without a newline at its end, which botocore refuses and others would send.
 
 use std::ffi::OsStr;
-use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use nix::errno::Errno;
-use nix::fcntl::{OFlag, openat};
-use nix::sys::stat::{Mode, SFlag, fstat};
+use nix::sys::stat::{SFlag, fstat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use zeroize::Zeroizing;
 
 use super::TOKEN_BYTES;
-use crate::host::directory::{UnsafeDirectory, open_out_of_reach};
+use crate::host::directory::{UnsafeDirectory, open_file, open_out_of_reach};
 use crate::host::replace::{Access, replace_file_at};
 use crate::pure::advice::{Advice, Exit};
 use crate::pure::secret::Secret;
@@ -45,18 +42,14 @@ impl TokenFile {
     /// What keeps us from looking. No file is none.
     pub fn read(&self) -> Result<Option<Secret<String>>, TokenFileError> {
         let (directory, name) = self.open_directory()?;
-        // A pipe in its place would not be waited for.
-        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-        let file = match openat(&directory, name, flags, Mode::empty()) {
-            Err(Errno::ENOENT) => return Ok(None),
-            opened => opened.map_err(|errno| self.failed(errno.into()))?,
-        };
+        let opened = open_file(&directory, name).map_err(|error| self.failed(error))?;
+        let Some(mut file) = opened else { return Ok(None) };
         let found = fstat(&file).map_err(|errno| self.failed(errno.into()))?;
         if SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
             return Ok(None);
         }
         let mut bytes = Zeroizing::new([0; TOKEN_BYTES * 2 + 1]);
-        let length = File::from(file).read(bytes.as_mut()).map_err(|error| self.failed(error))?;
+        let length = file.read(bytes.as_mut()).map_err(|error| self.failed(error))?;
         let text = str::from_utf8(&bytes[..length]).ok().filter(|text| is_ours(text));
         Ok(text.map(|text| Secret::new(text.to_owned())))
     }

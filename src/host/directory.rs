@@ -14,8 +14,9 @@
 //! a link in the trusted user's own home does not.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
@@ -148,6 +149,24 @@ impl Walk {
 
 /// A place in the tree; reading its names needs no permission.
 const DIRECTORY: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
+
+/// Opens a file of a directory to read it: follows no symlink, and waits for nobody who is at the other
+/// end of a pipe. `None` where there is no such file. What was opened may be of any kind.
+///
+/// # Errors
+///
+/// What the system call said.
+pub fn open_file(directory: impl AsFd, name: &OsStr) -> io::Result<Option<File>> {
+    let flags = OFlag::O_RDONLY
+        | OFlag::O_NOFOLLOW
+        | OFlag::O_NONBLOCK
+        | OFlag::O_NOCTTY
+        | OFlag::O_CLOEXEC;
+    match openat(directory, name, flags, Mode::empty()) {
+        Err(Errno::ENOENT) => Ok(None),
+        opened => Ok(Some(File::from(opened?))),
+    }
+}
 
 /// The names of a path, the first one last. `..` keeps its meaning for whoever walks.
 pub fn names(path: &Path) -> Vec<OsString> {

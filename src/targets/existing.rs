@@ -7,11 +7,12 @@ use std::io::Read;
 use std::os::fd::BorrowedFd;
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, openat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
+use nix::fcntl::AtFlags;
+use nix::sys::stat::{FileStat, SFlag, fstat, fstatat};
 use nix::unistd::{Gid, Uid};
 
 use super::{Permission, Trouble};
+use crate::host::directory::open_file;
 use crate::pure::secret::Secret;
 
 /// Credentials files have a few kilobytes; ours adds less than five.
@@ -32,15 +33,8 @@ impl Existing {
             Err(Errno::ENOENT) => return Ok(None),
             found => check(&found.map_err(|errno| Trouble::of("read", errno.into()))?)?,
         }
-        let flags = OFlag::O_RDONLY
-            | OFlag::O_NOFOLLOW
-            | OFlag::O_NONBLOCK
-            | OFlag::O_NOCTTY
-            | OFlag::O_CLOEXEC;
-        let file = match openat(directory, name, flags, Mode::empty()) {
-            Err(Errno::ENOENT) => return Ok(None),
-            opened => File::from(opened.map_err(|errno| Trouble::of("read", errno.into()))?),
-        };
+        let opened = open_file(directory, name).map_err(|error| Trouble::of("read", error))?;
+        let Some(file) = opened else { return Ok(None) };
         let stat = fstat(&file).map_err(|errno| Trouble::of("read", errno.into()))?;
         check(&stat)?;
         Ok(Some(Self { stat, bytes: read(file, &stat)? }))

@@ -3,16 +3,11 @@
 //! the service is stopped, and at the latest with the boot whose time it counts in.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use nix::errno::Errno;
-use nix::fcntl::{OFlag, openat};
-use nix::sys::stat::Mode;
-
-use crate::host::directory::{UnsafeDirectory, open_out_of_reach};
+use crate::host::directory::{UnsafeDirectory, open_file, open_out_of_reach};
 use crate::host::replace::{Access, replace_file_at};
 use crate::pure::reload::Memory;
 use crate::pure::unit::ServiceName;
@@ -80,11 +75,7 @@ impl Kept {
 
 fn read(runtime: &Path) -> Result<BTreeMap<String, Memory>, MemoryError> {
     let directory = open_out_of_reach(runtime, None)?;
-    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-    let file = match openat(&directory, NAME, flags, Mode::empty()) {
-        Err(Errno::ENOENT) => return Ok(BTreeMap::new()),
-        opened => File::from(opened.map_err(io::Error::from)?),
-    };
+    let Some(file) = open_file(&directory, NAME.as_ref())? else { return Ok(BTreeMap::new()) };
     let mut text = Vec::new();
     file.take(LARGEST).read_to_end(&mut text)?;
     Ok(serde_json::from_slice(&text).map_err(io::Error::from)?)
