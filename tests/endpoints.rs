@@ -34,7 +34,8 @@ const BOTH: &str = "[endpoint.container]\nlisten = \"127.0.0.1:0\"\n\
                     [endpoint.imds]\nlisten = \"127.0.0.1:0\"\n";
 
 /// A request that nobody grants anything.
-const NO_HEAD: Head<'_> = Head { method: "GET", path: "/", headers: &[("host", "localhost")] };
+const NO_HEAD: Head<'_> =
+    Head { method: "GET", authority: None, path: "/", headers: &[("host", "localhost")] };
 
 const ROLES: &str = "/latest/meta-data/iam/security-credentials/";
 
@@ -332,7 +333,10 @@ fn browsers_proxies_and_foreign_names_get_nothing() {
         "Origin: http://evil.example\r\n",
         "Referer: http://localhost/\r\n",
         "Sec-Fetch-Site: none\r\n",
-        "User-Agent: Mozilla/5.0\r\n",
+        "Sec-CH-UA-Mobile: ?0\r\n",
+        "Via: 1.1 squid\r\n",
+        "X-Forwarded-Host: localhost\r\n",
+        "X-Real-IP: 192.0.2.1\r\n",
     ] {
         let fetched = ask(scene.container, &get("/credentials/web", &(own.clone() + strange)));
         assert_eq!(fetched.status, 403, "{strange}");
@@ -457,6 +461,111 @@ fn addresses_that_others_reach_are_a_wrong_setting() {
     assert!(message.contains("only loopback will do"), "{message}");
 }
 
+/// Forms of a request that programs really send, and what comes of them at both endpoints.
+#[test]
+fn requests_are_understood_in_the_forms_that_clients_send() {
+    let scene = Scene::with_web();
+    let own = format!("Authorization: {}\r\n", scene.web_token());
+    let fetch = get("/credentials/web", &own);
+    let put = put_token("");
+    let (container, imds) = (scene.container.to_string(), scene.imds.to_string());
+    let replace = |from: &str, to: &str| (fetch.replace(from, to), put.replace(from, to));
+    for ((fetch, put), status) in [
+        (replace("HTTP/1.1", "HTTP/1.0"), 200),
+        (replace("Host:", "hOsT:"), 200),
+        (replace("Host: 127.0.0.1", "Host: LOCALHOST:1338"), 200),
+        (replace("Host: 127.0.0.1", "Host: [::1]:1338"), 200),
+        (replace("Connection:", "User-Agent: Mozilla/5.0 PowerShell/7.4.6\r\nConnection:"), 200),
+        (replace("Connection:", "Content-Length: 0\r\nConnection:"), 200),
+        (replace("Connection:", "Expect: 100-continue\r\nConnection:"), 200),
+        (replace("/credentials/web", "/credentials/web?x=1"), 200),
+        (replace("/latest/api/token", "/latest/api/token/"), 200),
+        (replace("/latest/api/token", "/2021-03-23/api/token"), 200),
+        // A name that ends in a dot is a name, and looked up as one.
+        (replace("Host: 127.0.0.1", "Host: localhost."), 403),
+        (replace("Connection:", "Transfer-Encoding: chunked\r\nConnection:"), 400),
+        (replace("Host: 127.0.0.1\r\n", ""), 400),
+    ] {
+        assert_eq!(ask(scene.container, &fetch).status, status, "{fetch}");
+        assert_eq!(ask(scene.imds, &put).status, status, "{put}");
+    }
+    // The whole URL, as clients send that are told of a proxy.
+    let whole = |request: &str, authority: &str| {
+        let request = request.replace("Host: 127.0.0.1", &format!("Host: {authority}"));
+        request.replacen(" /", &format!(" http://{authority}/"), 1)
+    };
+    ask(scene.container, &whole(&fetch, &container)).is(200);
+    ask(scene.imds, &whole(&put, &imds)).is(200);
+    ask(scene.container, &whole(&fetch, "evil.example")).is(403);
+    let elsewhere = fetch.replacen(" /", " http://169.254.170.2/", 1);
+    ask(scene.container, &elsewhere).is(403);
+    // cloud-init and others ask below the version that they were written for.
+    let session = ask(scene.imds, &put).is(200);
+    let session = format!("X-aws-ec2-metadata-token: {session}\r\n");
+    let dated = ask(scene.imds, &get("/2021-03-23/meta-data/instance-id", &session)).is(200);
+    assert_eq!(dated, scene.metadata("/latest/meta-data/instance-id").is(200));
+    let versions = ask(scene.imds, &get("/", &session)).is(200);
+    assert!(versions.lines().any(|line| line == "2021-03-23"), "{versions}");
+    scene.metadata("/1999-12-31/meta-data/instance-id").is(404);
+    let role =
+        ask(scene.imds, &get("/2021-03-23/meta-data/iam/security-credentials/default", &session));
+    assert!(role.is(200).contains("SecretAccessKey"));
+    let handed_out = || scene.daemon.log().matches("credentials handed out").count();
+    let before = handed_out();
+    scene.metadata("/2018-09-24/meta-data/iam/security-credentials/default").is(200);
+    wait_for("the hand-out in the log", || {
+        if handed_out() > before { Ok(()) } else { Err(scene.daemon.log()) }
+    });
+    scene.goes_on();
+}
+
+/// `nc -N` and some clients of HTTP/1.0 say that nothing more will come, and wait for the answer: they
+/// are whoever made the socket, as before.
+#[test]
+fn a_client_that_has_ended_its_half_is_still_its_user() {
+    let scene = Scene::set("");
+    let half_closed = |address, request: &str| {
+        let mut stream = connect(address);
+        stream.write_all(request.as_bytes()).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        answer(stream)
+    };
+    // Many at once, so that some have ended their half before they are looked at.
+    let sessions = (0..16).map(|_| {
+        let mut stream = connect(scene.imds);
+        stream.write_all(put_token("").replace("HTTP/1.1", "HTTP/1.0").as_bytes()).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        stream
+    });
+    let sessions = sessions.collect::<Vec<_>>();
+    for stream in sessions {
+        let session = answer(stream).is(200);
+        let header = format!("X-aws-ec2-metadata-token: {session}\r\n");
+        assert_eq!(half_closed(scene.imds, &get(ROLES, &header)).is(200), "default");
+    }
+    assert!(!scene.daemon.log().contains("4294967295"), "{}", scene.daemon.log());
+    if !is_root() {
+        eprintln!("not root: no other user asks");
+        return;
+    }
+    // Somebody else is refused under their own number.
+    let script = format!(
+        "use IO::Socket::INET; my $s = IO::Socket::INET->new('{}') or die; \
+         print $s $ARGV[0]; $s->shutdown(1); print <$s>",
+        scene.imds
+    );
+    let mut command = Command::new("setpriv");
+    let uid = SOMEBODY.to_string();
+    command.args(["--reuid", &uid, "--regid", &uid, "--clear-groups", "perl", "-e", &script]);
+    command.arg(put_token(""));
+    let refused = printed(command.output().unwrap());
+    assert!(refused.starts_with("HTTP/1.1 403"), "{refused}");
+    let uid = format!("uid={SOMEBODY}");
+    wait_for("the refusal in the log", || {
+        if scene.daemon.log().contains(&uid) { Ok(()) } else { Err(scene.daemon.log()) }
+    });
+}
+
 #[test]
 fn hostile_heads_get_their_status_and_disturb_nobody() {
     let scene = Scene::with_web();
@@ -481,7 +590,7 @@ fn hostile_heads_get_their_status_and_disturb_nobody() {
         (whole.replace("GET ", "get "), &[405]),
         (whole.replace("GET ", "G\0T "), &[400]),
         (whole.replace("GET /credentials/web", "OPTIONS *"), &[405]),
-        (whole.replace("GET /", "GET http://127.0.0.1/"), &[404]),
+        (whole.replace("GET /", "GET http://evil.example/"), &[403]),
         (whole.replace("HTTP/1.1", "HTTP/9.9"), &[0, 400, 505]),
         (whole.replace("\r\nAuth", "\r\n Auth"), &[400]),
         (whole.replace("Host: 127.0.0.1", "Host: 127.0.0.1\rX: y"), &[400]),

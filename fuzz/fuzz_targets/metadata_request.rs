@@ -21,7 +21,12 @@ fuzz_target!(|text: &str| {
     let mut lines = text.lines();
     let (method, path) = lines.next().unwrap_or_default().split_once(' ').unwrap_or_default();
     let headers = lines.filter_map(|line| line.split_once(": ")).collect::<Vec<_>>();
-    let head = Head { method, path, headers: &headers };
+    // A whole URL instead of a path, as hyper takes it apart.
+    let (authority, path) = match path.strip_prefix("http://") {
+        Some(rest) => (rest.split('/').next(), rest.find('/').map_or("", |at| &rest[at..])),
+        None => (None, path),
+    };
+    let head = Head { method, authority, path, headers: &headers };
 
     let secret = || Some(Secret::new(SECRET.to_owned()));
     let end = Some(utc_datetime!(2026-11-22 01:00));

@@ -36,7 +36,7 @@ const CONTAINER_PATH: &str = "/credentials/";
 /// No request's path: none has a blank.
 const NOWHERE: &str = " ";
 
-/// Where an instance's role stands, below [`instance::ROOT`].
+/// Where an instance's role stands, below a version.
 const ROLE_PATH: &str = "meta-data/iam/security-credentials";
 
 /// An address that somebody else has is tried again so often.
@@ -227,10 +227,8 @@ impl Clerk {
         };
         let (nonce, now) = (random(&self.seams), self.stock.clock.now());
         let (reply, vended) = asked.head(|head| {
-            let path = head.path.strip_suffix('/').unwrap_or(head.path);
-            let asks = path.strip_prefix(instance::ROOT).and_then(|path| path.strip_prefix('/'));
             let reply = instance::answer(head, &self.session_key, &tree, nonce, now);
-            (reply, asks == Some(&role))
+            (reply, instance::below_version(head.path) == Some(&role))
         });
         self.note(
             caller,

@@ -68,9 +68,9 @@ impl Asked {
             .iter()
             .map(|(name, value)| (name.as_str(), value.to_str().unwrap_or("?")));
         let headers = text.collect::<Vec<_>>();
-        // A whole URL is for a proxy to fetch: it is the name of nothing here.
-        let path = if parts.uri.authority().is_some() { "" } else { parts.uri.path() };
-        look(&Head { method: parts.method.as_str(), path, headers: &headers })
+        let (method, path) = (parts.method.as_str(), parts.uri.path());
+        let authority = parts.uri.authority().map(http::uri::Authority::as_str);
+        look(&Head { method, authority, path, headers: &headers })
     }
 }
 
@@ -179,6 +179,8 @@ async fn converse<A, F, T>(
     let _ = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)
+        // Who has said all there is to say still waits for the answer.
+        .half_close(true)
         .max_buf_size(LONGEST_HEAD)
         .max_headers(HEADERS)
         .serve_connection(TokioIo::new(stream), service)

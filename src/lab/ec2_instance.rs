@@ -72,11 +72,11 @@ pub struct Issuer<'a> {
 
 /// Which of the two a request asks, by its path.
 pub fn requested(request: &Request) -> Option<Operation> {
-    let below = request.path.strip_prefix(metadata::instance::ROOT)?;
     if request.path.starts_with(CONTAINER_PATH) {
         Some(Operation::ContainerCredentials)
     } else {
-        (below.is_empty() || below.starts_with('/')).then_some(Operation::InstanceMetadata)
+        // The list of versions is missing: at `/` are the other services.
+        metadata::instance::below_version(&request.path).map(|_| Operation::InstanceMetadata)
     }
 }
 
@@ -124,7 +124,8 @@ impl Ec2Instance {
     ) -> Result<Reply, StoreError> {
         let headers = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let headers = headers.collect::<Vec<_>>();
-        let head = Head { method: &request.method, path: &request.path, headers: &headers };
+        let (method, path) = (&request.method, &request.path);
+        let head = Head { method, authority: None, path, headers: &headers };
         let reply = match operation {
             Operation::ContainerCredentials => self.answer_container(&head, issuer)?,
             _ => self.answer_instance(&head, issuer)?,

@@ -8,7 +8,7 @@ use nix::sys::socket::{GetSockOpt, SetSockOpt, getsockopt, setsockopt, sockopt};
 use tokio::net::TcpStream;
 
 use super::message::Request;
-use crate::pure::metadata::instance::TOKEN_PATH;
+use crate::pure::metadata::instance::opens_session;
 
 /// EC2's default (`HttpPutResponseHopLimit`).
 const OF_TOKENS: i32 = 1;
@@ -37,7 +37,7 @@ impl HopLimit {
     /// farther, so an error is none of the client's.
     pub fn prepare(&self, request: &Request) {
         let Some(socket) = &self.0 else { return };
-        let hops = if request.path == TOKEN_PATH { OF_TOKENS } else { socket.usual };
+        let hops = if opens_session(&request.path) { OF_TOKENS } else { socket.usual };
         let _ = if socket.is_ipv6 {
             set(sockopt::Ipv6Ttl, &socket.descriptor, hops)
         } else {
@@ -90,7 +90,7 @@ mod tests {
         let stream = connection("127.0.0.1:0").await;
         let usual = stream.ttl().unwrap();
         let limit = HopLimit::on(&stream);
-        limit.prepare(&request(TOKEN_PATH));
+        limit.prepare(&request("/latest/api/token"));
         assert_eq!(stream.ttl().unwrap(), 1);
         limit.prepare(&request("/latest/meta-data/instance-id"));
         assert_eq!(stream.ttl().unwrap(), usual);
@@ -102,7 +102,7 @@ mod tests {
         let hops = || get(sockopt::Ipv6Ttl, &stream).unwrap();
         let usual = hops();
         let limit = HopLimit::on(&stream);
-        limit.prepare(&request(TOKEN_PATH));
+        limit.prepare(&request("/latest/api/token"));
         assert_eq!(hops(), 1);
         limit.prepare(&request("/"));
         assert_eq!(hops(), usual);

@@ -13,7 +13,10 @@ const REQUEST: u16 = 1;
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 const IPPROTO_TCP: u8 = 6;
-const ESTABLISHED: u8 = 1;
+
+/// States of a client's socket that still waits for an answer: open, or with its own half ended, which
+/// is `TCP_FIN_WAIT1` until we have said that we know, then `TCP_FIN_WAIT2` (`include/net/tcp_states.h`).
+const WAITS: [u8; 3] = [1, 4, 5];
 
 /// A `struct nlmsghdr`; behind it stands `inet_diag_req_v2`, or `inet_diag_msg`.
 const HEADER: usize = 16;
@@ -61,7 +64,8 @@ pub fn owner(answer: &[u8], local: SocketAddr, remote: SocketAddr) -> Option<Own
     let uid = u32::from_ne_bytes(part(HEADER + 64)?);
     let inode = u32::from_ne_bytes(part(HEADER + 68)?);
     let is_it = kind == BY_FAMILY.to_ne_bytes() && ports == *asked.as_flattened();
-    let is_held = state == ESTABLISHED && inode != 0;
+    // What no process holds any more has no inode, and shows as root's on many kernels.
+    let is_held = WAITS.contains(&state) && inode != 0;
     is_it.then_some(if is_held { Owner::User(uid) } else { Owner::Nobody })
 }
 
@@ -106,14 +110,17 @@ mod tests {
     }
 
     #[test]
-    fn an_established_socket_that_is_held_has_an_owner() {
+    fn a_socket_that_waits_and_is_held_has_an_owner() {
         let [local, remote] = addresses();
         let seen = |answer: &[u8]| owner(answer, local, remote);
-        assert_eq!(seen(&answer(BY_FAMILY, ESTABLISHED, 7)), Some(Owner::User(1000)));
-        assert_eq!(seen(&answer(BY_FAMILY, 5, 7)), Some(Owner::Nobody), "it has ended its half");
-        assert_eq!(seen(&answer(BY_FAMILY, ESTABLISHED, 0)), Some(Owner::Nobody), "it was closed");
-        assert_eq!(seen(&answer(2, ESTABLISHED, 7)), None, "an error");
-        assert_eq!(owner(&answer(BY_FAMILY, ESTABLISHED, 7), remote, local), None);
+        for state in WAITS {
+            assert_eq!(seen(&answer(BY_FAMILY, state, 7)), Some(Owner::User(1000)), "{state}");
+            assert_eq!(seen(&answer(BY_FAMILY, state, 0)), Some(Owner::Nobody), "it was closed");
+        }
+        assert_eq!(seen(&answer(BY_FAMILY, 6, 7)), Some(Owner::Nobody), "both have ended it");
+        assert_eq!(seen(&answer(BY_FAMILY, 10, 7)), Some(Owner::Nobody), "it listens");
+        assert_eq!(seen(&answer(2, 1, 7)), None, "an error");
+        assert_eq!(owner(&answer(BY_FAMILY, 1, 7), remote, local), None);
     }
 
     proptest! {

@@ -8,8 +8,8 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// The state of a connection that both ends hold open.
-const ESTABLISHED: &str = "01";
+/// States of a client's socket that still waits for an answer: open, or with its own half ended.
+const WAITS: [&str; 3] = ["01", "04", "05"];
 
 /// The state of a socket that waits for connections.
 const LISTENS: &str = "0A";
@@ -26,13 +26,13 @@ struct Row<'a> {
 /// The user of the socket in this line, if it is the one from `local` to `remote`.
 ///
 /// A socket that no process holds any more, which is what a program leaves behind that went early,
-/// shows as root's on many kernels. It has no inode and is not established, and is nobody's here.
+/// shows as root's on many kernels. It has no inode, and is nobody's here.
 pub fn owner(line: &str, local: SocketAddr, remote: SocketAddr) -> Option<u32> {
     let row = row(line)?;
     let same = |a: SocketAddr, b: SocketAddr| {
         a.port() == b.port() && a.ip().to_canonical() == b.ip().to_canonical()
     };
-    let alive = row.state == ESTABLISHED && row.inode != 0;
+    let alive = WAITS.contains(&row.state) && row.inode != 0;
     (same(row.here, local) && same(row.there, remote) && alive).then_some(row.uid)
 }
 
@@ -117,8 +117,12 @@ mod tests {
     #[test]
     fn a_socket_that_nobody_holds_is_nobodys() {
         let ask = |line: &str| seen(line, "127.0.0.1:41938", "127.0.0.1:1338");
-        assert_eq!(ask(&LINE.replace(" 01 ", " 05 ").replace("1000 ", "0 ")), None);
-        assert_eq!(ask(&LINE.replace("48151", "0")), None);
+        for state in [" 01 ", " 04 ", " 05 "] {
+            let line = LINE.replace(" 01 ", state);
+            assert_eq!(ask(&line), Some(1000), "{state}");
+            assert_eq!(ask(&line.replace("48151", "0").replace("1000 ", "0 ")), None, "{state}");
+        }
+        assert_eq!(ask(&LINE.replace(" 01 ", " 06 ")), None);
     }
 
     proptest! {

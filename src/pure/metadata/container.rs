@@ -154,7 +154,8 @@ mod tests {
             grant(&other, "/other", Err(refused)),
         ];
         let headers = [&[HOST], headers].concat();
-        let reply = answer(&Head { method, path, headers: &headers }, &grants, now);
+        let head = Head { method, authority: None, path, headers: &headers };
+        let reply = answer(&head, &grants, now);
         assert_eq!(reply.header("content-type"), Some("application/json"));
         assert_eq!(reply.header("allow"), (reply.status == 405).then_some("GET"));
         (reply.status, String::from_utf8(reply.body.expose().clone()).unwrap())

@@ -12,11 +12,44 @@ use super::{Head, IN_LINES, Refusal, Reply, Unavailable, to_the_second};
 use crate::pure::role_token::RoleToken;
 use crate::pure::secret::Secret;
 
-/// Where sessions are opened.
-pub const TOKEN_PATH: &str = "/latest/api/token";
+/// Where sessions are opened, below a version. SDKs ask at `/latest/api/token`.
+const TOKEN_PATH: &str = "api/token";
 
-/// What the paths of a [`Tree`] are below of.
-pub const ROOT: &str = "/latest";
+/// The versions that EC2 lists at `/`: a client that was written for one asks below it, and what it
+/// finds there is what stands below `/latest` (EC2 User Guide, "Get the available versions of the
+/// instance metadata").
+const VERSIONS: [&str; 30] = [
+    "1.0",
+    "2007-01-19",
+    "2007-03-01",
+    "2007-08-29",
+    "2007-10-10",
+    "2007-12-15",
+    "2008-02-01",
+    "2008-09-01",
+    "2009-04-04",
+    "2011-01-01",
+    "2011-05-01",
+    "2012-01-12",
+    "2014-02-25",
+    "2014-11-05",
+    "2015-10-20",
+    "2016-04-19",
+    "2016-06-30",
+    "2016-09-02",
+    "2018-03-28",
+    "2018-08-17",
+    "2018-09-24",
+    "2019-10-01",
+    "2020-10-27",
+    "2021-01-03",
+    "2021-03-23",
+    "2021-07-15",
+    "2022-09-24",
+    "2023-02-14",
+    "2024-04-11",
+    "latest",
+];
 
 /// How long a session is to last, in the request; how long it does, in the reply.
 const LIFETIME: &str = "x-aws-ec2-metadata-token-ttl-seconds";
@@ -32,12 +65,24 @@ pub fn answer(
     nonce: Nonce,
     now: UtcDateTime,
 ) -> Reply {
-    let reply = if head.path == TOKEN_PATH {
+    let reply = if opens_session(head.path) {
         open(head, key, nonce, now)
     } else {
         tell(head, key, tree, now)
     };
     reply.unwrap_or_else(refuse)
+}
+
+/// Whether this is the path where sessions are opened.
+pub fn opens_session(path: &str) -> bool {
+    below_version(path) == Some(TOKEN_PATH)
+}
+
+/// What stands behind a path's version, without a slash at either end; nothing where there is none.
+pub fn below_version(path: &str) -> Option<&str> {
+    let path = path.strip_prefix('/')?;
+    let (version, below) = path.split_once('/').unwrap_or((path, ""));
+    VERSIONS.contains(&version).then(|| below.strip_suffix('/').unwrap_or(below))
 }
 
 /// Answers a request of somebody who may have nothing.
@@ -76,11 +121,10 @@ fn tell(
     if !head.header(TOKEN).is_some_and(|token| key.admits(token, now)) {
         return Err(Refusal::NoSession);
     }
-    let path = match head.path.strip_prefix(ROOT).ok_or(Refusal::Nothing)? {
-        "" => "",
-        path => path.strip_prefix('/').ok_or(Refusal::Nothing)?,
-    };
-    match tree.find(path) {
+    if head.path == "/" {
+        return Ok(Reply::text(200, &VERSIONS.join("\n")));
+    }
+    match tree.find(below_version(head.path).ok_or(Refusal::Nothing)?) {
         Found::Leaf(Leaf::Text(text)) => Ok(Reply::text(200, text)),
         Found::Leaf(Leaf::Document(members)) => Ok(document(members)),
         Found::Leaf(Leaf::Credentials(Ok(token))) if token.is_usable(now) => Ok(hand_out(token)),
@@ -148,6 +192,7 @@ mod tests {
 
     const NOW: UtcDateTime = utc_datetime!(2026-11-22 00:00:52.106);
     const HOST: (&str, &str) = ("Host", "127.0.0.1:1339");
+    const SESSIONS: &str = "/latest/api/token";
     const CREDENTIALS: &str = "/latest/meta-data/iam/security-credentials/";
 
     fn key() -> SessionKey {
@@ -181,7 +226,8 @@ mod tests {
             .with(format!("{below}/Other"), Leaf::Credentials(Err(unauthorized)))
             .with("dynamic/signature", Leaf::Missing("it would be forged"));
         let headers = [&[HOST], headers].concat();
-        answer(&Head { method, path, headers: &headers }, &key(), &tree, [7; 16], now)
+        let head = Head { method, authority: None, path, headers: &headers };
+        answer(&head, &key(), &tree, [7; 16], now)
     }
 
     fn get(path: &str) -> (u16, String) {
@@ -196,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_session_is_opened_for_as_long_as_was_asked() {
-        let reply = ask("PUT", TOKEN_PATH, &[("X-Aws-Ec2-Metadata-Token-Ttl-Seconds", "60")], NOW);
+        let reply = ask("PUT", SESSIONS, &[("X-Aws-Ec2-Metadata-Token-Ttl-Seconds", "60")], NOW);
         assert_eq!(reply.status, 200);
         let headers = [("content-type", "text/plain".to_owned()), (LIFETIME, "60".to_owned())];
         assert_eq!(reply.headers, headers);
@@ -221,17 +267,17 @@ mod tests {
             &[(LIFETIME, "")],
             &[(LIFETIME, "60"), (LIFETIME, "60")],
         ] {
-            let reply = ask("PUT", TOKEN_PATH, headers, NOW);
+            let reply = ask("PUT", SESSIONS, headers, NOW);
             assert_eq!(reply.status, 400, "{headers:?}");
             assert_eq!(reply.header(LIFETIME), None);
         }
-        assert_eq!(ask("PUT", TOKEN_PATH, &[(LIFETIME, "21600")], NOW).status, 200);
+        assert_eq!(ask("PUT", SESSIONS, &[(LIFETIME, "21600")], NOW).status, 200);
     }
 
     #[test]
     fn a_request_that_was_passed_on_opens_no_session() {
         let headers = [(LIFETIME, "60"), ("X-Forwarded-For", "192.0.2.1")];
-        assert_eq!(ask("PUT", TOKEN_PATH, &headers, NOW).status, 403);
+        assert_eq!(ask("PUT", SESSIONS, &headers, NOW).status, 403);
     }
 
     #[test]
@@ -245,7 +291,7 @@ mod tests {
     #[test]
     fn other_methods_hear_which_would_do() {
         for (method, path, allowed) in
-            [("GET", TOKEN_PATH, "PUT"), ("POST", "/latest/x", "GET"), ("PUT", "/latest/x", "GET")]
+            [("GET", SESSIONS, "PUT"), ("POST", "/latest/x", "GET"), ("PUT", "/latest/x", "GET")]
         {
             let reply = ask(method, path, &[(LIFETIME, "60")], NOW);
             assert_eq!((reply.status, reply.header("allow")), (405, Some(allowed)), "{method}");
@@ -309,11 +355,31 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_below_latest_is_told() {
+    fn every_version_tells_what_the_latest_does() {
         assert_eq!(get("/latest/").1, "dynamic/\nmeta-data/");
         assert_eq!(get("/latest"), get("/latest/"));
-        for path in ["/", "/latestmeta-data/instance-id", "/2021-07-15/meta-data/instance-id", ""] {
+        let (status, versions) = get("/");
+        assert_eq!(status, 200);
+        // cloud-init asks below these three.
+        for version in ["2009-04-04", "2018-09-24", "2021-03-23"] {
+            assert!(versions.lines().any(|line| line == version), "{versions}");
+        }
+        for version in versions.lines() {
+            let path = format!("/{version}/meta-data/instance-id");
+            assert_eq!(get(&path), (200, "i-1234567890abcdef0".into()), "{path}");
+            let session = ask("PUT", &format!("/{version}/api/token"), &[(LIFETIME, "60")], NOW);
+            assert_eq!(session.status, 200, "{version}");
+        }
+        for path in ["/latestmeta-data/instance-id", "/2021-07-16/meta-data", "/Latest", "//", ""] {
             assert_eq!(get(path).0, 404, "{path}");
         }
+    }
+
+    #[test]
+    fn a_session_is_opened_with_a_slash_at_the_end_too() {
+        let put = |path: &str| ask("PUT", path, &[(LIFETIME, "60")], NOW).status;
+        assert_eq!(put("/latest/api/token/"), 200);
+        assert_eq!([put("/latest/api/token//"), put("/latest/api/tokens")], [405; 2]);
+        assert_eq!(ask("GET", "/latest/api/token/", &[], NOW).status, 405);
     }
 }

@@ -23,6 +23,9 @@ pub mod tree;
 #[derive(Debug, Clone, Copy)]
 pub struct Head<'a> {
     pub method: &'a str,
+    /// What stands before the path where the target is a whole URL, as clients send that take us for
+    /// a proxy (RFC 9112, section 3.2.2).
+    pub authority: Option<&'a str>,
     /// As sent, without the query.
     pub path: &'a str,
     /// Names in any case.
@@ -85,13 +88,28 @@ pub enum Refusal {
     TooMany,
 }
 
-/// What proxies and browsers add to a request, and no SDK does.
-const MARKS: [(&str, Refusal); 5] = [
-    ("x-forwarded-for", Refusal::PassedOn),
+/// What proxies and browsers add to a request, and no SDK does. One that ends in a dash stands for all
+/// that begin with it.
+///
+/// A browser's name is no mark: PowerShell, whose requests are a program's, calls itself `Mozilla/5.0`
+/// as well. Every browser since 2023 sends `Sec-Fetch-Site` to this machine; an older one comes under
+/// a page's own name, or sends `Origin` before anything that a page could read.
+const MARKS: [(&str, Refusal); 15] = [
     ("forwarded", Refusal::PassedOn),
+    ("via", Refusal::PassedOn),
+    ("x-forwarded-", Refusal::PassedOn),
+    ("x-original-", Refusal::PassedOn),
+    ("x-envoy-", Refusal::PassedOn),
+    ("x-real-ip", Refusal::PassedOn),
+    ("x-client-ip", Refusal::PassedOn),
+    ("x-cluster-client-ip", Refusal::PassedOn),
+    ("true-client-ip", Refusal::PassedOn),
+    ("cf-connecting-ip", Refusal::PassedOn),
+    ("proxy-connection", Refusal::PassedOn),
     ("origin", Refusal::Browser),
     ("referer", Refusal::Browser),
-    ("sec-fetch-site", Refusal::Browser),
+    ("sec-ch-", Refusal::Browser),
+    ("sec-fetch-", Refusal::Browser),
 ];
 
 impl<'a> Head<'a> {
@@ -110,19 +128,18 @@ impl<'a> Head<'a> {
         if !is_address(host) && !without_port(host).eq_ignore_ascii_case("localhost") {
             return Err(Refusal::ForeignHost);
         }
-        for (name, refusal) in MARKS {
-            if self.values(name).next().is_some() {
-                return Err(refusal);
-            }
+        // A URL of somebody else's is for a proxy to fetch.
+        if self.authority.is_some_and(|authority| !authority.eq_ignore_ascii_case(host)) {
+            return Err(Refusal::ForeignHost);
+        }
+        if let Some(refusal) = self.headers.iter().find_map(|(name, _)| mark(name)) {
+            return Err(refusal);
         }
         // Nothing here needs one, and where two say differently how long it is, or a proxy would have
         // read it otherwise, there might be another request in it.
         let ends = self.values("content-length").any(|length| length != "0");
         if ends || self.values("transfer-encoding").next().is_some() {
             return Err(Refusal::Body);
-        }
-        if self.values("user-agent").any(|agent| agent.starts_with("Mozilla/")) {
-            return Err(Refusal::Browser);
         }
         Ok(())
     }
@@ -215,6 +232,15 @@ fn to_the_second(at: UtcDateTime) -> String {
     at.replace_nanosecond(0).ok().and_then(|at| at.format(&Rfc3339).ok()).unwrap_or_default()
 }
 
+/// Who else than a program adds a header of this name.
+fn mark(name: &str) -> Option<Refusal> {
+    let is = |mark: &str| match name.get(..mark.len()) {
+        Some(start) if mark.ends_with('-') => start.eq_ignore_ascii_case(mark),
+        _ => name.eq_ignore_ascii_case(mark),
+    };
+    MARKS.iter().find(|(mark, _)| is(mark)).map(|(_, refusal)| *refusal)
+}
+
 /// Whether a Host header is an IP address, perhaps with a port.
 fn is_address(host: &str) -> bool {
     match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
@@ -245,7 +271,7 @@ mod tests {
     use super::*;
 
     fn origin(headers: &[(&str, &str)]) -> Result<(), Refusal> {
-        Head { method: "GET", path: "/", headers }.check_origin()
+        Head { method: "GET", authority: None, path: "/", headers }.check_origin()
     }
 
     #[test]
@@ -294,12 +320,61 @@ mod tests {
             (("Origin", "null"), Refusal::Browser),
             (("Referer", "http://localhost/"), Refusal::Browser),
             (("Sec-Fetch-Site", "same-origin"), Refusal::Browser),
-            (("User-Agent", "Mozilla/5.0 (X11; Linux x86_64)"), Refusal::Browser),
+            (("Sec-Fetch-Mode", "cors"), Refusal::Browser),
+            (("sec-ch-ua", "\"Chromium\";v=\"130\""), Refusal::Browser),
+            (("Via", "1.1 squid"), Refusal::PassedOn),
+            (("VIA", "1.1 google"), Refusal::PassedOn),
+            (("X-Forwarded-Host", "localhost"), Refusal::PassedOn),
+            (("X-Forwarded-Proto", "https"), Refusal::PassedOn),
+            (("X-Real-IP", "192.0.2.1"), Refusal::PassedOn),
+            (("x-client-ip", "192.0.2.1"), Refusal::PassedOn),
+            (("X-Original-URL", "/"), Refusal::PassedOn),
+            (("Proxy-Connection", "keep-alive"), Refusal::PassedOn),
         ] {
             assert_eq!(origin(&[host, header]), Err(refusal), "{header:?}");
             assert_eq!(refusal.status(), 403);
         }
-        assert_eq!(origin(&[host, ("User-Agent", "curl/8.5.0")]), Ok(()));
+    }
+
+    #[test]
+    fn programs_are_answered_whatever_they_call_themselves() {
+        let host = ("Host", "localhost");
+        for header in [
+            ("User-Agent", "curl/8.5.0"),
+            // Invoke-RestMethod of PowerShell 7.4, and of Windows PowerShell 5.1.
+            ("User-Agent", "Mozilla/5.0 (Linux; Debian GNU/Linux 12; en-US) PowerShell/7.4.6"),
+            (
+                "User-Agent",
+                "Mozilla/5.0 (Windows NT; Windows NT 10.0; en-US) WindowsPowerShell/5.1",
+            ),
+            ("User-Agent", ""),
+            ("Accept", "*/*"),
+            ("X-Forward", "a mark's beginning is no mark"),
+            ("Viaduct", "nor is more than one"),
+            ("sec-\u{fc}", "nor what is cut within a letter"),
+        ] {
+            assert_eq!(origin(&[host, header]), Ok(()), "{header:?}");
+        }
+    }
+
+    #[test]
+    fn a_whole_url_is_answered_when_it_is_our_own() {
+        let whole = |authority, host| {
+            let headers = [("Host", host)];
+            let authority = Some(authority);
+            Head { method: "GET", authority, path: "/", headers: &headers }.check_origin()
+        };
+        assert_eq!(whole("127.0.0.1:1339", "127.0.0.1:1339"), Ok(()));
+        assert_eq!(whole("LocalHost:1339", "localhost:1339"), Ok(()));
+        for (authority, host) in [
+            ("evil.example", "127.0.0.1:1339"),
+            ("127.0.0.1:1339", "evil.example"),
+            ("evil.example", "evil.example"),
+            ("169.254.169.254", "127.0.0.1:1339"),
+            ("user@127.0.0.1:1339", "127.0.0.1:1339"),
+        ] {
+            assert_eq!(whole(authority, host), Err(Refusal::ForeignHost), "{authority} {host}");
+        }
     }
 
     #[test]
