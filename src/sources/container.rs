@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 use http::Method;
@@ -19,6 +20,15 @@ pub(super) const ASKED: &str = "the container's credentials";
 
 /// A token is a few hundred bytes, a signed one a few thousand. More is another file.
 const LONGEST_TOKEN: u64 = 16 * 1024;
+
+/// Where ECS, EKS over IPv4 and EKS over IPv6 have their endpoints. Beside loopback nothing else is
+/// asked without TLS: these three are what every SDK allows (AWS SDKs Reference Guide, "Container
+/// credential provider"; botocore, `ContainerMetadataFetcher`).
+const AGENTS: [IpAddr; 3] = [
+    IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)),
+    IpAddr::V4(Ipv4Addr::new(169, 254, 170, 23)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23)),
+];
 
 /// A client of one container's endpoint.
 #[derive(Debug, Clone)]
@@ -44,7 +54,7 @@ impl ContainerEndpoint {
     ///
     /// # Errors
     ///
-    /// When the URL cannot be used, as one without TLS that is not on this machine.
+    /// When the URL cannot be used, as one without TLS that is neither on this machine nor an agent's.
     pub fn new(
         url: &str,
         token: BearerToken,
@@ -64,6 +74,11 @@ impl ContainerEndpoint {
             .filter(|(_, authority, _)| !authority.as_str().contains('@'))
             .ok_or_else(|| unusable("(not shown)", "this is not a URL"))?;
         let endpoint = format!("{scheme}://{authority}");
+        if scheme == "http" && !is_asked_without_tls(authority.host()) {
+            let reason = "without https only loopback, 169.254.170.2, 169.254.170.23 and \
+                          fd00:ec2::23 are asked";
+            return Err(unusable(&endpoint, reason));
+        }
         let client = Client::new(&endpoint, ca_bundle, proxy)?;
         Ok(Self { client, path: path.to_owned(), token })
     }
@@ -107,6 +122,13 @@ impl ContainerEndpoint {
     }
 }
 
+fn is_asked_without_tls(host: &str) -> bool {
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    host == "localhost"
+        || address
+            .is_ok_and(|address| address.to_canonical().is_loopback() || AGENTS.contains(&address))
+}
+
 fn read_token(path: &Path) -> Result<Secret<String>, Problem> {
     let mut text = String::with_capacity(LONGEST_TOKEN as usize);
     let read = File::open(path).and_then(|file| file.take(LONGEST_TOKEN).read_to_string(&mut text));
@@ -143,14 +165,25 @@ mod tests {
         for (url, shown) in [
             ("http://169.254.170.2/v2/credentials/uuid", "http://169.254.170.2"),
             ("http://localhost:1338/latest", "http://localhost:1338"),
+            ("http://169.254.170.23/v1/credentials", "http://169.254.170.23"),
             ("http://[fd00:ec2::23]/v1/credentials", "http://[fd00:ec2::23]"),
+            ("http://127.9.9.9/credentials", "http://127.9.9.9"),
+            ("http://[::1]:1338/credentials", "http://[::1]:1338"),
             ("https://example.com/credentials", "https://example.com"),
         ] {
             assert_eq!(endpoint(url).as_deref(), Ok(shown));
         }
-        for url in ["http://example.com/uuid", "http://192.0.2.1/uuid"] {
+        for url in [
+            "http://example.com/uuid",
+            "http://192.0.2.1/uuid",
+            "http://169.254.170.3/uuid",
+            "http://169.254.169.254/uuid",
+            "http://[fd00:ec2::254]/uuid",
+            "http://[fe80::1]/uuid",
+            "http://localhost.example/uuid",
+        ] {
             let error = endpoint(url).unwrap_err();
-            assert!(error.contains("without https only this machine"), "{error}");
+            assert!(error.contains("without https only loopback"), "{error}");
             assert!(!error.contains("uuid"), "{error}");
         }
         for url in ["/v2/credentials/uuid", "http://me:hunter2@localhost/", ""] {
