@@ -66,7 +66,8 @@ fn a_registered_machine_gets_credentials_and_shows_how_it_is() {
             "expires_at": shown["expires_at"],
             "next_refresh_at": shown["next_refresh_at"],
         },
-        "fingerprint": {"verdict": "similar", "score": 100, "threshold": 40, "changed": []},
+        "fingerprint": {"verdict": "similar", "score": 100, "threshold": 40, "changed": [],
+                        "unreadable": []},
         "targets": [{
             "name": "default",
             "path": stage.credentials(),
@@ -727,6 +728,9 @@ fn health_is_reported_with_the_roles_credentials() {
     let ping = stage.lab.with_service(|s| s.nodes.get(&id).unwrap().unwrap().last_ping.unwrap());
     assert_eq!(ping.said.agent_name.as_deref(), Some("amazon-ssm-agent"));
     assert_eq!(ping.said.agent_status.as_deref(), Some("Active"));
+    // Also of a machine that has nothing but loopback.
+    let address = ping.said.ip_address.unwrap_or_default();
+    assert!(address.parse::<std::net::IpAddr>().is_ok(), "'{address}'");
 }
 
 #[test]

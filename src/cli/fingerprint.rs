@@ -48,7 +48,9 @@ pub(super) struct Show {
 ///
 /// Exit status 0 when this is still the machine that registered, 77 when it is not.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  rolekeeper fingerprint diff || rolekeeper fingerprint accept")]
+#[command(
+    after_help = "Examples:\n  rolekeeper fingerprint diff\n  rolekeeper fingerprint diff --json"
+)]
 pub(super) struct Diff {
     /// Print one JSON object
     #[arg(long)]
@@ -138,7 +140,7 @@ impl Diff {
             Err(Complaint::new(
                 Exit::Refused,
                 "this is not the machine that registered",
-                "rolekeeper fingerprint accept, if its hardware was changed on purpose",
+                similarity.remedy(),
             ))
         }
     }

@@ -145,6 +145,9 @@ fn page(status: &shelf::Status) -> String {
         if !fingerprint.changed.is_empty() {
             let _ = write!(text, "; changed: {}", fingerprint.changed.join(", "));
         }
+        if !fingerprint.unreadable.is_empty() {
+            let _ = write!(text, "; not readable: {}", fingerprint.unreadable.join(", "));
+        }
         line("hardware", &text);
     }
     for target in &status.targets {

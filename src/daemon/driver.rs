@@ -176,7 +176,12 @@ impl Driver {
                 self.engage_waiting();
                 Event::Token(Arc::new(token))
             }
-            Err(LastFailure { class, complaint }) => {
+            Err(failure) => {
+                let failure = match ask_as {
+                    AskAs::Stranger => failure.of_a_stranger(self.provider.similarity()),
+                    AskAs::Registered => failure,
+                };
+                let LastFailure { class, complaint } = failure;
                 let (message, remedy) = (&complaint.message, &complaint.remedy);
                 tracing::warn!(class = class.name(), "{message}; try: {remedy}");
                 self.failure = Some(LastFailure { class, complaint });

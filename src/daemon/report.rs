@@ -8,7 +8,7 @@ use super::provider::Whose;
 use crate::control::Complaint;
 use crate::pure::advice::Exit;
 use crate::pure::failure::FailureClass;
-use crate::pure::fingerprint::Similarity;
+use crate::pure::fingerprint::{Attribute, Similarity};
 use crate::pure::refresher::{Condition, Refresher};
 use crate::pure::role_token::RoleToken;
 use crate::shelf::{Credentials, Failure, FingerprintStatus, Moment, State, Status, TargetStatus};
@@ -72,6 +72,15 @@ impl LastFailure {
             attempts,
             next_try_at,
         }
+    }
+
+    /// The service refused a stranger, as it was meant to. Why this machine is one is known here alone.
+    pub(super) fn of_a_stranger(self, similarity: Option<&Similarity>) -> Self {
+        let Some(similarity) = similarity.filter(|_| self.class == FailureClass::Denied) else {
+            return self;
+        };
+        let remedy = format!("see `rolekeeper fingerprint diff`; {}", similarity.remedy());
+        Self { complaint: Complaint { remedy, ..self.complaint }, ..self }
     }
 
     /// The service gave this machine's role to a fingerprint that it cannot know.
@@ -230,11 +239,14 @@ pub(super) fn line(status: &Status) -> String {
 }
 
 fn fingerprint(similarity: &Similarity) -> FingerprintStatus {
-    let changed = similarity.changed().into_iter().chain(similarity.unreadable());
+    let names = |attributes: Vec<Attribute>| {
+        attributes.into_iter().map(|attribute| attribute.name().to_owned()).collect()
+    };
     FingerprintStatus {
         verdict: similarity.verdict.name().to_owned(),
         score: similarity.score,
         threshold: similarity.threshold.as_i64(),
-        changed: changed.map(|attribute| attribute.name().to_owned()).collect(),
+        changed: names(similarity.changed()),
+        unreadable: names(similarity.unreadable()),
     }
 }

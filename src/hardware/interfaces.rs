@@ -4,7 +4,7 @@
 //! give each member of a bond the bond's address; sysfs also keeps the member's own.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use mac_address::MacAddress;
 
@@ -47,6 +47,7 @@ pub fn own_addresses(tree: &Tree, kernel: &dyn Kernel) -> Result<BTreeSet<Ipv4Ad
     let all = kernel.addresses().map_err(|cause| Unreadable::Call { call: "getifaddrs", cause })?;
     let mut addresses = BTreeSet::new();
     for (label, address) in all {
+        let IpAddr::V4(address) = address else { continue };
         let own = !address.is_loopback() && !address.is_link_local() && !address.is_unspecified();
         // An additional address may carry a label: `eth0:1`.
         let name = label.split(':').next().unwrap_or_default();

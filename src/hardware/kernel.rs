@@ -1,7 +1,7 @@
 //! What only system calls tell. The seam is small, so that a machine made of files can be tested.
 
 use std::fmt::Debug;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use nix::ifaddrs::getifaddrs;
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
@@ -14,8 +14,8 @@ pub trait Kernel: Debug + Send + Sync {
     /// The name that the machine goes by.
     fn hostname(&self) -> Result<String, String>;
 
-    /// Every IPv4 address with its interface's name.
-    fn addresses(&self) -> Result<Vec<(String, Ipv4Addr)>, String>;
+    /// Every IP address with its interface's name, in the kernel's order.
+    fn addresses(&self) -> Result<Vec<(String, IpAddr)>, String>;
 
     /// The memory that the kernel manages, in bytes: less than is installed.
     fn memory(&self) -> Result<u64, String>;
@@ -31,12 +31,14 @@ impl Kernel for RunningKernel {
     }
 
     /// Over netlink: the service's sandbox has to allow `AF_NETLINK`.
-    fn addresses(&self) -> Result<Vec<(String, Ipv4Addr)>, String> {
+    fn addresses(&self) -> Result<Vec<(String, IpAddr)>, String> {
         let addresses = getifaddrs().map_err(|errno| errno.to_string())?;
         Ok(addresses
             .filter_map(|it| {
-                let address = it.address?.as_sockaddr_in()?.ip();
-                Some((it.interface_name, address))
+                let address = it.address?;
+                let four = address.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
+                let six = || address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip()));
+                Some((it.interface_name, four.or_else(six)?))
             })
             .collect())
     }

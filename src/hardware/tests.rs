@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -20,7 +20,7 @@ struct Machine {
 #[derive(Debug, Clone)]
 struct FakeKernel {
     hostname: Result<String, String>,
-    addresses: Result<Vec<(String, Ipv4Addr)>, String>,
+    addresses: Result<Vec<(String, IpAddr)>, String>,
     memory: Result<u64, String>,
 }
 
@@ -29,7 +29,7 @@ impl Kernel for FakeKernel {
         self.hostname.clone()
     }
 
-    fn addresses(&self) -> Result<Vec<(String, Ipv4Addr)>, String> {
+    fn addresses(&self) -> Result<Vec<(String, IpAddr)>, String> {
         self.addresses.clone()
     }
 
@@ -45,7 +45,7 @@ impl Machine {
             root: tempfile::tempdir().unwrap(),
             kernel: FakeKernel {
                 hostname: Ok("web-1.example.com".into()),
-                addresses: Ok(vec![("lo".into(), Ipv4Addr::LOCALHOST)]),
+                addresses: Ok(vec![("lo".into(), Ipv4Addr::LOCALHOST.into())]),
                 memory: Ok(8_191_815_680),
             },
         };
@@ -218,8 +218,8 @@ const CPUINFO: &str = "processor\t: 0\nvendor_id\t: GenuineIntel\ncpu family\t: 
 model name\t: Intel(R) Xeon(R) Gold 6430\nstepping\t: 8\nmicrocode\t: 0x2b000603\n\
 cpu MHz\t\t: 2100.000\n\nprocessor\t: 1\nvendor_id\t: GenuineIntel\ncpu MHz\t\t: 3400.000\n";
 
-fn addresses(all: &[(&str, [u8; 4])]) -> Vec<(String, Ipv4Addr)> {
-    all.iter().map(|(name, octets)| ((*name).to_owned(), Ipv4Addr::from(*octets))).collect()
+fn addresses(all: &[(&str, [u8; 4])]) -> Vec<(String, IpAddr)> {
+    all.iter().map(|(name, octets)| ((*name).to_owned(), IpAddr::from(*octets))).collect()
 }
 
 fn unknown(observation: &Observation) -> Vec<Attribute> {

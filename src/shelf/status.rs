@@ -71,6 +71,9 @@ pub struct FingerprintStatus {
     pub threshold: i64,
     /// Names of the attributes that are not what they were.
     pub changed: Vec<String>,
+    /// Names of those that were saved and cannot be read now.
+    #[serde(default)]
+    pub unreadable: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ const BLOCK: &str = "40000000";
 #[derive(Debug)]
 struct FixtureKernel {
     hostname: String,
-    addresses: Vec<(String, Ipv4Addr)>,
+    addresses: Vec<(String, IpAddr)>,
 }
 
 /// Puts the machine's `/etc`, `/proc` and `/sys` below `root`, and looks at it as at any other.
@@ -50,14 +50,14 @@ pub fn probe(hardware: &Hardware, root: &Path) -> io::Result<Arc<dyn Probe>> {
         files.file(&format!("{path}/type"), "1")?;
         files.file(&format!("{path}/address"), &card.mac)?;
         files.directory(&format!("{path}/device"))?;
-        addresses.push((card.name.clone(), card.address));
+        addresses.push((card.name.clone(), card.address.into()));
     }
     for software in hardware.software.iter().flatten() {
         let path = format!("sys/class/net/{}", software.name);
         files.file(&format!("{path}/type"), "1")?;
         files.file(&format!("{path}/address"), "02:42:00:00:00:01")?;
         files.file(&format!("{path}/uevent"), "DEVTYPE=bridge")?;
-        addresses.push((software.name.clone(), software.address));
+        addresses.push((software.name.clone(), software.address.into()));
     }
     let kernel = FixtureKernel { hostname: text(&hardware.hostname), addresses };
     Ok(Arc::new(SystemProbe::with(root, Arc::new(kernel))))
@@ -68,7 +68,7 @@ impl Kernel for FixtureKernel {
         Ok(self.hostname.clone())
     }
 
-    fn addresses(&self) -> Result<Vec<(String, Ipv4Addr)>, String> {
+    fn addresses(&self) -> Result<Vec<(String, IpAddr)>, String> {
         Ok(self.addresses.clone())
     }
 
@@ -131,7 +131,8 @@ mod tests {
         assert_eq!(differs(Hardware { disks, ..Hardware::default() }), ["disk-info"]);
         let hostname = Some("elsewhere".to_owned());
         assert_eq!(differs(Hardware { hostname, ..Hardware::default() }), ["hostname-info"]);
-        let bridge = Software { name: "docker0".into(), address: Ipv4Addr::new(172, 17, 0, 1) };
+        let bridge =
+            Software { name: "docker0".into(), address: std::net::Ipv4Addr::new(172, 17, 0, 1) };
         let software = Some(vec![bridge]);
         assert_eq!(differs(Hardware { software, ..Hardware::default() }), [""; 0]);
     }

@@ -23,7 +23,7 @@ pub fn judge(similarity: &Similarity) -> Finding {
              this identity",
             "rolekeeper fingerprint set-threshold 40",
         ),
-        (Verdict::Different, _) => Finding::wrong(similarity.to_string(), ACCEPT),
+        (Verdict::Different, _) => Finding::wrong(similarity.to_string(), similarity.remedy()),
         (Verdict::Similar, SimilarityThreshold::Percent(needed)) => {
             let score = similarity.score;
             match after_one_more(similarity) {

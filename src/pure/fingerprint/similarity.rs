@@ -116,6 +116,37 @@ impl Similarity {
         self.those(|agreement| matches!(agreement, Agreement::Unreadable(_)))
     }
 
+    /// The machine was judged another one, and would not have been if what cannot be read now were
+    /// what it was: that it is hidden is no sign of a copy.
+    pub fn hinges_on_unreadable(&self) -> bool {
+        let SimilarityThreshold::Percent(needed) = self.threshold else { return false };
+        let unreadable = self.unreadable();
+        let best = percent(self.agreeing() + unreadable.len(), self.compared());
+        let id_may_be_the_same = match self.contributions[Attribute::MachineId as usize].agreement {
+            Agreement::Same | Agreement::Unreadable(_) => true,
+            Agreement::Changed
+            | Agreement::Gone
+            | Agreement::Appeared
+            | Agreement::Incomparable => false,
+        };
+        let address_may_be_the_same = unreadable.contains(&Attribute::IpAddress);
+        !self.is_accepted()
+            && !unreadable.is_empty()
+            && id_may_be_the_same
+            && (best >= needed || address_may_be_the_same)
+    }
+
+    /// What to do about a machine that was judged another one.
+    pub fn remedy(&self) -> &'static str {
+        if self.hinges_on_unreadable() {
+            "let the service read its hardware again: something hides it, such as InaccessiblePaths= or \
+             ProcSubset= in a drop-in, a container without /sys, an AppArmor or SELinux profile"
+        } else {
+            "rolekeeper fingerprint accept, if this machine registered and its hardware was changed on \
+             purpose; a copy of its disk needs a registration of its own: rolekeeper register --force"
+        }
+    }
+
     fn those(&self, wanted: impl Fn(&Agreement) -> bool) -> Vec<Attribute> {
         self.contributions
             .iter()

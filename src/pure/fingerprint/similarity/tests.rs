@@ -208,3 +208,38 @@ proptest! {
         }
     }
 }
+
+/// `attributes` are hidden, as by InaccessiblePaths=/sys.
+fn hidden(observation: Observation, attributes: &[Attribute]) -> Observation {
+    attributes.iter().fold(observation, |observation, &attribute| {
+        observation.with(attribute, Reading::Unknown("sysfs is not mounted".into()))
+    })
+}
+
+#[test]
+fn what_is_hidden_is_told_from_what_has_changed() {
+    use Attribute::*;
+    let sys = [IpAddress, MacAddress, Disk, Memory, Bios, System];
+    let judged = |now: Observation| compare(&machine().hash(), &now, FORTY);
+    let behind_a_hardening = judged(hidden(machine(), &sys));
+    assert!(behind_a_hardening.hinges_on_unreadable());
+    assert!(!behind_a_hardening.remedy().contains("copy"), "{}", behind_a_hardening.remedy());
+
+    let everything = judged(hidden(machine(), &Attribute::ALL));
+    assert!(everything.hinges_on_unreadable(), "{everything}");
+    let machine_id = judged(hidden(machine(), &[MachineId]));
+    assert!(machine_id.hinges_on_unreadable(), "{machine_id}");
+
+    // It would be another machine whatever the hidden parts were.
+    let copy = judged(hidden(changed(machine(), &[MachineId]), &sys));
+    assert!(!copy.hinges_on_unreadable(), "{copy}");
+    assert!(copy.remedy().contains("copy"));
+    let other = judged(hidden(
+        changed(machine(), &[IpAddress, MacAddress, Disk, Memory, Processor, Hostname]),
+        &[Bios, System],
+    ));
+    assert!(!other.hinges_on_unreadable(), "{other}");
+    // Nothing is said of a machine that was accepted.
+    assert!(!judged(hidden(machine(), &[Bios])).hinges_on_unreadable());
+    assert!(!judged(machine()).hinges_on_unreadable());
+}
