@@ -100,7 +100,8 @@ impl Advice for SystemctlError {
             }
             Trouble::Denied => format!(
                 "allow '{}' of {unit} in /etc/polkit-1/rules.d, as the example \
-                 50-rolekeeper.rules does, then systemctl reload rolekeeper; or use a path unit \
+                 50-rolekeeper.rules does, then systemctl try-restart polkit and systemctl reload \
+                 rolekeeper; or use a path unit \
                  instead (examples/rolekeeper-reload@.path)",
                 self.verb(),
             ),

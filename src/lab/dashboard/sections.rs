@@ -146,7 +146,10 @@ fn node(row: &NodeRow, clock: &Time, actions: Actions<'_>) -> Markup {
                 }
             }
             td {
-                div.name { (row.name.as_deref().unwrap_or("unnamed")) }
+                div.name {
+                    (row.name.as_deref().unwrap_or("unnamed"))
+                    @if row.shares_name { span.muted { " …" (end(id)) } }
+                }
                 div.id { (id) }
             }
             td {
@@ -350,14 +353,16 @@ fn activation(row: &ActivationRow) -> Markup {
                 div { @if let Some(name) = &row.name { (name) ", " } (row.role) }
                 div.id title=(row.id) { (row.id) }
             }
-            (life(row.life.as_ref(), "expired"))
+            // What is used up admits nobody, however long it would live.
+            @if row.registrations < row.limit { (life(row.life.as_ref(), "expired")) }
         }
     }
 }
 
-/// What `rolekeeper status` shows of an access key id.
-fn end(access_key_id: &str) -> &str {
-    access_key_id.get(access_key_id.len().saturating_sub(4)..).unwrap_or_default()
+/// The four characters by which a person tells ids apart; of an access key id `rolekeeper status` shows
+/// the same.
+fn end(id: &str) -> &str {
+    id.get(id.len().saturating_sub(4)..).unwrap_or_default()
 }
 
 fn heading<T>(name: &str, shown: &Shown<T>) -> Markup {

@@ -43,6 +43,8 @@ pub struct Shown<T> {
 pub struct NodeRow {
     pub id: InstanceId,
     pub name: Option<String>,
+    /// Another node in the list has the same name.
+    pub shares_name: bool,
     pub platform: Option<String>,
     pub role: String,
     pub state: NodeState,

@@ -113,7 +113,15 @@ fn nodes(
         nodes.append(&mut troubled);
         nodes.sort_by(|a, b| (b.registered_at, &a.id).cmp(&(a.registered_at, &b.id)));
     }
-    Ok(Shown { rows: nodes.iter().map(|node| fortunes.row(node, now)).collect(), total })
+    let mut rows = nodes.iter().map(|node| fortunes.row(node, now)).collect::<Vec<_>>();
+    let mut bearers = BTreeMap::new();
+    for row in &rows {
+        *bearers.entry(row.name.clone()).or_insert(0) += 1;
+    }
+    for row in &mut rows {
+        row.shares_name = bearers.get(&row.name).is_some_and(|count| *count > 1);
+    }
+    Ok(Shown { rows, total })
 }
 
 fn activations(service: &Service, now: UtcDateTime) -> Result<Shown<ActivationRow>, StoreError> {
@@ -224,6 +232,7 @@ impl Fortunes<'_> {
         NodeRow {
             id: node.id.clone(),
             name: name.map(legible),
+            shares_name: false,
             platform: said.and_then(platform),
             role: legible(node.role_name()),
             state: self.state(&node.id, now),

@@ -336,6 +336,56 @@ fn only_so_many_may_watch_at_once() {
     assert_eq!(watch().status(), 200);
 }
 
+#[tokio::test]
+async fn an_activation_that_is_used_up_looks_it() {
+    let dashboard = dashboard();
+    let element = |page: &str| {
+        let from = page.find("<li id=\"activation-").unwrap();
+        page[from..].split("</li>").next().unwrap().to_owned()
+    };
+    let used = |registrations: u32| {
+        let mut service = lock(&dashboard.0.service);
+        let limited = json!({ "IamRole": "Role", "RegistrationLimit": 1 });
+        let create = serde_json::from_value(limited).unwrap();
+        let answer = service.activations.create(create, &SystemEntropy, NOW).unwrap();
+        let id = answer["ActivationId"].as_str().unwrap();
+        for _ in 0..registrations {
+            service.activations.count_registration(id).unwrap();
+        }
+        let snapshot = survey(&mut service, NOW).unwrap();
+        let id = id.to_owned();
+        service
+            .activations
+            .delete(serde_json::from_value(json!({ "ActivationId": id })).unwrap())
+            .unwrap();
+        let place = Place { endpoint_url: "http://127.0.0.1:4599", region: "us-east-1" };
+        element(&page(&snapshot, place, Actions { token: "t" }, None).into_string())
+    };
+    let open = used(0);
+    assert!(open.contains("open") && open.contains("class=\"left\""), "{open}");
+    let spent = used(1);
+    assert!(spent.contains("used up"), "{spent}");
+    assert!(!spent.contains("class=\"left\"") && !spent.contains("good"), "{spent}");
+}
+
+#[tokio::test]
+async fn nodes_of_one_name_are_told_apart_by_their_ids() {
+    let dashboard = dashboard();
+    for (number, name) in [(0xa1, "web"), (0xb2, "web"), (0xc3, "db")] {
+        let node = Node { name: Some(name.into()), ..node(number) };
+        lock(&dashboard.0.service).nodes.insert(&node).unwrap();
+    }
+    let page = page_of(&dashboard).await;
+    let name_of = |end: &str| {
+        let row = page.split(&format!("{end}\" class=")).nth(1).unwrap();
+        let name = row.split("<div class=\"name\">").nth(1).unwrap();
+        name.split("</div>").next().unwrap().to_owned()
+    };
+    assert!(name_of("00a1").contains("…00a1"), "{}", name_of("00a1"));
+    assert!(name_of("00b2").contains("…00b2"), "{}", name_of("00b2"));
+    assert_eq!(name_of("00c3"), "db");
+}
+
 /// Everything that could be markup, in its order.
 fn structure(html: &str) -> String {
     html.chars().filter(|c| "<>\"'\n\r".contains(*c)).collect()
