@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use time::UtcDateTime;
 
 use super::passage::Passage;
+use super::scenes::outage::NOBODY_LISTENS;
 use crate::lab::faults::Fault;
 use crate::lab::ledger::{Entry, Outcome};
 use crate::lab::operation::Operation;
+use crate::pure::failure::FailureClass;
 use crate::pure::identity::InstanceId;
 use crate::shelf::Status;
 
@@ -27,6 +29,8 @@ pub struct Record {
     pub machines: Vec<Lane>,
     pub faults: Vec<Band>,
     pub requests: Vec<Mark>,
+    /// What daemons asked while nobody listened: the lab's own ledger knows nothing of it.
+    unheard: Vec<Mark>,
     /// In their order; those that were left out are not among them.
     pub steps: Vec<StepTimes>,
 }
@@ -38,6 +42,8 @@ pub struct Lane {
     /// What its daemon said of itself from that moment on.
     pub states: Vec<(UtcDateTime, Standing)>,
     pub tokens: Vec<Token>,
+    /// Requests that its daemon has found unanswered, in a row.
+    unanswered: u32,
 }
 
 /// A daemon's state, with the class of the failure that it is in.
@@ -94,6 +100,7 @@ impl Chronicle {
             machines: Vec::new(),
             faults: Vec::new(),
             requests: Vec::new(),
+            unheard: Vec::new(),
             steps: Vec::new(),
         })))
     }
@@ -103,7 +110,13 @@ impl Chronicle {
         let mut record = self.record();
         let now = record.passage.now();
         let failure = status.failure.as_ref().map(|failure| failure.class.clone());
+        let unanswered = match &status.failure {
+            Some(failure) if failure.class == FailureClass::Unreachable.name() => failure.attempts,
+            _ => 0,
+        };
         let lane = record.lane(machine);
+        let is_one_more = unanswered > lane.unanswered;
+        lane.unanswered = unanswered;
         lane.stand(now, Standing::Running { state: status.state.name(), failure });
         if let Some(credentials) = &status.credentials {
             let token = Token {
@@ -114,6 +127,14 @@ impl Chronicle {
             if !lane.tokens.iter().any(|known| known.suffix == token.suffix) {
                 lane.tokens.push(token);
             }
+        }
+        if is_one_more && record.nobody_listens() {
+            record.unheard.push(Mark {
+                at: now,
+                operation: Some(Operation::RequestManagedInstanceRoleToken),
+                node: status.instance_id.as_deref().and_then(|id| id.parse().ok()),
+                outcome: Outcome::Disturbed(NOBODY_LISTENS),
+            });
         }
     }
 
@@ -173,7 +194,7 @@ impl Chronicle {
             node: entry.node.clone(),
             outcome: entry.outcome.clone(),
         });
-        record.requests = requests.collect();
+        record.requests = requests.chain(record.unheard.iter().cloned()).collect();
         record.clone()
     }
 
@@ -183,11 +204,20 @@ impl Chronicle {
 }
 
 impl Record {
+    fn nobody_listens(&self) -> bool {
+        self.faults.iter().any(|band| band.what == NOBODY_LISTENS && band.until.is_none())
+    }
+
     fn lane(&mut self, machine: &str) -> &mut Lane {
         if let Some(index) = self.machines.iter().position(|lane| lane.name == machine) {
             return &mut self.machines[index];
         }
-        let lane = Lane { name: machine.to_owned(), states: Vec::new(), tokens: Vec::new() };
+        let lane = Lane {
+            name: machine.to_owned(),
+            states: Vec::new(),
+            tokens: Vec::new(),
+            unanswered: 0,
+        };
         self.machines.push(lane);
         // There is one: it was just added.
         self.machines.last_mut().expect("a lane")

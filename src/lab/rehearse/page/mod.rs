@@ -95,11 +95,13 @@ pub fn page(about: &About, record: &Record, lines: &[Line]) -> String {
         summary = escape(&about.summary),
         steps = lines.len(),
     );
+    let picture = chart::chart(record, lines);
     let _ = write!(
         html,
-        "<figure>\n{}<figcaption>{}</figcaption>\n</figure>\n",
-        chart::chart(record, lines),
-        legend(),
+        "<figure>\n<div class=\"plot\" tabindex=\"0\" role=\"group\" aria-label=\"Timeline\">\n{}</div>\n\
+         <figcaption>{}</figcaption>\n</figure>\n",
+        picture,
+        legend(&picture),
     );
     if !about.learn.is_empty() {
         let learn = escape(&about.learn);
@@ -128,9 +130,19 @@ fn policy() -> String {
     format!("default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'")
 }
 
-fn legend() -> String {
+/// What stands in the picture, and nothing else.
+fn legend(picture: &str) -> String {
     let mut html = String::from("<span class=\"legend\">");
+    let mut entry = |class: &str, shape: &str, word: &str| {
+        if picture.contains(&format!("class=\"{class}\"")) {
+            let _ = write!(
+                html,
+                "<span><svg width=\"16\" height=\"12\" aria-hidden=\"true\">{shape}</svg>{word}</span>"
+            );
+        }
+    };
     for (class, word) in [
+        ("unregistered", "not registered"),
         ("fresh", "fresh"),
         ("stale", "stale"),
         ("expired", "expired"),
@@ -139,18 +151,13 @@ fn legend() -> String {
         ("fault", "fault"),
         ("token", "credentials, from issue to expiry"),
     ] {
-        let _ = write!(
-            html,
-            "<span><svg width=\"16\" height=\"12\" aria-hidden=\"true\"><rect class=\"{class}\" \
-             x=\"1\" y=\"1\" width=\"14\" height=\"10\" rx=\"2\"/></svg>{word}</span>"
+        let shape = format!(
+            "<rect class=\"{class}\" x=\"1\" y=\"1\" width=\"14\" height=\"10\" rx=\"2\"/>"
         );
+        entry(class, &shape, word);
     }
     for (class, word) in [("done", "done"), ("refused", "refused"), ("disturbed", "met a fault")] {
-        let shape = chart::mark(class, 8.0, 6.0);
-        let _ = write!(
-            html,
-            "<span><svg width=\"16\" height=\"12\" aria-hidden=\"true\">{shape}</svg>{word}</span>"
-        );
+        entry(&format!("mark {class}"), &chart::mark(class, 8.0, 6.0), word);
     }
     html.push_str("</span>");
     html

@@ -107,6 +107,44 @@ fn whatever_has_a_name_is_escaped_wherever_it_stands() {
 }
 
 #[test]
+fn the_legend_has_what_is_drawn_and_nothing_else() {
+    let drawn = page(&About::the_tour(), &record("server"), &[line("one step", true)]);
+    let legend =
+        drawn.split("class=\"legend\"").nth(1).unwrap().split("</figcaption>").next().unwrap();
+    assert!(legend.contains("credentials, from issue"), "{legend}");
+    for absent in ["hibernating", "mismatch", "expired", "refused"] {
+        assert!(!legend.contains(absent), "{absent}: {legend}");
+    }
+}
+
+/// The lab cannot know what was sent to a port where it does not listen; the daemon says so.
+#[test]
+fn requests_that_found_nobody_are_drawn_too() {
+    let chronicle = Chronicle::new(Passage::new());
+    chronicle.step(0);
+    let failing = |attempts| {
+        let failure = Failure {
+            class: "unreachable".to_owned(),
+            message: String::new(),
+            remedy: String::new(),
+            attempts,
+            next_try_at: None,
+        };
+        Status { state: State::Stale, failure: Some(failure), ..Status::unregistered() }
+    };
+    // Not because of a refused connection.
+    chronicle.status("machine", &failing(1));
+    chronicle.wrong("connections refused");
+    for attempts in [2, 2, 3, 3, 4] {
+        chronicle.status("machine", &failing(attempts));
+    }
+    let record = chronicle.close(std::iter::empty());
+    assert_eq!(record.requests.len(), 3, "{:?}", record.requests);
+    let page = page(&About::the_tour(), &record, &[line("one step", true)]);
+    assert_eq!(page.matches("RequestManagedInstanceRoleToken: connections refused").count(), 3);
+}
+
+#[test]
 fn the_policy_allows_this_style_sheet_and_nothing_else() {
     let page = page(&About::the_tour(), &record("machine"), &[]);
     let style = page.split("<style>").nth(1).unwrap().split("</style>").next().unwrap();
