@@ -1,4 +1,5 @@
-//! What we write, the AWS SDK for Rust reads: with its own parser, the strictest beside botocore's.
+//! What we write, the AWS SDK for Rust reads, and what we say that it refuses, it refuses: by its own
+//! parser, one of the strictest. `tests/clients/files.py` does the same with those of the other SDKs.
 
 use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use aws_runtime::env_config::section::EnvConfigSections;
@@ -6,7 +7,7 @@ use aws_runtime::env_config::source::load;
 use aws_types::os_shim_internal::{Env, Fs};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use rolekeeper::pure::ini::{Document, ProfileName};
+use rolekeeper::pure::ini::{Document, ProfileName, Reader, refusals};
 use rolekeeper::pure::role_token::RoleToken;
 use rolekeeper::pure::secret::Secret;
 use time::macros::utc_datetime;
@@ -38,11 +39,29 @@ fn set(text: &str, profile: &ProfileName) -> Option<String> {
 
 /// What the SDK makes of a text, if anything.
 fn sdk(text: &str) -> Option<EnvConfigSections> {
+    parsed(text).ok()
+}
+
+/// The same, or why not.
+fn parsed(text: &str) -> Result<EnvConfigSections, String> {
     let files =
         EnvConfigFiles::builder().with_contents(EnvConfigFileKind::Credentials, text).build();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let source = runtime.block_on(load(&Env::from_slice(&[]), &Fs::from_slice(&[]), &files));
-    EnvConfigSections::parse(source.unwrap()).ok()
+    EnvConfigSections::parse(source.unwrap()).map_err(|error| error.to_string())
+}
+
+/// Lines about which SDKs differ, and some that nobody takes.
+fn odd_text() -> impl Strategy<Value = String> {
+    let line = prop_oneof![
+        3 => "\\[[a-z]{1,2}\\]",
+        4 => "[a-z]{1,2} {0,1}= {0,1}[a-z]{0,2}",
+        2 => "[ \\t]{1,2}[a-z#;=:\\[\\]]{1,3}",
+        2 => "[ \\t]{0,1}[a-z]{0,1}[ ]{0,1}[:=#;\\[\\]\u{a0}\u{b}]{1,2}[a-z=\\]]{0,2}",
+        1 => Just(String::new()),
+    ];
+    (vec(line, 0..8), any::<bool>())
+        .prop_map(|(lines, crlf)| lines.join(if crlf { "\r\n" } else { "\n" }))
 }
 
 /// Everything but our keys in `profile`, in the SDK's own words; keys in an order of ours.
@@ -96,7 +115,10 @@ proptest! {
     #[test]
     fn the_sdk_reads_our_keys_and_everybody_elses_as_before(text in text()) {
         let profile = "default".parse().unwrap();
-        if let (Some(before), Some(set)) = (sdk(&text), set(&text, &profile)) {
+        if let Some(set) = set(&text, &profile) {
+            let before = sdk(&text);
+            prop_assert!(before.is_some(), "the SDK refuses {text:?}, and it was edited");
+            let before = before.unwrap();
             let after = sdk(&set);
             prop_assert!(after.is_some(), "the SDK took {text:?} and refuses {set:?}");
             let after = after.unwrap();
@@ -105,6 +127,26 @@ proptest! {
                 prop_assert_eq!(ours.get(key), Some(value), "in {:?}", &set);
             }
             prop_assert_eq!(said(&before, "default"), said(&after, "default"));
+        }
+    }
+
+    #[test]
+    fn the_sdk_refuses_what_we_say_at_the_line_that_we_say(text in odd_text()) {
+        let said = refusals(&text).into_iter().find(|refusal| refusal.reader == Reader::Rust);
+        match (parsed(&text).err(), said) {
+            (None, None) => {}
+            (Some(error), Some(said)) => {
+                let line = format!("on line {}:", said.line);
+                prop_assert!(error.contains(&line), "{error}: not {line} in {text:?}");
+            }
+            (error, said) => prop_assert!(false, "{error:?}, and we say {said:?} of {text:?}"),
+        }
+    }
+
+    #[test]
+    fn what_the_sdk_refuses_is_not_edited(text in odd_text()) {
+        if set(&text, &"default".parse().unwrap()).is_some() {
+            prop_assert!(sdk(&text).is_some(), "{text:?}");
         }
     }
 }

@@ -38,10 +38,43 @@ pub(super) enum Kind<'a> {
     Continuation(&'a str),
 }
 
+impl Line<'_> {
+    /// Whether it has a line end.
+    pub fn is_ended(&self) -> bool {
+        self.whole.ends_with('\n')
+    }
+
+    /// Why others refuse a line that botocore takes.
+    pub fn refused_for(&self) -> Defect {
+        match self.kind {
+            Kind::Comment(_) => Defect::IndentedComment,
+            Kind::Key { .. } | Kind::Section { .. } if self.indented => Defect::ContinuesNothing,
+            Kind::Section { .. } => Defect::ForbiddenSection,
+            Kind::Key { separator: ':', .. } => Defect::Colon,
+            Kind::Key { .. } => Defect::NotAKey,
+            Kind::Blank => Defect::OddBlanks,
+            Kind::Continuation(text) if text.starts_with('=') => Defect::NestedNameless,
+            Kind::Continuation(text) if text.contains('=') => Defect::NestedUnderUnknown,
+            Kind::Continuation(_) => Defect::SecondLine,
+        }
+    }
+}
+
+/// The text that the bytes are.
+pub(super) fn text(bytes: &[u8]) -> Result<&str, Unusable> {
+    str::from_utf8(bytes).map_err(|error| {
+        let line = 1 + bytes[..error.valid_up_to()].iter().filter(|&&b| b == b'\n').count();
+        match bytes {
+            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Unusable::at(1, Defect::Utf16),
+            _ => Unusable::at(line, Defect::NotUtf8),
+        }
+    })
+}
+
 /// Reads a whole text.
 pub(super) fn parse(text: &str) -> Result<Vec<Line<'_>>, Unusable> {
     if text.starts_with('\u{feff}') {
-        return Err(Unusable { line: 1, defect: Defect::ByteOrderMark });
+        return Err(Unusable::at(1, Defect::ByteOrderMark));
     }
     let mut reader = Reader::default();
     let numbered = text.split_inclusive('\n').zip(1..);
@@ -85,7 +118,11 @@ impl<'a> Reader<'a> {
         let content = ended.strip_suffix('\r').unwrap_or(ended);
         let text = content.trim_matches(is_blank);
         let indent = content.chars().take_while(|&c| is_blank(c)).count();
-        let kind = if content.contains('\r') || (content.len() < ended.len() && ended == whole) {
+        let kind = if content.contains('\0') {
+            Err(Defect::Nul)
+        } else if is_conflict_marker(content) {
+            Err(Defect::ConflictMarker)
+        } else if content.contains('\r') || (content.len() < ended.len() && ended == whole) {
             Err(Defect::BareCarriageReturn)
         } else if text.is_empty() {
             Ok(Kind::Blank)
@@ -98,7 +135,12 @@ impl<'a> Reader<'a> {
         } else {
             self.read_key(text, line, indent)
         };
-        let kind = kind.map_err(|defect| Unusable { line, defect })?;
+        let torn = ended == whole && !text.contains(['=', ':', '[', ']']);
+        let kind = kind.map_err(|defect| match defect {
+            Defect::NotAKey | Defect::NestedNotAKey if torn => Defect::Torn,
+            defect => defect,
+        });
+        let kind = kind.map_err(|defect| Unusable::at(line, defect))?;
         Ok(Line { number: line, whole, indented: indent > 0, kind })
     }
 
@@ -106,11 +148,15 @@ impl<'a> Reader<'a> {
         let (name, rest) = text[1..].split_once(']').ok_or(Defect::UnclearSection)?;
         let comment = rest.trim_start_matches(is_blank);
         let set_off = rest.is_empty() || comment.len() < rest.len();
-        if name.is_empty() || !set_off || comment.contains(']') {
+        let is_comment = comment.is_empty() || comment.starts_with(['#', ';']);
+        if name.is_empty() || !is_comment || comment.contains(']') {
             return Err(Defect::UnclearSection);
         }
-        if !comment.is_empty() && !comment.starts_with(['#', ';']) {
-            return Err(Defect::UnclearSection);
+        if !set_off {
+            return Err(Defect::AdjacentComment);
+        }
+        if comment == "#" {
+            return Err(Defect::EmptyComment);
         }
         if name == "DEFAULT" {
             return Err(Defect::DefaultSection);
@@ -135,6 +181,12 @@ impl<'a> Reader<'a> {
         self.open = Some(OpenKey { indent, nested: value.is_empty() });
         Ok(Kind::Key { name, separator, value })
     }
+}
+
+/// What git and diff3 leave where two versions of a file meet.
+fn is_conflict_marker(line: &str) -> bool {
+    let marks = |mark: &str| line.strip_prefix(mark).is_some_and(|rest| rest.trim_start() != rest);
+    line == "=======" || ["<<<<<<<", "|||||||", ">>>>>>>"].into_iter().any(marks)
 }
 
 /// Nested settings must be settings, or botocore refuses the file.

@@ -3,12 +3,26 @@
 
 use super::defect::{Defect, Unusable};
 use super::grammar::{Kind, Line, folded, key_name, section_name};
-use super::{ACCESS_KEY_ID, EXPIRES, ProfileName, SECRET_ACCESS_KEY, SESSION_TOKEN};
+use super::{
+    ACCESS_KEY_ID, Before, EXPIRES, Overridden, ProfileName, SECRET_ACCESS_KEY, SESSION_TOKEN,
+};
 use crate::pure::role_token::is_long_term;
 use crate::pure::secret::Secret;
 
 /// The older name of the session token. botocore still looks for it first.
 const SECURITY_TOKEN: &str = "aws_security_token";
+
+/// Settings of a profile that come before its keys: in the order of every SDK but the one for C++
+/// (`role_arn`), or of some (`pure::chain::sdk`).
+const COMES_BEFORE_KEYS: [&str; 7] = [
+    "role_arn",
+    "web_identity_token_file",
+    "credential_process",
+    "sso_session",
+    "sso_start_url",
+    "sso_account_id",
+    "login_session",
+];
 
 /// The section of our profile. Lines are counted from 1.
 pub(super) struct Section<'a> {
@@ -18,6 +32,11 @@ pub(super) struct Section<'a> {
     keys: Vec<(usize, String, &'a str)>,
     /// Our comment's lines, and the time that the first names.
     comments: Vec<(usize, &'a str)>,
+    /// What comes before keys.
+    overriding: Vec<Overridden>,
+    source_profile: Option<&'a str>,
+    /// Lines with brackets, which C++ programs take for another section.
+    bracketed: Vec<usize>,
 }
 
 impl<'a> Section<'a> {
@@ -34,7 +53,7 @@ impl<'a> Section<'a> {
                 _ => false,
             };
             if looks_like_ours {
-                return Err(Unusable { line: line.number, defect: Defect::ProfileVariant });
+                return Err(Unusable::at(line.number, Defect::ProfileVariant));
             }
         }
         let is_ours =
@@ -49,19 +68,25 @@ impl<'a> Section<'a> {
         // Under keys of ours, an indented header would be glued to the last of them.
         let next = lines.get(header + 1 + inside.len()).filter(|line| line.indented);
         if let Some(line) = next {
-            return Err(Unusable { line: line.number, defect: Defect::Indented });
+            return Err(Unusable::at(line.number, Defect::Indented));
         }
         let mut section = Self {
             header: header + 1,
             last: header + 1 + inside.len(),
             keys: Vec::new(),
             comments: Vec::new(),
+            overriding: Vec::new(),
+            source_profile: None,
+            bracketed: Vec::new(),
         };
         let mut above = Above::Header;
         for line in inside {
-            above = section
-                .take(line, above)
-                .map_err(|defect| Unusable { line: line.number, defect })?;
+            above =
+                section.take(line, above).map_err(|defect| Unusable::at(line.number, defect))?;
+        }
+        let place = section.place_of_keys();
+        if let Some(line) = section.bracketed.iter().find(|line| **line <= place) {
+            return Err(Unusable::at(*line, Defect::Brackets));
         }
         Ok(Some(section))
     }
@@ -101,16 +126,34 @@ impl<'a> Section<'a> {
 
     /// The time that our comment names.
     pub fn expires(&self) -> Option<&'a str> {
-        self.comments.first().map(|(_, at)| *at)
+        self.comments.first().map(|(_, said)| said.split(' ').next().unwrap_or_default())
+    }
+
+    /// What our comment says of what stood there before us.
+    pub fn before(&self) -> Option<Before> {
+        self.comments.first().map(|(_, said)| Before::of_words(said.split(' ').skip(1)))
+    }
+
+    /// What makes programs pass the keys over. A role whose source is this profile itself is assumed
+    /// with them.
+    pub fn overridden(&self, profile: &ProfileName) -> Option<Overridden> {
+        let ours = self.source_profile == Some(profile.as_str());
+        self.overriding.iter().find(|it| !(ours && it.key == "role_arn")).copied()
+    }
+
+    /// Whether nothing but a bare header and blank lines would be left without our lines.
+    pub fn would_go(&self, lines: &[Line<'_>]) -> bool {
+        let header = &lines[self.header - 1];
+        let mut rest = lines[self.header..self.last].iter();
+        matches!(header.kind, Kind::Section { comment: "", .. })
+            && rest.all(|line| line.kind == Kind::Blank || self.owns(line))
     }
 
     /// The numbers of the lines that go when our keys do.
     pub fn lines_that_go(&self, lines: &[Line<'_>]) -> Vec<usize> {
         let mut gone = self.numbers().collect::<Vec<_>>();
-        let header = &lines[self.header - 1];
-        let rest = &lines[self.header..self.last];
-        let plain = matches!(header.kind, Kind::Section { comment, .. } if comment.is_empty());
-        if plain && rest.iter().all(|line| line.kind == Kind::Blank || self.owns(line)) {
+        let made = !self.before().is_some_and(|before| before.section);
+        if made && self.would_go(lines) {
             gone.push(self.header);
             // The blank line that set the section apart stands after it or before it, as the file's
             // habit was.
@@ -128,6 +171,10 @@ impl<'a> Section<'a> {
 
     /// Notes a line of the section. `above` says what an indented line would be glued to.
     fn take(&mut self, line: &Line<'a>, above: Above) -> Result<Above, Defect> {
+        let setting = matches!(line.kind, Kind::Key { .. } | Kind::Continuation(_));
+        if setting && line.whole.contains('[') && line.whole.contains(']') {
+            self.bracketed.push(line.number);
+        }
         match line.kind {
             Kind::Key { .. } if line.indented => Err(Defect::Indented),
             Kind::Key { separator, .. } if separator != '=' => Err(Defect::Colon),
@@ -139,6 +186,13 @@ impl<'a> Section<'a> {
                     self.keys.push((line.number, name, value));
                     Ok(Above::OurKey)
                 } else {
+                    let known = COMES_BEFORE_KEYS.into_iter().find(|key| *key == name);
+                    if let Some(key) = known.filter(|_| !value.is_empty()) {
+                        self.overriding.push(Overridden { line: line.number, key });
+                    }
+                    if name == "source_profile" {
+                        self.source_profile = Some(value);
+                    }
                     Ok(Above::OtherKey)
                 }
             }

@@ -1,7 +1,7 @@
 //! Both shared files, section by section, for those who only look: nothing is edited, and what
 //! programs disagree about is not looked for beyond what makes a whole file unusable.
 
-use super::defect::{Defect, Unusable};
+use super::defect::Unusable;
 use super::grammar::{self, Kind, folded};
 
 /// A section, and what its lines set. The texts borrow from the file: they are secrets as it is.
@@ -19,10 +19,7 @@ pub struct Surveyed<'a> {
 ///
 /// The first line for which botocore refuses the whole file, or that hides where lines end.
 pub fn survey(bytes: &[u8]) -> Result<Vec<Surveyed<'_>>, Unusable> {
-    let text = str::from_utf8(bytes).map_err(|error| {
-        let line = 1 + bytes[..error.valid_up_to()].iter().filter(|&&b| b == b'\n').count();
-        Unusable { line, defect: Defect::NotUtf8 }
-    })?;
+    let text = grammar::text(bytes)?;
     let mut sections = Vec::<Surveyed<'_>>::new();
     for line in grammar::parse(text)? {
         match (line.kind, sections.last_mut()) {

@@ -55,7 +55,8 @@ fn a_new_file_holds_one_section() {
 fn a_new_section_stands_apart_from_the_one_before() {
     let other = "[other]\nregion = x\n";
     assert_eq!(set(other).unwrap(), format!("{other}\n[default]\n{SET}"));
-    assert_eq!(set(other.trim_end()).unwrap(), format!("{other}\n[default]\n{SET}"));
+    let set = set(other.trim_end()).unwrap();
+    assert!(set.starts_with(&format!("{other}\n[default]\n# rolekeeper: expires")));
 }
 
 #[test]
@@ -78,7 +79,7 @@ fn keys_are_replaced_where_they_stood_and_nothing_else_moves() {
 
 #[test]
 fn keys_go_under_a_header_that_has_none_even_without_a_line_end() {
-    assert_eq!(set("[default]").unwrap(), format!("[default]\n{SET}"));
+    assert_eq!(set("[default]\nregion = x").unwrap(), format!("[default]\n{SET}region = x"));
     assert_eq!(
         set("[default] # mine\n\nregion = x").unwrap(),
         format!("[default] # mine\n{SET}\nregion = x")
@@ -140,7 +141,7 @@ fn a_users_own_access_key_is_neither_overwritten_nor_withdrawn() {
     for marked in ["", "# rolekeeper: expires 2026-01-01T00:00:00Z\n"] {
         let text = format!("[other]\n[default]\nregion = x\n{marked}{keys}");
         let line = 4 + marked.lines().count();
-        assert_eq!(set(&text), Err(Unusable { line, defect: Defect::LongTermKey }));
+        assert_eq!(set(&text), Err(Unusable::at(line, Defect::LongTermKey)));
         assert_eq!(withdrawn(&text).unwrap(), text);
     }
     let elsewhere = format!("[other]\n{keys}\n");
@@ -162,8 +163,12 @@ fn what_botocore_refuses_is_refused_with_its_line() {
     ] {
         assert_eq!(defect(text), want, "{text:?}");
     }
+    for text in ["[a]\nb\n", "b = c\n", "[a]\nb = c\nb = d\n"] {
+        let error = Document::parse(text.as_bytes()).unwrap_err();
+        assert!(error.refused_by.contains(Reader::Botocore), "{text:?}");
+    }
     let error = Document::parse(b"[a]\nb = \xff\n").unwrap_err();
-    assert_eq!(error, Unusable { line: 2, defect: Defect::NotUtf8 });
+    assert_eq!((error.line, error.defect), (2, Defect::NotUtf8));
 }
 
 #[test]
@@ -172,22 +177,20 @@ fn what_programs_read_differently_is_refused_with_its_line() {
         ("[a]\rb = c\n", (1, Defect::BareCarriageReturn)),
         ("[a]\r", (1, Defect::BareCarriageReturn)),
         ("[DEFAULT]\n", (1, Defect::DefaultSection)),
-        ("[default]#c\n", (1, Defect::UnclearSection)),
+        ("[default]#c\n", (1, Defect::AdjacentComment)),
+        ("[other]; note\n", (1, Defect::AdjacentComment)),
+        ("[default] #\n", (1, Defect::EmptyComment)),
+        ("[default]\nb = c\n  d = [e]\naws_session_token = x\n", (3, Defect::Brackets)),
         ("[default] x\n", (1, Defect::UnclearSection)),
         ("[default] # [x]\n", (1, Defect::UnclearSection)),
         ("[ default ]\n", (1, Defect::ProfileVariant)),
         ("[profile default]\n", (1, Defect::ProfileVariant)),
         ("[profile \"default\"]\n", (1, Defect::ProfileVariant)),
-        (" [default]\n", (1, Defect::ProfileVariant)),
         ("[a]\nb = c\n [default]\n", (3, Defect::ProfileVariant)),
-        ("[default]\n  region = x\n", (2, Defect::Indented)),
-        ("[default]\n  # c\n", (2, Defect::Indented)),
-        ("[default]\naws_session_token = x\n\n  y\n", (4, Defect::Indented)),
+        ("[default]\naws_session_token = x\n\n  y\n", (4, Defect::SecondLine)),
+        ("[default]\naws_session_token = x\n  y = z\n", (3, Defect::Indented)),
         ("[default]\naws_session_token = x\n  # y\n", (3, Defect::Indented)),
         ("[default]\nb = c\n  [other]\n", (3, Defect::Indented)),
-        ("[default]\n  [other]\n", (2, Defect::Indented)),
-        ("[default]\n# c\n\n\x0b[other]\n", (4, Defect::Indented)),
-        ("[default]\nregion: x\n", (2, Defect::Colon)),
         ("[default]\ns3 =\n  aws_session_token = x\n", (3, Defect::NestedName)),
         ("[default]\naws_security_token = x\n", (2, Defect::SecurityToken)),
     ] {
@@ -196,21 +199,131 @@ fn what_programs_read_differently_is_refused_with_its_line() {
 }
 
 #[test]
-fn the_same_oddities_in_another_profile_are_none_of_our_business() {
+fn what_another_sdk_refuses_is_refused_with_its_line_and_the_sdk() {
+    use Reader::{C, Cpp, Java, JavaScript, Ruby, Rust};
+    for (text, line, want, readers) in [
+        ("[o]\n  region = x\n", 2, Defect::ContinuesNothing, &[C, Java, Ruby, Rust][..]),
+        ("[default]\n  [other]\n", 2, Defect::ContinuesNothing, &[C, Java, Rust]),
+        (" [default]\n", 1, Defect::ContinuesNothing, &[C, Java, Rust]),
+        ("[default]\n  # c\n", 2, Defect::IndentedComment, &[C, Java, Rust]),
+        ("[o]\ns3 =\n  # c\n  a = b\n", 3, Defect::IndentedComment, &[C, Java, Rust]),
+        ("[o]\ns3 =\n  = v\n", 3, Defect::NestedNameless, &[C, Java, Rust]),
+        ("[o]\nregion : x\n", 2, Defect::Colon, &[Cpp, Java, Rust]),
+        ("[o]\na = b\n  c d\n", 3, Defect::SecondLine, &[Cpp]),
+        ("[o]\na = b\n\n  c = d\n", 4, Defect::NestedUnderUnknown, &[Ruby]),
+        ("[profile x]\ns3 =\n  a = b\n", 3, Defect::NestedUnderUnknown, &[C]),
+        ("[__proto__]\n", 1, Defect::ForbiddenSection, &[JavaScript]),
+        ("[default]\n# c\n\n\x0b[other]\n", 4, Defect::ContinuesNothing, &[Java, Rust]),
+        ("[o]\na = b\n\x0b\n", 3, Defect::OddBlanks, &[Java, Rust]),
+    ] {
+        assert_eq!(defect(text), (line, want), "{text:?}");
+        let error = Document::parse(text.as_bytes()).unwrap_err();
+        assert_eq!(error.refused_by.iter().collect::<Vec<_>>(), readers, "{text:?}");
+        assert!(error.to_string().ends_with(&format!("(refused by {})", error.refused_by)));
+    }
+}
+
+#[test]
+fn what_everybody_reads_is_edited_however_odd() {
     for text in [
-        "[ other ]\n  region : x\n  # c\n",
-        "[profile other]\nb = c\n  # d\n\n  e\n",
+        "[ other ]\nregion = x\n# c\n",
+        "[profile other]\nb = c\n",
         "[other]\naws_security_token = x\ns3 =\n  aws_session_token = y\n",
         "[Default]\n[default2]\n[xdefault]\n",
+        "[other] # c\r\nempty =\r\na = b # c\r\n\r\ns3 =\r\n\tc = d\r\n",
+        "[other]\nlist = [a]\n  more = [b]\n",
+        "[sso-session x]\nsso_region = y\n[a b]\nc = d\n",
+        "# c = d\n; e\n[\u{e4}]\nb c = \u{f6}\n",
     ] {
         assert_eq!(set(text).unwrap(), format!("{text}\n[default]\n{SET}"));
+    }
+    let brackets = "list = [a]\n";
+    let below = format!("[default]\n{SET}{brackets}");
+    assert_eq!(set(&below).unwrap(), below);
+}
+
+#[test]
+fn damaged_files_are_called_what_they_are() {
+    let utf16 = |big: bool| {
+        let units = "\u{feff}[default]\n".encode_utf16();
+        let bytes =
+            units.flat_map(|unit| if big { unit.to_be_bytes() } else { unit.to_le_bytes() });
+        bytes.collect::<Vec<_>>()
+    };
+    let half = "[default]\naws_access_key_id = ASIA123\naws_secret_acc";
+    let merge = "[a]\nb = c\n<<<<<<< HEAD\nd = e\n=======\nd = f\n>>>>>>> theirs\n";
+    for (bytes, line, want, remedy) in [
+        (&[0; 538][..], 1, Defect::Nul, "restore the file"),
+        (b"[default]\nregion = x\n\0\0\0\0", 3, Defect::Nul, "restore the file"),
+        (b"[\0d\0e\0f\0]\0\n\0", 1, Defect::Nul, "restore the file"),
+        (&utf16(false), 1, Defect::Utf16, "as UTF-8"),
+        (&utf16(true), 1, Defect::Utf16, "as UTF-8"),
+        ("\u{feff}[default]\n".as_bytes(), 1, Defect::ByteOrderMark, "without a byte order mark"),
+        (half.as_bytes(), 3, Defect::Torn, "complete line 3"),
+        (merge.as_bytes(), 3, Defect::ConflictMarker, "settle the merge"),
+    ] {
+        let error = Document::parse(bytes).unwrap_err();
+        assert_eq!((error.line, error.defect), (line, want));
+        assert!(error.remedy().contains(remedy), "{}", error.remedy());
+    }
+}
+
+#[test]
+fn a_section_that_was_there_stays_and_a_missing_line_end_stays_missing() {
+    for text in [
+        "[default]\n",
+        "[default]",
+        "[default]\r\n\r\n",
+        "[a]\nb = c\n\n[default]\n\n[d]\n",
+        "[a]\nb = c",
+        "[a]\n  ",
+        "\n",
+        "",
+        "[default]\nregion = x",
+        "[default] # mine",
+    ] {
+        let once = set(text).unwrap();
+        assert_eq!(withdrawn(&once).unwrap(), text, "{once:?}");
+        let twice = set(&once).unwrap();
+        assert_eq!(twice, once, "a renewal remembers what stood before");
+        let document = Document::parse(once.as_bytes()).unwrap();
+        let published = document.read_profile(&profile()).unwrap().unwrap();
+        assert_eq!(published.expires_at, Some(utc_datetime!(2026-11-22 01:00)));
+    }
+    // What somebody added meanwhile keeps its line end.
+    let added = set("[default]").unwrap() + "region = x\n";
+    assert_eq!(withdrawn(&added).unwrap(), "[default]\nregion = x\n");
+    // The words stand only where they are needed.
+    assert!(set("[a]\n").unwrap().contains("01:00:00Z\n"));
+    assert!(set("[default]").unwrap().contains("01:00:00Z keep-section no-line-end\n"));
+}
+
+#[test]
+fn what_comes_before_our_keys_is_named_with_its_line() {
+    for (above, want) in [
+        ("role_arn = arn:aws:iam::1:role/x\nsource_profile = base\n", Some((6, "role_arn"))),
+        ("Role_ARN = r\ncredential_source = Environment\n", Some((6, "role_arn"))),
+        ("region = x\ncredential_process = /p\n", Some((7, "credential_process"))),
+        ("web_identity_token_file = /t\n", Some((6, "web_identity_token_file"))),
+        ("sso_session = s\n", Some((6, "sso_session"))),
+        // The role is assumed with our keys.
+        ("role_arn = r\nsource_profile = default\n", None),
+        ("role_arn =\nregion = x\ns3 =\n  role_arn = r\n", None),
+        ("[other]\nrole_arn = r\n", None),
+    ] {
+        let document = Document::parse(set(&format!("[default]\n{above}")).unwrap().as_bytes());
+        let published = document.unwrap().read_profile(&profile()).unwrap().unwrap();
+        assert_eq!(published.overridden.map(|it| (it.line, it.key)), want, "{above:?}");
     }
 }
 
 #[test]
 fn no_refusal_repeats_what_stands_on_a_line() {
     let error = set("[default]\naws_secret_access_key = hunter2\nhunter2half\n").unwrap_err();
-    assert_eq!(error.to_string(), "line 3 is neither a [section] nor a `key = value`");
+    let readers = "boto3 and the AWS CLI, the AWS SDK for C (CRT), the AWS SDK for C++, \
+                   the AWS SDK for Java v2, the AWS SDK for Rust";
+    let want = format!("line 3 is neither a [section] nor a `key = value` (refused by {readers})");
+    assert_eq!(error.to_string(), want);
     assert_eq!(error.remedy(), "write line 3 as `key = value`, or remove it");
     let document = Document::parse(b"[default]\naws_secret_access_key = hunter2\n").unwrap();
     assert!(!format!("{document:?}").contains("hunter2"));
@@ -311,7 +424,7 @@ proptest! {
             let document = Document::parse(set.as_bytes()).unwrap();
             let published = document.read_profile(&profile()).unwrap().unwrap();
             prop_assert_eq!(published.session_token.expose(), "to/k+en==");
-            prop_assert!(set.contains(SET));
+            prop_assert!(set.contains(SET.split_once('\n').unwrap().1));
         }
     }
 
@@ -319,9 +432,7 @@ proptest! {
     fn withdrawing_from_a_document_without_the_profile_undoes_setting(text in text()) {
         let text = text.replace("[default]", "[another]");
         if let Ok(set) = set(&text) {
-            let mut want = text;
-            end_line(&mut want);
-            prop_assert_eq!(withdrawn(&set).unwrap(), want);
+            prop_assert_eq!(withdrawn(&set).unwrap(), text);
         }
     }
 
