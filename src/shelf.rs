@@ -268,6 +268,7 @@ mod tests {
             written_at: None,
             error: None,
             remedy: None,
+            warnings: Vec::new(),
             role_arn: role_arn.map(str::to_owned),
             credentials: None,
             failure: None,

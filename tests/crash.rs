@@ -102,7 +102,7 @@ fn a_process_killed_amid_its_rewrites_leaves_a_whole_file() {
         assert_eq!(kill(child).signal(), Some(SIGKILL));
         let after = version(&target);
         assert!(after >= before + 3);
-        assert_eq!(deliver(&target, &token(after + 1)).unwrap(), Delivery::Written);
+        assert_eq!(deliver(&target, &token(after + 1)).unwrap().delivery, Delivery::Written);
         assert!(!directory.path().join(TEMPORARY).exists(), "the leftover goes");
     }
 }

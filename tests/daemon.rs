@@ -75,6 +75,7 @@ fn a_registered_machine_gets_credentials_and_shows_how_it_is() {
             "written_at": shown["issued_at"],
             "error": null,
             "remedy": null,
+            "warnings": [],
             "role_arn": null,
             "reload": null,
             "credentials": shown,

@@ -413,6 +413,29 @@ fn a_target_without_a_daemon_is_judged_by_its_file() {
     assert_found(doctor(&stage).about("target", "default"), "wrong", &["holds no credentials"]);
 }
 
+#[test]
+fn what_stands_before_the_keys_in_a_targets_profile_is_named_with_its_line() {
+    let stage = Stage::set();
+    fs::create_dir_all(stage.path("run")).unwrap();
+    fs::write(stage.credentials(), "[default]\nrole_arn = r\nsource_profile = base\n").unwrap();
+    let (_, daemon) = stage.start_registered();
+    let parts = ["pass over the keys", "role_arn in line 6", "remove line 6"];
+    assert_found(doctor(&stage).about("target", "default"), "wrong", &parts);
+    assert!(daemon.logged("role_arn").contains("WARN"));
+    let page = stage.succeed(&["status"]);
+    assert!(page.contains("warning") && page.contains("role_arn in line 6"), "{page}");
+    let warnings = &stage.status()["targets"][0]["warnings"];
+    assert!(warnings[0]["remedy"].as_str().is_some_and(|it| it.contains("line 6")), "{warnings}");
+    // The remedy helps.
+    let text = fs::read_to_string(stage.credentials()).unwrap();
+    let rest = text.lines().enumerate().filter(|(number, _)| *number != 5);
+    let rest = rest.map(|(_, line)| format!("{line}\n")).collect::<String>();
+    fs::write(stage.credentials(), rest).unwrap();
+    stage.succeed(&["refresh"]);
+    assert_found(doctor(&stage).about("target", "default"), "ok", &["until "]);
+    assert_eq!(stage.status()["targets"][0]["warnings"].as_array().map(Vec::len), Some(0));
+}
+
 /// A process that ends when it is dropped.
 struct Process(Child);
 
@@ -701,7 +724,7 @@ fn sts_is_called_where_a_role_is_assumed_and_one_that_fails_hides_nothing_of_the
 fn a_daemon_that_is_there_and_says_nothing_is_not_waited_for() {
     let stage = Stage::set();
     stage.register();
-    fs::create_dir(stage.path("run")).unwrap();
+    fs::create_dir_all(stage.path("run")).unwrap();
     // The kernel takes connections for it.
     let _stuck = UnixListener::bind(stage.path("run/control.sock")).unwrap();
     let diagnosis = doctor(&stage);

@@ -11,7 +11,7 @@ use crate::host::clock::{Clock, SystemClock};
 use crate::pure::advice::{Advice, Exit};
 use crate::pure::source::Source;
 use crate::shelf::{self, Credentials, EndpointStatus, Failure, ReloadStatus, State};
-use crate::targets::published;
+use crate::targets::{Warning, published};
 use crate::vault::{Vault, VaultError};
 
 /// Show state, expiry, next refresh, targets and the last failure
@@ -83,7 +83,10 @@ fn without_daemon(places: &Places, complaint: &Complaint) -> Result<shelf::Statu
         let said = settings.targets.iter().find(|said| said.name == target.name);
         let assumption = said.and_then(|said| said.assumption.as_ref());
         let held = published(&target);
-        let end = held.as_ref().ok().and_then(|held| held.as_ref()?.expires_at);
+        let found = held.as_ref().ok().and_then(Option::as_ref);
+        let end = found.and_then(|found| found.expires_at);
+        let warning = found.and_then(|found| Warning::of_published(&target, found));
+        let warnings = warning.iter().map(Complaint::of).collect();
         // Nobody renews them, but programs can still use them.
         if status.state == State::Expired && end.is_some_and(|end| end > SystemClock.now()) {
             status.state = State::Stale;
@@ -94,6 +97,7 @@ fn without_daemon(places: &Places, complaint: &Complaint) -> Result<shelf::Statu
             profile: target.profile.to_string(),
             written_at: None,
             error: held.as_ref().err().map(ToString::to_string),
+            warnings,
             remedy: held.err().map(|error| error.remedy()),
             role_arn: assumption.map(|assumption| assumption.role().to_string()),
             credentials: None,
@@ -160,6 +164,10 @@ fn page(status: &shelf::Status) -> String {
         line("target", &format!("{}: {place}, {outcome}", target.name));
         if let Some(remedy) = &target.remedy {
             line("  try", remedy);
+        }
+        for warning in &target.warnings {
+            line("  warning", &warning.message);
+            line("  try", &warning.remedy);
         }
         let own = (&target.credentials, &target.failure);
         target.role_arn.iter().for_each(|role| assumed(&mut line, role, own));

@@ -23,7 +23,7 @@ use crate::shelf::{
     TargetStatus,
 };
 use crate::sts::{Sts, StsError};
-use crate::targets::{Delivery, Target, TargetError, published};
+use crate::targets::{Delivered, Target, TargetError, published};
 
 /// Time is looked at again at least this often: suspend and clock steps do no harm.
 const TICK: Duration = Duration::from_secs(60);
@@ -250,7 +250,7 @@ impl Assumption {
     /// Does something to the file, where there is one; whether it took it.
     fn write(
         &mut self,
-        act: impl Fn(&Announcer, &Target) -> Result<Delivery, TargetError>,
+        act: impl Fn(&Announcer, &Target) -> Result<Delivered, TargetError>,
     ) -> bool {
         let now = self.now();
         if let Some(target) = &self.of.target {

@@ -26,7 +26,7 @@ use crate::pure::refresher::{Action, AskAs, Event, Policy, Refresher};
 use crate::pure::role_token::RoleToken;
 use crate::shelf::{Moment, Shelf};
 use crate::sts::Sts;
-use crate::targets::{Delivery, Target, TargetError, published};
+use crate::targets::{Delivered, Target, TargetError, published};
 
 /// Time is looked at again at least this often: suspend and clock steps do no harm.
 const TICK: Duration = Duration::from_secs(60);
@@ -317,7 +317,7 @@ impl Driver {
     }
 
     /// Does one thing to every target, and says whether all took it.
-    fn deliver(&mut self, act: impl Fn(&Target) -> Result<Delivery, TargetError>) -> bool {
+    fn deliver(&mut self, act: impl Fn(&Target) -> Result<Delivered, TargetError>) -> bool {
         let now = self.clock.now();
         for (target, outcome) in self.targets.iter().zip(&mut self.outcomes) {
             outcome.note(target, act(target), now);

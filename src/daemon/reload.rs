@@ -21,7 +21,7 @@ use crate::pure::role_token::RoleToken;
 use crate::pure::unit::ServiceName;
 use crate::shelf::{ReloadPlace, Shelf};
 use crate::systemctl::Systemctl;
-use crate::targets::{Delivery, Target, TargetError, deliver, published, withdraw};
+use crate::targets::{Delivered, Target, TargetError, deliver, published, withdraw};
 use memory::Memories;
 use task::{Means, Task};
 
@@ -122,7 +122,7 @@ impl Announcer {
         target: &Target,
         token: &RoleToken,
         now: UtcDateTime,
-    ) -> Result<Delivery, TargetError> {
+    ) -> Result<Delivered, TargetError> {
         let Some(words) = self.listener(target) else { return deliver(target, token) };
         // A file that cannot be read cannot be written either, as a rule.
         let before = published(target).ok().flatten();
@@ -142,7 +142,7 @@ impl Announcer {
     }
 
     /// Takes our keys out of the target's file.
-    pub(super) fn withdraw(&self, target: &Target) -> Result<Delivery, TargetError> {
+    pub(super) fn withdraw(&self, target: &Target) -> Result<Delivered, TargetError> {
         let delivery = withdraw(target)?;
         if let Some(words) = self.listener(target) {
             // A task that has ended tells nobody.

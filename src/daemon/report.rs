@@ -6,7 +6,7 @@ use time::UtcDateTime;
 
 use super::provider::Whose;
 use crate::control::Complaint;
-use crate::pure::advice::Exit;
+use crate::pure::advice::{Advice, Exit};
 use crate::pure::failure::FailureClass;
 use crate::pure::fingerprint::{Attribute, Similarity};
 use crate::pure::refresher::{Condition, Refresher};
@@ -15,7 +15,7 @@ use crate::shelf::{Credentials, Failure, FingerprintStatus, Moment, State, Statu
 use crate::sources::SourceError;
 use crate::ssm::SsmError;
 use crate::sts::StsError;
-use crate::targets::{Delivery, Target, TargetError};
+use crate::targets::{Delivered, Delivery, Target, TargetError, Warning};
 use crate::vault::VaultError;
 
 /// Everything that goes into a status.
@@ -41,6 +41,7 @@ pub(super) struct LastFailure {
 pub(super) struct TargetOutcome {
     written_at: Option<Moment>,
     complaint: Option<Complaint>,
+    warnings: Vec<Warning>,
 }
 
 impl LastFailure {
@@ -121,9 +122,13 @@ impl TargetOutcome {
     pub(super) fn note(
         &mut self,
         target: &Target,
-        outcome: Result<Delivery, TargetError>,
+        outcome: Result<Delivered, TargetError>,
         now: UtcDateTime,
     ) {
+        if let Ok(delivered) = &outcome {
+            self.warn(target, delivered);
+        }
+        let outcome = outcome.map(|delivered| delivered.delivery);
         if let Ok(Delivery::Written | Delivery::Corrected { .. }) = outcome {
             self.written_at = Some(Moment(now));
         }
@@ -149,6 +154,20 @@ impl TargetOutcome {
             _ => {}
         }
         self.complaint = complaint;
+    }
+
+    /// Keeps the warnings, and logs what is new. What a file lost when it was replaced stays told until
+    /// it is replaced again.
+    fn warn(&mut self, target: &Target, Delivered { delivery, warnings }: &Delivered) {
+        let mut warnings = warnings.clone();
+        for warning in warnings.iter().filter(|warning| !self.warnings.contains(warning)) {
+            tracing::warn!(target_name = target.name, "{warning}; try: {}", warning.remedy());
+        }
+        let lost = |warning: &Warning| matches!(warning, Warning::Lost { .. });
+        if *delivery == Delivery::Unchanged {
+            warnings.extend(self.warnings.drain(..).filter(lost));
+        }
+        self.warnings = warnings;
     }
 
     pub(super) fn complaint(&self) -> Option<&Complaint> {
@@ -205,6 +224,7 @@ pub(super) fn target_status(target: &Target, outcome: &TargetOutcome) -> TargetS
         written_at: outcome.written_at,
         error: outcome.complaint.as_ref().map(|complaint| complaint.message.clone()),
         remedy: outcome.complaint.as_ref().map(|complaint| complaint.remedy.clone()),
+        warnings: outcome.warnings.iter().map(Complaint::of).collect(),
         role_arn: None,
         credentials: None,
         failure: None,

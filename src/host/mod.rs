@@ -3,6 +3,7 @@
 //! Everything that cannot be repeated comes in through here, so that the rest can be tested.
 
 pub mod accounts;
+pub mod attributes;
 pub mod clock;
 pub mod directory;
 pub mod entropy;

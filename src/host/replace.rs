@@ -2,7 +2,8 @@
 //!
 //! The new file is staged under a temporary name in the same directory, opened with no access for
 //! others, given its final owner, group and mode before the first byte, written, fsynced, renamed,
-//! and the directory is fsynced. Everything happens relative to an open directory, and a symlink in
+//! and the directory is fsynced. An access control list that the directory would pass on is taken away,
+//! so that nobody reads the file but whom its mode says. Everything happens relative to an open directory, and a symlink in
 //! the file's place is replaced, never followed.
 //!
 //! One writer at a time: whoever replaces a file must be the only one to do so. The vault's lock
@@ -18,6 +19,9 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, openat, renameat};
 use nix::sys::stat::{Mode, fchmod, fstat, fstatat};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, getegid, geteuid, unlinkat};
+
+use super::attributes;
+use crate::pure::diagnosis::acl;
 
 /// Who may do what with the new file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +107,22 @@ impl<'d> Staged<'d> {
             OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let mode = Mode::S_IRUSR | Mode::S_IWUSR;
         let file = File::from(openat(directory, temporary.as_os_str(), flags, mode)?);
-        Ok(Self { directory, name: name.to_owned(), temporary, file })
+        let staged = Self { directory, name: name.to_owned(), temporary, file };
+        attributes::remove(&staged.file, OsStr::new(acl::ATTRIBUTE))?;
+        Ok(staged)
+    }
+
+    /// Gives it an extended attribute. A list of access belongs behind [`Staged::give`], which would
+    /// change its mask.
+    ///
+    /// # Errors
+    ///
+    /// As [`attributes::set`].
+    pub fn attach(&self, name: &OsStr, value: &[u8]) -> io::Result<()> {
+        if attributes::get(&self.file, name)?.as_deref() == Some(value) {
+            return Ok(());
+        }
+        attributes::set(&self.file, name, value)
     }
 
     /// Sets the final owner, group and mode. In this order, because a change of owner may clear
@@ -139,8 +158,8 @@ impl<'d> Staged<'d> {
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::ResourceBusy`] when another writer took the temporary name; else whatever
-    /// the system call said.
+    /// [`io::ErrorKind::ResourceBusy`] without a number when another writer took the temporary name;
+    /// else whatever the system call said. That is `EBUSY` where the file is a mount point.
     pub fn commit(self) -> io::Result<()> {
         let ours = fstat(&self.file)?;
         let named =

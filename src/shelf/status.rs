@@ -7,6 +7,7 @@ use time::UtcDateTime;
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 
+use crate::pure::advice::Complaint;
 use crate::pure::source::Source;
 /// All of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +86,9 @@ pub struct TargetStatus {
     pub error: Option<String>,
     /// What to do about the error.
     pub remedy: Option<String>,
+    /// What should be known about the file as it was written.
+    #[serde(default)]
+    pub warnings: Vec<Complaint>,
     /// The ARN of its own role; `None` is the registered role.
     pub role_arn: Option<String>,
     /// What it is to hold: its own role's credentials, or the registered role's.

@@ -11,8 +11,10 @@ use nix::fcntl::AtFlags;
 use nix::sys::stat::{FileStat, SFlag, fstat, fstatat};
 use nix::unistd::{Gid, Uid};
 
+use super::attributes::Attributes;
 use super::{Permission, Trouble};
 use crate::host::directory::open_file;
+use crate::pure::diagnosis::acl;
 use crate::pure::secret::Secret;
 
 /// Credentials files have a few kilobytes; ours adds less than five.
@@ -21,6 +23,7 @@ pub(super) const LARGEST: u64 = 1024 * 1024;
 /// A regular file with one name, and what it held when it was read.
 pub(super) struct Existing {
     stat: FileStat,
+    attributes: Attributes,
     bytes: Secret<Vec<u8>>,
 }
 
@@ -37,19 +40,27 @@ impl Existing {
         let Some(file) = opened else { return Ok(None) };
         let stat = fstat(&file).map_err(|errno| Trouble::of("read", errno.into()))?;
         check(&stat)?;
-        Ok(Some(Self { stat, bytes: read(file, &stat)? }))
+        let attributes = Attributes::of(&file);
+        Ok(Some(Self { stat, attributes, bytes: read(file, &stat)? }))
     }
 
     pub fn bytes(&self) -> &[u8] {
         self.bytes.expose()
     }
 
+    /// Owner, group and mode, without what an access control list makes of the mode.
     pub fn permission(&self) -> Permission {
+        let mode = self.stat.st_mode & 0o7777;
+        let list = self.attributes.list.as_deref();
         Permission {
             owner: Uid::from_raw(self.stat.st_uid),
             group: Gid::from_raw(self.stat.st_gid),
-            mode: self.stat.st_mode & 0o7777,
+            mode: list.map_or(mode, |list| acl::own_mode(list, mode)),
         }
+    }
+
+    pub fn attributes(&self) -> &Attributes {
+        &self.attributes
     }
 
     /// Whether `name` is still what it was when it was read, or still nothing.

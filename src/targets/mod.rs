@@ -8,14 +8,18 @@
 //! Others edit the file too. One who does so between our reading and our replacing it would lose
 //! the edit, so the file is looked at once more just before; the rest of that gap is microseconds.
 //!
-//! A new file gets the label that the directory's rules give (SELinux) and the directory's default
-//! ACL; a label or an ACL put on the old file by hand is not carried over.
+//! What was put on the old file by hand stays on the new one: its access control list, its label, its
+//! `user.` attributes. What cannot be kept is a warning. A list that the directory has for new files
+//! does not count: nobody reads the file but whom its mode and its own list say.
 
+mod attributes;
 mod existing;
 mod trouble;
+mod warning;
 
 pub use crate::pure::ini::Published;
 pub use trouble::{TargetError, Trouble};
+pub use warning::Warning;
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -26,7 +30,7 @@ use std::path::{Component, Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
-use nix::unistd::{Gid, Uid};
+use nix::unistd::{Gid, Uid, geteuid};
 
 use self::existing::Existing;
 use crate::host::directory::open_out_of_reach;
@@ -57,6 +61,13 @@ pub enum Delivery {
     /// It was replaced, and had another owner, group or mode than it should. Whoever could read it
     /// may have the credentials that it held.
     Corrected { found: Permission, now: Permission },
+}
+
+/// What became of the file, and what should be known about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivered {
+    pub delivery: Delivery,
+    pub warnings: Vec<Warning>,
 }
 
 /// Owner, group and mode of a file.
@@ -111,8 +122,8 @@ impl Target {
 /// # Errors
 ///
 /// What keeps us from it; the file is then as it was.
-pub fn deliver(target: &Target, token: &RoleToken) -> Result<Delivery, TargetError> {
-    edit(target, |document| document.set_profile(&target.profile, token))
+pub fn deliver(target: &Target, token: &RoleToken) -> Result<Delivered, TargetError> {
+    edit(target, Document::parse, |document| document.set_profile(&target.profile, token))
 }
 
 /// Takes our keys out of the target's profile. A file that this leaves empty stays, empty. One that
@@ -121,10 +132,12 @@ pub fn deliver(target: &Target, token: &RoleToken) -> Result<Delivery, TargetErr
 /// # Errors
 ///
 /// As [`deliver`].
-pub fn withdraw(target: &Target) -> Result<Delivery, TargetError> {
+pub fn withdraw(target: &Target) -> Result<Delivered, TargetError> {
     match holds_ours(target) {
-        Ok(false) => Ok(Delivery::Unchanged),
-        Ok(true) => edit(target, |document| document.withdraw_profile(&target.profile)),
+        Ok(false) => Ok(Delivered { delivery: Delivery::Unchanged, warnings: Vec::new() }),
+        Ok(true) => edit(target, Document::parse_to_withdraw, |document| {
+            document.withdraw_profile(&target.profile)
+        }),
         Err(trouble) => Err(target.in_trouble(trouble)),
     }
 }
@@ -136,7 +149,7 @@ pub fn withdraw(target: &Target) -> Result<Delivery, TargetError> {
 ///
 /// What keeps us from reading it.
 pub fn published(target: &Target) -> Result<Option<Published>, TargetError> {
-    read(target)
+    read(target, Document::parse)
         .and_then(|document| {
             let published = document.map(|document| document.read_profile(&target.profile));
             published.transpose().map_err(|unusable| content(target, unusable))
@@ -147,13 +160,13 @@ pub fn published(target: &Target) -> Result<Option<Published>, TargetError> {
 
 /// Whether a withdrawal would change anything.
 fn holds_ours(target: &Target) -> Result<bool, Trouble> {
-    let Some(before) = read(target)? else { return Ok(false) };
+    let Some(before) = read(target, Document::parse_to_withdraw)? else { return Ok(false) };
     let mut after = before.clone();
     after.withdraw_profile(&target.profile).map_err(|unusable| content(target, unusable))?;
     Ok(after != before)
 }
 
-fn read(target: &Target) -> Result<Option<Document>, Trouble> {
+fn read(target: &Target, parser: Parser) -> Result<Option<Document>, Trouble> {
     let (directory, name) = target.parts()?;
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let directory = match open(directory, flags, Mode::empty()) {
@@ -161,17 +174,21 @@ fn read(target: &Target) -> Result<Option<Document>, Trouble> {
         opened => opened.map_err(|errno| Trouble::of("read", errno.into()))?,
     };
     let existing = Existing::open(directory.as_fd(), name)?;
-    existing.map(|file| parse(target, &file)).transpose()
+    existing.map(|file| parse(target, parser, &file)).transpose()
 }
+
+/// How a file is read: what only takes our keys out asks less of it.
+type Parser = fn(&[u8]) -> Result<Document, Unusable>;
 
 fn edit(
     target: &Target,
+    parser: Parser,
     change: impl Fn(&mut Document) -> Result<(), Unusable>,
-) -> Result<Delivery, TargetError> {
+) -> Result<Delivered, TargetError> {
     target.check()?;
     let directory = open_directory(target).map_err(|trouble| target.in_trouble(trouble))?;
     for _ in 0..ATTEMPTS {
-        match edit_once(target, &directory, &change) {
+        match edit_once(target, &directory, parser, &change) {
             Err(Trouble::Busy) => {}
             outcome => return outcome.map_err(|trouble| target.in_trouble(trouble)),
         }
@@ -187,36 +204,55 @@ fn open_directory(target: &Target) -> Result<OwnedFd, Trouble> {
 fn edit_once(
     target: &Target,
     directory: &OwnedFd,
+    parser: Parser,
     change: impl Fn(&mut Document) -> Result<(), Unusable>,
-) -> Result<Delivery, Trouble> {
+) -> Result<Delivered, Trouble> {
     let (_, name) = target.parts()?;
     let directory = directory.as_fd();
     let existing = Existing::open(directory, name)?;
-    let before = existing.as_ref().map(|file| parse(target, file)).transpose()?;
+    let before = existing.as_ref().map(|file| parse(target, parser, file)).transpose()?;
     let mut after = before.clone().unwrap_or_else(Document::empty);
     change(&mut after).map_err(|unusable| content(target, unusable))?;
 
+    let published = after.read_profile(&target.profile).ok().flatten();
+    let overridden = published.and_then(|published| Warning::of_published(target, &published));
+    let mut warnings = overridden.into_iter().collect::<Vec<_>>();
     let now = target.permission();
     let found = existing.as_ref().map(Existing::permission);
     if found == Some(now) && before.as_ref() == Some(&after) {
-        return Ok(Delivery::Unchanged);
+        return Ok(Delivered { delivery: Delivery::Unchanged, warnings });
     }
     let failed = |error| Trouble::of("write", error);
     let mut staged = Staged::create(directory, name).map_err(failed)?;
+    // What a stranger put on a file of theirs is not ours to pass on.
+    let trusted =
+        |found: &Permission| [Uid::from_raw(0), geteuid(), now.owner].contains(&found.owner);
+    let attributes = existing.as_ref().map(Existing::attributes);
+    let kept = attributes.filter(|_| found.as_ref().is_some_and(trusted));
+    let mut lost = match (attributes, kept) {
+        (_, Some(kept)) => kept.attach(&staged),
+        (Some(attributes), None) => attributes.names(),
+        (None, None) => Vec::new(),
+    };
     staged.give(target.access).map_err(|error| Trouble::of_giving(error, now))?;
+    lost.extend(kept.and_then(|kept| kept.attach_list(&staged, now)));
     staged.write(after.as_bytes()).map_err(failed)?;
     if !Existing::is_still(existing.as_ref(), directory, name) {
         return Err(Trouble::Busy);
     }
     staged.commit().map_err(failed)?;
-    match found {
-        Some(found) if found != now => Ok(Delivery::Corrected { found, now }),
-        _ => Ok(Delivery::Written),
+    if !lost.is_empty() {
+        warnings.push(Warning::Lost { path: target.path.clone(), names: lost.join(", ") });
     }
+    let delivery = match found {
+        Some(found) if found != now => Delivery::Corrected { found, now },
+        _ => Delivery::Written,
+    };
+    Ok(Delivered { delivery, warnings })
 }
 
-fn parse(target: &Target, file: &Existing) -> Result<Document, Trouble> {
-    Document::parse(file.bytes()).map_err(|unusable| content(target, unusable))
+fn parse(target: &Target, parser: Parser, file: &Existing) -> Result<Document, Trouble> {
+    parser(file.bytes()).map_err(|unusable| content(target, unusable))
 }
 
 fn content(target: &Target, unusable: Unusable) -> Trouble {

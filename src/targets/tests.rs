@@ -16,6 +16,14 @@ use crate::pure::secret::Secret;
 
 const FOREIGN: &str = "; the operator's\r\n[other]\nregion = x\n";
 
+fn deliver(target: &Target, token: &RoleToken) -> Result<Delivery, TargetError> {
+    super::deliver(target, token).map(|delivered| delivered.delivery)
+}
+
+fn withdraw(target: &Target) -> Result<Delivery, TargetError> {
+    super::withdraw(target).map(|delivered| delivered.delivery)
+}
+
 /// A user, or a group, that this process is not.
 fn stranger() -> u32 {
     geteuid().as_raw() + 1
@@ -91,6 +99,21 @@ fn a_delivery_and_its_withdrawal_leave_the_other_profiles_as_they_were() {
     assert_eq!(withdraw(&target).unwrap(), Delivery::Written);
     assert_eq!(fs::read_to_string(&target.path).unwrap(), FOREIGN);
     assert_eq!(published(&target).unwrap(), None);
+}
+
+#[test]
+fn keys_are_withdrawn_from_a_file_that_not_every_sdk_reads_any_more() {
+    let (_directory, target) = target();
+    deliver(&target, &token(1)).unwrap();
+    let more = "[other]\n  indented = x\n";
+    fs::write(&target.path, fs::read_to_string(&target.path).unwrap() + more).unwrap();
+    let error = deliver(&target, &token(2)).unwrap_err().to_string();
+    assert!(
+        error.contains("refused by the AWS SDK for C (CRT), the AWS SDK for Java v2"),
+        "{error}"
+    );
+    assert_eq!(withdraw(&target).unwrap(), Delivery::Written);
+    assert_eq!(fs::read_to_string(&target.path).unwrap(), more);
 }
 
 #[test]
@@ -272,6 +295,149 @@ fn failures_of_the_disk_have_names() {
     assert!(matches!(of(Errno::EROFS), Trouble::ReadOnly));
     assert!(matches!(of(Errno::EPERM), Trouble::Denied("write")));
     assert!(matches!(of(Errno::EIO), Trouble::System { .. }));
+    assert!(matches!(of(Errno::EBUSY), Trouble::MountPoint));
+}
+
+/// A list as `setfacl` writes it: owner rw, `uid` r, group and others nothing, mask r.
+fn list(uid: u32) -> Vec<u8> {
+    let nobody = u32::MAX;
+    let entries = [(1, 6, nobody), (2, 4, uid), (4, 0, nobody), (16, 4, nobody), (32, 0, nobody)];
+    let entries = entries.iter().flat_map(|(tag, bits, number): &(u16, u16, u32)| {
+        [&tag.to_le_bytes()[..], &bits.to_le_bytes(), &number.to_le_bytes()].concat()
+    });
+    [2, 0, 0, 0].into_iter().chain(entries).collect()
+}
+
+/// Sets an attribute, or says that the file system has none.
+fn noted(path: &Path, name: &str, value: &[u8]) -> bool {
+    let file = fs::File::open(path).unwrap();
+    match crate::host::attributes::set(&file, OsStr::new(name), value) {
+        Ok(()) => true,
+        Err(error) if error.raw_os_error() == Some(Errno::EOPNOTSUPP as i32) => {
+            eprintln!("SKIPPED: the file system of {} has no {name}", path.display());
+            false
+        }
+        Err(error) => panic!("{name}: {error}"),
+    }
+}
+
+fn attribute(path: &Path, name: &str) -> Option<Vec<u8>> {
+    crate::host::attributes::get(fs::File::open(path).unwrap(), OsStr::new(name)).unwrap()
+}
+
+const LIST: &str = "system.posix_acl_access";
+
+#[test]
+fn what_was_put_on_the_file_by_hand_survives_a_renewal_and_a_withdrawal() {
+    let (_directory, mut target) = target();
+    target.access.mode = 0o600;
+    deliver(&target, &token(1)).unwrap();
+    if !noted(&target.path, LIST, &list(stranger())) {
+        return;
+    }
+    let has_notes = noted(&target.path, "user.note", b"hello");
+    assert_eq!(mode(&target.path), 0o640, "the group's bits are the mask now");
+    let found = super::deliver(&target, &token(2)).unwrap();
+    assert_eq!(found, Delivered { delivery: Delivery::Written, warnings: vec![] });
+    assert_eq!(deliver(&target, &token(2)).unwrap(), Delivery::Unchanged);
+    assert_eq!(withdraw(&target).unwrap(), Delivery::Written);
+    assert_eq!(attribute(&target.path, LIST), Some(list(stranger())));
+    if has_notes {
+        assert_eq!(attribute(&target.path, "user.note").as_deref(), Some(&b"hello"[..]));
+    }
+    // A mode of one's own is corrected all the same, and the list stays.
+    deliver(&target, &token(3)).unwrap();
+    target.access.mode = 0o644;
+    assert!(matches!(deliver(&target, &token(3)).unwrap(), Delivery::Corrected { .. }));
+    let kept = attribute(&target.path, LIST).unwrap();
+    assert_eq!(crate::pure::diagnosis::acl::own_mode(&kept, 0o644), 0o644);
+    assert!(kept.windows(8).any(|entry| *entry == list(stranger())[12..20]));
+}
+
+#[test]
+fn a_list_of_the_directory_lets_nobody_read_the_file() {
+    let (directory, target) = target();
+    // Named "default" when it is for new files.
+    if !noted(directory.path(), "system.posix_acl_default", &list(stranger())) {
+        return;
+    }
+    deliver(&target, &token(1)).unwrap();
+    assert_eq!(attribute(&target.path, LIST), None);
+    assert_eq!(mode(&target.path), 0o640);
+}
+
+#[test]
+fn what_a_stranger_put_on_their_own_file_is_not_passed_on_and_that_is_told() {
+    if !geteuid().is_root() {
+        return eprintln!("SKIPPED: only root can give a file away");
+    }
+    let (_directory, target) = target();
+    fs::write(&target.path, "").unwrap();
+    if !noted(&target.path, LIST, &list(stranger())) {
+        return;
+    }
+    chown(&target.path, Some(stranger()), None).unwrap();
+    let delivered = super::deliver(&target, &token(1)).unwrap();
+    assert!(matches!(delivered.delivery, Delivery::Corrected { .. }));
+    let [warning @ Warning::Lost { names, .. }] = &delivered.warnings[..] else {
+        panic!("{delivered:?}")
+    };
+    assert_eq!(names, "its access control list");
+    assert!(!warning.remedy().is_empty());
+    assert_eq!(attribute(&target.path, LIST), None);
+}
+
+#[test]
+fn what_comes_before_our_keys_is_a_warning_with_its_line() {
+    let (_directory, target) = target();
+    fs::write(&target.path, "[default]\nrole_arn = r\nsource_profile = base\n").unwrap();
+    let delivered = super::deliver(&target, &token(1)).unwrap();
+    let [warning] = &delivered.warnings[..] else { panic!("{delivered:?}") };
+    assert!(warning.to_string().ends_with("for role_arn in line 6 (profile default)"), "{warning}");
+    assert!(warning.remedy().starts_with("remove line 6"));
+    // The warning stays as long as its reason does.
+    assert_eq!(super::deliver(&target, &token(1)).unwrap().warnings, delivered.warnings);
+}
+
+/// Where to find the target in a namespace of its own.
+const MOUNTED: &str = "ROLEKEEPER_TEST_MOUNTED";
+
+#[test]
+fn a_file_that_is_a_mount_point_is_called_so() {
+    if !geteuid().is_root() {
+        return eprintln!("SKIPPED: only root can mount");
+    }
+    let (directory, target) = target();
+    fs::write(&target.path, FOREIGN).unwrap();
+    allow(&target.path, 0o640);
+    let script = "mount --bind \"$1\" \"$1\" && exec \"$2\" --exact --ignored \
+                  targets::tests::in_the_namespace_of_a_mount_point";
+    let outcome = std::process::Command::new("unshare")
+        .args(["--mount", "sh", "-c", script, "sh"])
+        .args([target.path.as_os_str(), std::env::current_exe().unwrap().as_os_str()])
+        .env(MOUNTED, directory.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&outcome.stdout);
+    if said.is_empty() {
+        let error = String::from_utf8_lossy(&outcome.stderr);
+        eprintln!("SKIPPED: root may not mount here: {error}");
+    } else {
+        assert!(outcome.status.success() && said.contains("1 passed"), "{said}");
+    }
+    assert_eq!(fs::read_to_string(&target.path).unwrap(), FOREIGN);
+}
+
+#[test]
+#[ignore = "run by the test above, in a namespace"]
+fn in_the_namespace_of_a_mount_point() {
+    let (_unused, mut target) = target();
+    let directory = std::process::Command::new("printenv").arg(MOUNTED).output().unwrap().stdout;
+    let directory = String::from_utf8(directory).unwrap();
+    target.path = Path::new(directory.trim_end()).join("credentials");
+    let error = refusal(&target);
+    assert!(matches!(error.trouble, Trouble::MountPoint), "{error}");
+    assert!(error.remedy().contains(&format!("ReadWritePaths={}", directory.trim_end())));
 }
 
 #[test]
@@ -283,7 +449,7 @@ fn an_edit_made_meanwhile_is_kept() {
         fs::write(&target.path, format!("{FOREIGN}more = yes\n")).unwrap();
         document.set_profile(&target.profile, &token(1))
     };
-    assert!(matches!(edit_once(&target, &directory, meddle), Err(Trouble::Busy)));
+    assert!(matches!(edit_once(&target, &directory, Document::parse, meddle), Err(Trouble::Busy)));
     deliver(&target, &token(1)).unwrap();
     assert!(fs::read_to_string(&target.path).unwrap().contains("more = yes\n\n[default]\n"));
 }

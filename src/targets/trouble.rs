@@ -54,6 +54,8 @@ pub enum Trouble {
     ReadOnly,
     #[error("another program keeps writing it")]
     Busy,
+    #[error("it is a mount point, which cannot be replaced")]
+    MountPoint,
     #[error("cannot {doing} it: {error}")]
     System { doing: &'static str, error: io::Error },
 }
@@ -66,6 +68,7 @@ impl Trouble {
             Some(Errno::ENOSPC | Errno::EDQUOT) => Self::DiskFull,
             Some(Errno::EROFS) => Self::ReadOnly,
             Some(Errno::ELOOP) => Self::Symlink,
+            Some(Errno::EBUSY) => Self::MountPoint,
             _ if error.kind() == io::ErrorKind::ResourceBusy => Self::Busy,
             _ => Self::System { doing, error },
         }
@@ -108,6 +111,13 @@ impl Advice for TargetError {
             Trouble::ReadOnly => {
                 "mount it writable, or name the directory in the unit's ReadWritePaths=".into()
             }
+            Trouble::MountPoint => {
+                let directory = self.path.parent().unwrap_or(&self.path).display();
+                format!(
+                    "mount its directory instead of the file: ReadWritePaths={directory} or \
+                     BindPaths={directory} in the unit, docker run -v {directory}:{directory}"
+                )
+            }
             Trouble::Busy => "find out who else writes the file; it is tried again".into(),
             Trouble::System { .. } => format!("check the disk that {path} is on"),
         }
@@ -125,6 +135,7 @@ impl Advice for TargetError {
             Trouble::Symlink
             | Trouble::NotAFile(_)
             | Trouble::HardLinks(_)
+            | Trouble::MountPoint
             | Trouble::Give(_)
             | Trouble::Denied(_) => Exit::Refused,
             Trouble::DiskFull | Trouble::ReadOnly | Trouble::System { .. } => Exit::CannotCreate,

@@ -21,7 +21,7 @@ use crate::pure::diagnosis::target::{File, Told};
 use crate::pure::diagnosis::{self, Check, Finding};
 use crate::pure::refresher::Condition;
 use crate::shelf::{Failure, State, Status, TargetStatus};
-use crate::targets::{Target, Trouble, published};
+use crate::targets::{Target, Trouble, Warning, published};
 use crate::vault::{Vault, VaultError};
 
 /// A daemon answers from memory.
@@ -197,13 +197,19 @@ fn told(status: &TargetStatus) -> Told {
         Complaint::new(Exit::CannotCreate, message, status.remedy.clone().unwrap_or_default())
     });
     let failure = status.failure.as_ref().map(complaint);
-    Told { unwritten, failure, held: status.credentials.is_some() }
+    let (held, warnings) = (status.credentials.is_some(), status.warnings.clone());
+    Told { unwritten, failure, held, warnings }
 }
 
 fn file(target: &Target) -> File {
     match published(target) {
         Ok(None) => File::Empty,
-        Ok(Some(published)) => published.expires_at.map_or(File::Others, File::Until),
+        Ok(Some(published)) => match (published.expires_at, published.overridden) {
+            (None, _) => File::Others,
+            (Some(end), None) => File::Until(end),
+            (Some(end), Some(_)) => Warning::of_published(target, &published)
+                .map_or(File::Until(end), |warning| File::PassedOver(Complaint::of(&warning))),
+        },
         Err(error) if matches!(error.trouble, Trouble::Denied(_)) => {
             File::Unseen(error.to_string())
         }

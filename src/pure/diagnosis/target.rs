@@ -26,6 +26,8 @@ pub struct Told {
     pub failure: Option<Complaint>,
     /// Whether there are credentials for it.
     pub held: bool,
+    /// What should be known about the file as it was written.
+    pub warnings: Vec<Complaint>,
 }
 
 /// What the file shows.
@@ -38,6 +40,8 @@ pub enum File {
     Empty,
     /// Keys that are not ours.
     Others,
+    /// Keys of ours that most programs pass over.
+    PassedOver(Complaint),
     Until(UtcDateTime),
 }
 
@@ -58,7 +62,7 @@ pub fn judge(target: &Target, now: UtcDateTime) -> Finding {
         return finding.all_seen(words);
     }
     match file {
-        File::Unusable(complaint) => complaint.clone().into(),
+        File::Unusable(complaint) | File::PassedOver(complaint) => complaint.clone().into(),
         File::Unseen(_) if told.as_ref().is_some_and(|told| told.held) => {
             Finding::ok(format!("{place}, written by the daemon; this user may not read it"))
         }
@@ -79,7 +83,11 @@ pub fn judge(target: &Target, now: UtcDateTime) -> Finding {
             format!("{place} holds credentials that ended at {}", shown(*end)),
             if told.is_some() { "rolekeeper refresh" } else { "systemctl start rolekeeper" },
         ),
-        File::Until(end) => Finding::ok(format!("{place}, until {}", shown(*end))),
+        File::Until(end) => {
+            let warnings = told.iter().flat_map(|told| &told.warnings);
+            let finding = Finding::ok(format!("{place}, until {}", shown(*end)));
+            warnings.map(|it| Finding::warning(&it.message, &it.remedy)).next().unwrap_or(finding)
+        }
     }
 }
 
@@ -134,6 +142,19 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_lost_something_is_a_warning_and_one_that_is_passed_over_is_wrong() {
+        let lost = Complaint::new(Exit::Refused, "could not keep its list", "set it again");
+        let told = Told { held: true, warnings: vec![lost], ..Told::default() };
+        let finding = judged(Some(told), File::Until(utc_datetime!(2026-11-22 13:00)));
+        assert_eq!(finding.verdict, Verdict::Warning);
+        assert_eq!(finding.remedy.as_deref(), Some("set it again"));
+        let role = Complaint::new(Exit::BadData, "role_arn in line 2", "remove line 2");
+        let finding = judged(None, File::PassedOver(role));
+        assert_eq!(finding.verdict, Verdict::Wrong);
+        assert!(finding.text.contains("role_arn in line 2"));
+    }
+
+    #[test]
     fn a_service_that_was_not_told_is_wrong() {
         assert_eq!(told_service(None).verdict, Verdict::Ok);
         let failure = Complaint::new(Exit::Refused, "access denied", "install the polkit rule");
@@ -152,7 +173,7 @@ mod tests {
             (Verdict::Wrong, Some("trust it"))
         );
         for (held, verdict) in [(true, Verdict::Warning), (false, Verdict::Wrong)] {
-            let told = Told { failure: complaint(), held, unwritten: None };
+            let told = Told { failure: complaint(), held, ..Told::default() };
             let finding = judged(Some(told), File::Empty);
             assert_eq!(finding.verdict, verdict);
             assert!(finding.text.starts_with("its role was not assumed"));
