@@ -4,9 +4,9 @@
 #
 #   tests/clients/run.sh [DIRECTORY [SCRIPT...]]
 #
-# DIRECTORY is that of rolekeeper and rolekeeper-lab, target/debug by default, with the example
-# rust-client in examples/. Without a SCRIPT all are run; one may be given with its arguments, as one
-# word.
+# DIRECTORY is that of rolekeeper and rolekeeper-lab, target/debug by default, with the examples
+# rust-client and credentials-files in examples/. Without a SCRIPT all are run; one may be given with its
+# arguments, as one word.
 #
 # Python 3 with venv is needed, openssl, curl, node and npm; by sdk_table.py Go, Ruby, libfaketime and
 # Debian's packages of AWS's SDKs for them and of the AWS CLI (.ci/run installs them). Another awscli,
@@ -38,6 +38,7 @@ readonly SCRIPTS=(
     instance.mjs
     default_host.py
     faults.sh
+    files.py
     javascript.mjs
     tls.sh
     roles.sh
