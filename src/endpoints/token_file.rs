@@ -101,6 +101,11 @@ impl Advice for TokenFileError {
                 "give it to a group of the service's, or see examples/targets-of-other-users.conf"
                     .to_owned()
             }
+            // Nothing else makes the kernel call it busy: it cannot be replaced.
+            Self::File { path, source } if source.raw_os_error() == Some(nix::libc::EBUSY) => {
+                let directory = path.parent().unwrap_or(path).display();
+                format!("it is a mount point: mount its directory {directory} instead")
+            }
             Self::File { .. } => "see to what stands in its way".to_owned(),
         }
     }
@@ -144,6 +149,13 @@ mod tests {
         assert_eq!(file.read().unwrap(), Some(token));
         file.remove().unwrap();
         assert!(!file.path.exists());
+    }
+
+    #[test]
+    fn a_mount_point_is_told_with_what_to_mount_instead() {
+        let file = token_file(Path::new("/run/web"));
+        let busy = file.failed(io::Error::from_raw_os_error(nix::libc::EBUSY));
+        assert!(busy.remedy().ends_with("mount its directory /run/web instead"), "{busy}");
     }
 
     #[test]
