@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{Places, print};
+use super::{Places, print, say};
 use crate::config::Settings;
 use crate::control::Complaint;
 use crate::daemon::Rules;
@@ -41,7 +41,7 @@ impl Config {
                     None => places.settings()?,
                 };
                 if let Err(error) = Rules::read(&settings, &places.directories().runtime) {
-                    eprintln!("warning: {error}");
+                    say(format_args!("warning: {error}"));
                 }
                 let files = settings.files.iter().map(|path| format!("{}: ok\n", path.display()));
                 let files = files.collect::<String>();

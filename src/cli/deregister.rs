@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use super::{Places, local, print};
+use super::{Places, local, print, say};
+use crate::connection::OPERATION_TIMEOUT;
 use crate::control::Complaint;
 use crate::daemon::{forget_role_token, targets};
 use crate::host::environment;
@@ -52,14 +53,14 @@ impl Deregister {
         }
         for target in targets(&settings, &directories.runtime)? {
             if let Err(error) = withdraw(&target) {
-                eprintln!("warning: {error}");
+                say(format_args!("warning: {error}"));
             }
         }
         if let Err(error) = forget_role_token(&directories.runtime) {
-            eprintln!("warning: {error}");
+            say(format_args!("warning: {error}"));
         }
         let kept = vault.retire(ssm.clock().now())?;
-        eprintln!("the registration, with its private key, is kept as {}", kept.display());
+        say(format_args!("the registration, with its private key, is kept as {}", kept.display()));
         print(&format!("{} is deregistered\n", registration.instance_id))
     }
 }

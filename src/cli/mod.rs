@@ -30,6 +30,8 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use crate::config::{ConfigError, Settings};
 use crate::control::Complaint;
 use crate::daemon::{Directories, no_registration};
+use crate::host::progress::Progress;
+use crate::host::terminal::{complain, say};
 use crate::host::{environment, process};
 use crate::pure::advice::{Advice, Exit};
 use crate::pure::source::Source;
@@ -242,7 +244,8 @@ fn usage(error: &clap::Error, arguments: &[OsString]) -> Complaint {
 
 /// Prints a result. A reader that has gone away, as `head` does, is no error.
 fn print(text: &str) -> Result<(), Complaint> {
-    match std::io::stdout().write_all(text.as_bytes()) {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Complaint::new(
             Exit::CannotCreate,
             format!("standard output: {error}"),

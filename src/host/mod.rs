@@ -1,4 +1,5 @@
-//! The seams to the operating system: clock, entropy, files, users, signals, service manager.
+//! The seams to the operating system: clock, entropy, files, users, signals, terminal, log, service
+//! manager.
 //!
 //! Everything that cannot be repeated comes in through here, so that the rest can be tested.
 
@@ -8,12 +9,15 @@ pub mod clock;
 pub mod directory;
 pub mod entropy;
 pub mod environment;
+pub mod log;
 pub mod peer;
 pub mod places;
 pub mod process;
 pub mod process_files;
+pub mod progress;
 pub mod replace;
 pub mod service_manager;
 pub mod signals;
 pub mod socket;
 pub mod tcp_peer;
+pub mod terminal;

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::host::terminal::{self, BAD, DOUBTFUL, GOOD};
 use crate::pure::diagnosis::{Check, Verdict};
 
 /// The columns before the text.
@@ -13,8 +14,7 @@ pub(super) fn page(checks: &[Check]) -> String {
     for Check { name, subject, finding } in checks {
         let subject = subject.as_ref().map(|subject| format!("{subject}: ")).unwrap_or_default();
         // Writing to a String cannot fail.
-        let _ =
-            writeln!(page, "{:<8} {name:<13} {subject}{}", finding.verdict.word(), finding.text);
+        let _ = writeln!(page, "{} {name:<13} {subject}{}", word(finding.verdict), finding.text);
         if matches!(finding.verdict, Verdict::Warning | Verdict::Wrong) {
             for evidence in &finding.evidence {
                 let _ = writeln!(page, "{INDENT}{evidence}");
@@ -26,6 +26,18 @@ pub(super) fn page(checks: &[Check]) -> String {
     }
     page.push_str(&summary(checks));
     page
+}
+
+/// The verdict in its column; coloured, where a person reads it.
+fn word(verdict: Verdict) -> String {
+    let column = format!("{:<8}", verdict.word());
+    let style = match verdict {
+        Verdict::Ok => GOOD,
+        Verdict::Warning => DOUBTFUL,
+        Verdict::Wrong => BAD,
+        Verdict::Skipped => return column,
+    };
+    terminal::styled(&column, style, &std::io::stdout())
 }
 
 fn summary(checks: &[Check]) -> String {

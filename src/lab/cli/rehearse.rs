@@ -7,13 +7,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
 
 use super::LabError;
-use crate::host::environment;
 use crate::host::replace::{Access, replace_file};
 use crate::host::signals::SignalStream;
+use crate::host::{log, terminal};
 use crate::lab::rehearse::page::{About, page};
 use crate::lab::rehearse::{Form, Report, SHORT_LIFE, Stage, play, rehearse};
 use crate::lab::scenario::{LARGEST, Scenario, shipped};
@@ -55,7 +53,8 @@ pub struct Rehearse {
 impl Rehearse {
     pub async fn run(self) -> Result<(), LabError> {
         if self.verbose {
-            log();
+            // The daemon's own lines. Those of the SDK would show raw answers.
+            log::start(Targets::new().with_target("rolekeeper", Level::INFO));
         }
         let source = self.scenario.as_deref().map(source).transpose()?;
         let scenario = source.as_ref().map(|(path, text)| parse(path, text)).transpose()?;
@@ -100,7 +99,7 @@ impl Rehearse {
         if self.json {
             Form::Json
         } else if stdout().is_terminal() && !self.verbose {
-            Form::Terminal { colours: environment::variable("NO_COLOR").is_none() }
+            Form::Terminal { colours: terminal::has_colours(&stdout()) }
         } else {
             Form::Plain
         }
@@ -142,14 +141,4 @@ fn write(path: &Path, page: &str) -> Result<(), LabError> {
     };
     let access = Access { mode: 0o644, ..Access::PRIVATE };
     replace_file(directory, name, page.as_bytes(), access).map_err(failed)
-}
-
-/// The daemon's own lines. Those of the SDK would show raw answers.
-fn log() {
-    let filter = Targets::new().with_target("rolekeeper", Level::INFO);
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false);
-    tracing_subscriber::registry().with(filter).with(lines).init();
 }
