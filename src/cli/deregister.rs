@@ -7,6 +7,7 @@ use crate::connection::OPERATION_TIMEOUT;
 use crate::control::Complaint;
 use crate::daemon::{forget_role_token, targets};
 use crate::host::environment;
+use crate::host::progress::Progress;
 use crate::pure::advice::Exit;
 use crate::pure::secret::Secret;
 use crate::ssm::{AwsCredentials, InstanceKey, Ssm};
@@ -39,11 +40,15 @@ impl Deregister {
         let registration = vault.registration()?;
         let ssm = local::ssm(&settings, registration.region.clone()).await?;
         if !self.local_only {
+            let progress = places.progress();
             let credentials = match administrator() {
                 Some(credentials) => credentials,
-                None => own_role(&vault, &ssm, &registration).await?,
+                None => own_role(&vault, &ssm, &registration, &progress).await?,
             };
-            ssm.deregister(credentials, &registration.instance_id).await.map_err(|error| {
+            let what = format!("asking {} to forget {}", ssm.endpoint(), registration.instance_id);
+            progress.begin(what, Some(OPERATION_TIMEOUT));
+            let asked = ssm.deregister(credentials, &registration.instance_id);
+            progress.during(asked).await.map_err(|error| {
                 let mut complaint = Complaint::of(&error);
                 complaint.remedy = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of an \
                                     administrator, or deregister elsewhere and use --local-only"
@@ -77,6 +82,7 @@ async fn own_role(
     vault: &Vault,
     ssm: &Ssm,
     registration: &Registration,
+    progress: &Progress,
 ) -> Result<AwsCredentials, Complaint> {
     let similarity = local::similarity(vault)?;
     if !similarity.is_accepted() {
@@ -91,5 +97,8 @@ async fn own_role(
         signing_key: std::sync::Arc::new(registration.signing_key.clone()),
     };
     let fingerprint = vault.fingerprint_record()?.fingerprint;
-    Ok(AwsCredentials::from(&ssm.request_role_token(&key, fingerprint).await?))
+    let what = format!("asking {} for this machine's role", ssm.endpoint());
+    progress.begin(what, Some(OPERATION_TIMEOUT));
+    let token = progress.during(ssm.request_role_token(&key, fingerprint)).await?;
+    Ok(AwsCredentials::from(&token))
 }

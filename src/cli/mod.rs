@@ -78,6 +78,10 @@ struct Places {
     /// Where socket and credentials are [default: $RUNTIME_DIRECTORY, else /run/rolekeeper]
     #[arg(long, global = true, value_name = "DIR")]
     runtime_dir: Option<PathBuf>,
+    /// Say nothing of what goes on while a command waits: at a terminal each step is said on standard
+    /// error, elsewhere what takes longer than 10 s
+    #[arg(short, long, global = true)]
+    quiet: bool,
     /// Log more; twice for everything
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
@@ -170,6 +174,11 @@ fn wait<T>(work: impl Future<Output = Result<T, Complaint>>) -> Result<T, Compla
 }
 
 impl Places {
+    /// Says what goes on, unless it is to be quiet.
+    fn progress(&self) -> Progress {
+        Progress::new(self.quiet)
+    }
+
     fn settings(&self) -> Result<Settings, ConfigError> {
         let settings = Settings::load(self.config.as_deref())?;
         Ok(settings

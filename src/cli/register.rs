@@ -1,17 +1,19 @@
 //! `rolekeeper register`
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Args;
 
-use super::{Places, local, print};
+use super::{Places, complain, local, print, say};
+use crate::connection::OPERATION_TIMEOUT;
 use crate::control::{self, Command, Complaint, Reply};
-use crate::daemon::{Application, Seams, register};
-use crate::host::environment;
+use crate::daemon::{Application, RegistrationStep, Seams, register};
+use crate::host::{environment, signals, terminal};
 use crate::pure::advice::Exit;
 use crate::pure::fingerprint::SimilarityThreshold;
-use crate::pure::identity::{Activation, ActivationCode, ActivationId, InstanceId, Region};
+use crate::pure::identity::{Activation, ActivationCode, ActivationId, Region};
 use crate::pure::secret::Secret;
 use crate::ssm::Tag;
 use crate::vault::{Vault, VaultError};
@@ -23,7 +25,7 @@ use crate::vault::{Vault, VaultError};
 /// service has accepted the new one.
 ///
 /// The activation code comes from one of --activation-code-file, --activation-code and the systemd
-/// credential "activation".
+/// credential "activation". Without any of them it is asked for at the terminal, which does not show it.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Register {
@@ -33,7 +35,7 @@ pub(super) struct Register {
     /// Activation id, a UUID
     #[arg(long, value_name = "ID")]
     activation_id: Option<ActivationId>,
-    /// File that holds the activation code; - reads standard input
+    /// File that holds the activation code; - reads standard input, without showing what is typed there
     #[arg(long, value_name = "FILE", conflicts_with = "activation_code")]
     activation_code_file: Option<PathBuf>,
     /// The activation code itself; every user of this machine can see it while the command runs
@@ -89,17 +91,31 @@ impl FromStr for TagArgument {
 
 impl Register {
     pub(super) async fn execute(self, places: &Places) -> Result<(), Complaint> {
+        let reached = Cell::new(Reached::Nothing);
+        match signals::unless_stopped(self.register(places, &reached)).await {
+            Ok(outcome) => outcome,
+            Err(stopped) => {
+                let complaint = reached.get().interrupted();
+                complain("rolekeeper", &complaint.message, &complaint.remedy);
+                stopped.end();
+                Ok(())
+            }
+        }
+    }
+
+    async fn register(self, places: &Places, reached: &Cell<Reached>) -> Result<(), Complaint> {
+        let progress = places.progress();
         let settings = places.hybrid_settings()?.with_endpoint_url(self.endpoint_url.clone());
         let directories = places.directories();
         if self.ensure
             && let Some(id) = registered(&directories.state)?
         {
-            eprintln!("already registered as {id}; nothing was changed");
+            say(format_args!("already registered as {id}; nothing was changed"));
             return print(&format!("{id}\n"));
         }
         let region = self.region.clone().or_else(|| settings.region.value.clone());
         let region = region.ok_or_else(|| missing("--region"))?;
-        let activation = self.activation()?;
+        let activation = self.activation().await?;
         let ssm = local::ssm(&settings, region.clone()).await?;
 
         let mut vault = Vault::open(&directories.state)?;
@@ -110,23 +126,43 @@ impl Register {
             replace: self.force,
         };
         let mut shown = Ok(());
-        let show = |id: &InstanceId| shown = print(&format!("{id}\n"));
-        let registered = register(&mut vault, &ssm, &Seams::system(), &application, show).await?;
+        let show = |step: RegistrationStep<'_>| match step {
+            RegistrationStep::Prepares => progress.begin("making an RSA key", None),
+            RegistrationStep::Asks => {
+                reached.set(Reached::Service);
+                let what = format!("asking {} for an instance id", ssm.endpoint());
+                progress.begin(what, Some(OPERATION_TIMEOUT));
+            }
+            RegistrationStep::Accepted(id) => {
+                reached.set(Reached::Identity);
+                shown = print(&format!("{id}\n"));
+                progress
+                    .begin(format!("writing the vault in {}", directories.state.display()), None);
+            }
+        };
+        let seams = Seams::system();
+        let registering = register(&mut vault, &ssm, &seams, &application, show);
+        let registered = progress.during(registering).await?;
         drop(vault);
         let (id, by) = (&registered.instance_id, &application.activation.id);
-        eprintln!("registered as {id} in {}, by activation {by}", ssm.region());
-        wake_daemon(&directories.runtime).await;
+        say(format_args!("registered as {id} in {}, by activation {by}", ssm.region()));
+        progress.expect("waiting for the daemon's first credentials", Some(2 * OPERATION_TIMEOUT));
+        progress.during(wake_daemon(&directories.runtime)).await;
         shown
     }
 
-    fn activation(&self) -> Result<Activation, Complaint> {
+    async fn activation(&self) -> Result<Activation, Complaint> {
         let id = self.activation_id.clone().ok_or_else(|| missing("--activation-id"))?;
         let code = match (&self.activation_code_file, &self.activation_code) {
+            (Some(path), _) if path == Path::new("-") => match ask_code().await? {
+                Some(code) => code,
+                None => read_code(path)?,
+            },
             (Some(path), _) => read_code(path)?,
             (None, Some(code)) => Secret::new(code.clone()),
             (None, None) => match environment::variable("CREDENTIALS_DIRECTORY") {
                 Some(directory) => read_code(&Path::new(&directory).join(CREDENTIAL))?,
-                None => return Err(missing("--activation-code-file")),
+                None => ask_code().await?.ok_or_else(|| missing("--activation-code-file"))?,
             },
         };
         let code = ActivationCode::parse(code).map_err(|error| {
@@ -134,6 +170,42 @@ impl Register {
         })?;
         Ok(Activation { id, code })
     }
+}
+
+/// How far it has come when it is interrupted.
+#[derive(Debug, Clone, Copy)]
+enum Reached {
+    Nothing,
+    /// The service is asked, and may have answered.
+    Service,
+    Identity,
+}
+
+impl Reached {
+    fn interrupted(self) -> Complaint {
+        let (message, remedy) = match self {
+            Self::Nothing => ("interrupted; nothing was changed", "the same command again"),
+            Self::Service => (
+                "interrupted while the service was asked: it may have registered this machine",
+                "the same command again; if an instance appears at the service all the same, deregister \
+                 it there",
+            ),
+            Self::Identity => (
+                "interrupted; this machine is registered, and the daemon was not waited for",
+                "rolekeeper status",
+            ),
+        };
+        Complaint::new(Exit::TryAgain, message, remedy)
+    }
+}
+
+/// The code as somebody types it; nothing where nobody sits at a terminal.
+async fn ask_code() -> Result<Option<Secret<String>>, Complaint> {
+    let asked = terminal::ask_secret("Activation code: ", LARGEST_CODE_FILE as usize).await;
+    asked.map_err(|error| {
+        let message = format!("the activation code cannot be asked for at this terminal: {error}");
+        Complaint::new(Exit::BadData, message, "give --activation-code-file")
+    })
 }
 
 /// The id of this machine, when it has one.
@@ -173,9 +245,9 @@ fn missing(option: &str) -> Complaint {
 /// A daemon that waits for this goes to work at once, and says how that went.
 async fn wake_daemon(runtime_dir: &Path) {
     match control::ask(runtime_dir, &Command::Refresh).await {
-        Ok(Reply::Done(sentence)) => eprintln!("the daemon: {sentence}"),
+        Ok(Reply::Done(sentence)) => say(format_args!("the daemon: {sentence}")),
         Err(control::ControlError::Refused(complaint)) => {
-            eprintln!("the daemon: {}\ntry: {}", complaint.message, complaint.remedy);
+            say(format_args!("the daemon: {}\ntry: {}", complaint.message, complaint.remedy));
         }
         // Nobody waits.
         Ok(_) | Err(_) => {}

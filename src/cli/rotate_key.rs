@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::refresh::ask;
 use super::{Places, local, print};
+use crate::connection::OPERATION_TIMEOUT;
 use crate::control::{Command, Complaint};
 use crate::daemon::{RotationOutcome, rotate};
 use crate::pure::advice::Exit;
@@ -34,7 +35,10 @@ impl RotateKey {
         }
         let ssm = local::ssm(&settings, vault.registration()?.region).await?;
         let fingerprint = vault.fingerprint_record()?.fingerprint;
-        match rotate(&mut vault, &ssm, fingerprint).await? {
+        let progress = places.progress();
+        let what = format!("replacing the key at {}", ssm.endpoint());
+        progress.begin(what, Some(3 * OPERATION_TIMEOUT));
+        match progress.during(rotate(&mut vault, &ssm, fingerprint)).await? {
             RotationOutcome::Promoted { .. } => print("the RSA key was replaced\n"),
             RotationOutcome::Abandoned { .. } => Err(Complaint::new(
                 Exit::Refused,

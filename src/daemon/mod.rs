@@ -34,7 +34,7 @@ pub use access::access_of;
 pub use error::DaemonError;
 pub use held::{HeldError, forget as forget_role_token};
 pub use provider::no_registration;
-pub use registration::{Application, RegistrationError, register};
+pub use registration::{Application, RegistrationError, Step as RegistrationStep, register};
 pub use rotation::{RotationOutcome, rotate};
 pub use rules::Rules;
 pub use targets::targets;

@@ -24,6 +24,17 @@ pub struct Application {
     pub replace: bool,
 }
 
+/// How far a registration has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step<'a> {
+    /// The hardware is looked at and a key is made.
+    Prepares,
+    /// The service is asked: from now on the activation may be used up.
+    Asks,
+    /// The service gave this id, and it is not yet saved.
+    Accepted(&'a InstanceId),
+}
+
 /// Why a machine was not registered.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistrationError {
@@ -41,7 +52,8 @@ pub enum RegistrationError {
 
 /// Registers the machine that `seams` observe, in the region that `ssm` speaks to.
 ///
-/// `announce` is called with the id before it is saved: whatever happens then, the id is known.
+/// `announce` is called before each step; with the id before it is saved: whatever happens then, the id
+/// is known.
 ///
 /// # Errors
 ///
@@ -52,18 +64,20 @@ pub async fn register(
     ssm: &Ssm,
     seams: &Seams,
     application: &Application,
-    announce: impl FnOnce(&InstanceId),
+    mut announce: impl FnMut(Step<'_>),
 ) -> Result<Registration, RegistrationError> {
     check_vacant(vault, application.replace)?;
+    announce(Step::Prepares);
     let pending =
         prepare(seams, ssm.region().clone(), application.threshold, ssm.clock().now()).await?;
     vault.stage_registration(&pending, ssm.clock().now())?;
     let public_key = pending.signing_key.public_key();
     let fingerprint = pending.fingerprint.fingerprint;
     let Application { activation, tags, .. } = application;
+    announce(Step::Asks);
     match ssm.register(activation, fingerprint, &public_key, tags).await {
         Ok(id) => {
-            announce(&id);
+            announce(Step::Accepted(&id));
             Ok(vault.commit_registration(&id, ssm.clock().now())?)
         }
         Err(error) => {

@@ -1,9 +1,14 @@
 //! What the kernel asks of the process.
 
+use std::ffi::c_int;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use futures_util::StreamExt;
-use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::flag;
+use signal_hook::low_level::emulate_default_handler;
 use signal_hook_tokio::Signals;
 
 /// A request by signal.
@@ -34,5 +39,38 @@ impl SignalStream {
             Some(SIGHUP) => Signal::Reload,
             _ => Signal::Stop,
         }
+    }
+}
+
+/// A process that was told to stop before its work was done.
+#[derive(Debug)]
+pub struct Stopped(c_int);
+
+/// Does the work, unless the process is told to stop before: by SIGTERM, or at a terminal by Ctrl-C or
+/// Ctrl-\. The work is dropped then, so that it leaves things in order. A second signal ends the process
+/// at once, whatever keeps it.
+///
+/// # Errors
+///
+/// When it was told to stop.
+pub async fn unless_stopped<T>(work: impl Future<Output = T>) -> Result<T, Stopped> {
+    const STOP: [c_int; 3] = [SIGINT, SIGQUIT, SIGTERM];
+    let told = Arc::new(AtomicBool::new(false));
+    for signal in STOP {
+        // The order counts: the first signal only raises the flag. Without handlers, it ends the process.
+        let _ = flag::register_conditional_default(signal, Arc::clone(&told))
+            .and_then(|_| flag::register(signal, Arc::clone(&told)));
+    }
+    let Ok(mut signals) = Signals::new(STOP) else { return Ok(work.await) };
+    tokio::select! {
+        done = work => Ok(done),
+        Some(signal) = signals.next() => Err(Stopped(signal)),
+    }
+}
+
+impl Stopped {
+    /// Ends the process as the signal would have, which is what a shell waits to see.
+    pub fn end(self) {
+        let _ = emulate_default_handler(self.0);
     }
 }

@@ -88,13 +88,16 @@ type Look = (&'static str, BoxFuture<'static, Vec<Check>>);
 
 impl Doctor {
     pub(super) async fn execute(self, places: &Places) -> Result<ExitCode, Complaint> {
+        let progress = places.progress();
+        progress
+            .begin("looking at this machine, the way to AWS and the daemon", Some(2 * PATIENCE));
         let settings = places.settings().map_err(|error| Complaint::of(&error));
         let directories = places.directories();
         let socket = control::socket_path(&directories.runtime);
         let patient = Arc::new(Patient {
             settings,
-            status: daemon::status(&directories.runtime).await,
-            daemon: process::behind(&socket, &network::VARIABLES).await,
+            status: progress.during(daemon::status(&directories.runtime)).await,
+            daemon: progress.during(process::behind(&socket, &network::VARIABLES)).await,
             directories,
             metadata_address: self.metadata_address,
             agent_directory: self.agent_directory,
@@ -125,7 +128,8 @@ impl Doctor {
                 return Err(Complaint::new(Exit::Usage, format!("--user: {unknown}"), remedy));
             }
         }
-        let checks = join_all(looks.into_iter().map(bounded)).await.concat();
+        let looks = join_all(looks.into_iter().map(bounded));
+        let checks = progress.during(looks).await.concat();
         if self.json {
             let json = serde_json::to_string_pretty(&checks).unwrap_or_default();
             print(&format!("{json}\n"))?;

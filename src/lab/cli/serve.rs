@@ -9,6 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{LabError, now, print};
 use crate::host::entropy::SystemEntropy;
+use crate::host::progress::Progress;
 use crate::host::replace::{Access, replace_file};
 use crate::lab::authority::Authority;
 use crate::lab::clock::{ClockSetting, HIGHEST_RATE};
@@ -100,6 +101,10 @@ impl Serve {
             return Err(LabError::Exposed(self.listen));
         }
         let definitions = self.roles.as_deref().map(definitions).transpose()?;
+        let progress = Progress::new(false);
+        if self.tls {
+            progress.begin(format!("opening the authority in {}", self.tls_dir.display()), None);
+        }
         let greeting = self.greeting()?;
         // Before anything is announced, so that no signal is missed after it.
         let (mut interrupt, mut terminate) = stop_signals().map_err(LabError::Start)?;
@@ -110,7 +115,10 @@ impl Serve {
             data: self.data.clone(),
             greeting,
         };
-        let lab = Lab::start(settings).await?;
+        if let Some(path) = &self.data {
+            progress.begin(format!("opening {}", path.display()), None);
+        }
+        let lab = progress.during(Lab::start(settings)).await?;
         if let Some(rate) = self.rate {
             let setting = ClockSetting::Rate(rate);
             lab.with_service(|service| service.set_clock(&setting, now()))

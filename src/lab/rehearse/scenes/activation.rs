@@ -9,7 +9,9 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::daemon::{Application, RegistrationError, connection, register as register_machine};
+use crate::daemon::{
+    Application, RegistrationError, RegistrationStep, connection, register as register_machine,
+};
 use crate::host::clock::ServiceClock;
 use crate::lab::nodes::Node;
 use crate::lab::operation::Operation;
@@ -124,7 +126,11 @@ pub async fn apply(
         replace,
     };
     let mut announced = String::new();
-    let announce = |id: &_| announced = format!("{id}");
+    let announce = |step: RegistrationStep<'_>| {
+        if let RegistrationStep::Accepted(id) = step {
+            announced = id.to_string();
+        }
+    };
     let registered =
         register_machine(&mut vault, &ssm, &machine.seams, &application, announce).await;
     Ok(registered.map(|_| announced))
