@@ -17,6 +17,7 @@ mod register;
 mod rotate_key;
 mod run;
 mod status;
+mod times;
 mod vended;
 
 use std::ffi::OsString;

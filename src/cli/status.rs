@@ -4,10 +4,12 @@ use std::fmt::Write;
 
 use clap::Args;
 
+use super::times::Times;
 use super::{Places, print};
 use crate::control::{self, Command, Complaint, ControlError, Reply};
 use crate::daemon::targets;
 use crate::host::clock::{Clock, SystemClock};
+use crate::host::terminal::{self, BAD, DOUBTFUL, GOOD};
 use crate::pure::advice::{Advice, Exit};
 use crate::pure::source::Source;
 use crate::shelf::{self, Credentials, EndpointStatus, Failure, ReloadStatus, State};
@@ -16,24 +18,33 @@ use crate::vault::{Vault, VaultError};
 
 /// Show state, expiry, next refresh, targets and the last failure
 ///
-/// Asks the daemon. Exit status 0 when it answers, 69 when none does.
+/// Asks the daemon. Exit status 0 when it answers, 69 when none does. How far away a time is, is told
+/// by this machine's clock.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Status {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+    /// Show times in this machine's time zone, or that of the variable TZ, instead of UTC
+    #[arg(long, conflicts_with = "json")]
+    local_time: bool,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   rolekeeper status
+  rolekeeper status --local-time
   rolekeeper status --json | jq -r .credentials.expires_at";
 
 impl Status {
     pub(super) async fn execute(self, places: &Places) -> Result<(), Complaint> {
         let directories = places.directories();
-        let (status, absent) = match control::ask(&directories.runtime, &Command::Status).await {
+        let times = Times::new(SystemClock.now(), self.local_time)?;
+        let progress = places.progress();
+        progress.expect("waiting for the daemon", None);
+        let asked = control::ask(&directories.runtime, &Command::Status);
+        let (status, absent) = match progress.during(asked).await {
             Ok(Reply::Status(status)) => (*status, None),
             Ok(_) => {
                 return Err(Complaint::new(
@@ -52,7 +63,7 @@ impl Status {
             let json = serde_json::to_string(&status).unwrap_or_default();
             print(&format!("{json}\n"))?;
         } else {
-            print(&page(&status))?;
+            print(&page(&status, &times))?;
         }
         absent.map_or(Ok(()), Err)
     }
@@ -115,13 +126,13 @@ fn without_daemon(places: &Places, complaint: &Complaint) -> Result<shelf::Statu
     Ok(status)
 }
 
-fn page(status: &shelf::Status) -> String {
+fn page(status: &shelf::Status, times: &Times) -> String {
     let mut page = String::new();
     // Writing to a String cannot fail.
     let mut line = |name: &str, value: &str| {
         let _ = writeln!(page, "{name:<12} {value}");
     };
-    line("state", status.state.name());
+    line("state", &state(status.state));
     match (status.source, &status.instance_id) {
         (Source::Hybrid, None) => line("instance", "not registered"),
         (_, None) => {}
@@ -135,9 +146,9 @@ fn page(status: &shelf::Status) -> String {
     }
     if let Some(credentials) = &status.credentials {
         line("credentials", &format!("access key id ..{}", credentials.access_key_id_suffix));
-        line("issued", &credentials.issued_at.to_string());
-        line("expires", &credentials.expires_at.to_string());
-        line("refresh", &credentials.next_refresh_at.to_string());
+        line("issued", &times.of(credentials.issued_at));
+        line("expires", &times.of(credentials.expires_at));
+        line("refresh", &times.of(credentials.next_refresh_at));
     }
     if let Some(fingerprint) = &status.fingerprint {
         let threshold = match fingerprint.threshold {
@@ -158,7 +169,7 @@ fn page(status: &shelf::Status) -> String {
         let place = format!("{} [{}]", target.path.display(), target.profile);
         let outcome = match (&target.error, target.written_at) {
             (Some(error), _) => format!("NOT WRITTEN: {error}"),
-            (None, Some(at)) => format!("written {at}"),
+            (None, Some(at)) => format!("written {}", times.of(at)),
             (None, None) => "not written in this run".to_owned(),
         };
         line("target", &format!("{}: {place}, {outcome}", target.name));
@@ -170,16 +181,17 @@ fn page(status: &shelf::Status) -> String {
             line("  try", &warning.remedy);
         }
         let own = (&target.credentials, &target.failure);
-        target.role_arn.iter().for_each(|role| assumed(&mut line, role, own));
-        target.reload.iter().for_each(|reload| reloaded(&mut line, reload));
+        target.role_arn.iter().for_each(|role| assumed(&mut line, times, role, own));
+        target.reload.iter().for_each(|reload| reloaded(&mut line, times, reload));
     }
     for consumer in &status.consumers {
         line("consumer", &format!("{}: asks the daemon", consumer.name));
         let own = (&consumer.credentials, &consumer.failure);
-        consumer.role_arn.iter().for_each(|role| assumed(&mut line, role, own));
+        consumer.role_arn.iter().for_each(|role| assumed(&mut line, times, role, own));
     }
     for endpoint in &status.endpoints {
         let EndpointStatus { kind, address, since, error, remedy } = endpoint;
+        let since = times.of(*since);
         match error {
             None => line("endpoint", &format!("{kind}: http://{address}, since {since}")),
             Some(error) => {
@@ -194,9 +206,19 @@ fn page(status: &shelf::Status) -> String {
         }
     }
     if let Some(failure) = &status.failure {
-        failed(&mut line, ["failure", "try", "next try"], failure);
+        failed(&mut line, times, ["failure", "try", "next try"], failure);
     }
     page
+}
+
+/// The state in one word; coloured, where a person reads it.
+fn state(state: State) -> String {
+    let style = match state {
+        State::Fresh => GOOD,
+        State::Stale => DOUBTFUL,
+        State::Expired | State::Hibernating | State::Mismatch | State::Unregistered => BAD,
+    };
+    terminal::styled(state.name(), style, &std::io::stdout())
 }
 
 /// The source in words, and whose credentials it gives as far as it tells.
@@ -215,43 +237,45 @@ fn source(status: &shelf::Status) -> String {
 /// A role of its own: what is held of it, and what becomes of it.
 fn assumed(
     line: &mut impl FnMut(&str, &str),
+    times: &Times,
     role: &str,
     (credentials, failure): (&Option<Credentials>, &Option<Failure>),
 ) {
     line("  role", role);
     match credentials {
         Some(Credentials { access_key_id_suffix: suffix, expires_at, .. }) => {
-            line("  holds", &format!("access key id ..{suffix}, expires {expires_at}"));
+            let expires = times.of(*expires_at);
+            line("  holds", &format!("access key id ..{suffix}, expires {expires}"));
         }
         None => line("  holds", "nothing usable"),
     }
     match (failure, credentials) {
-        (Some(failure), _) => failed(line, ["  failure", "  try", "  next try"], failure),
-        (None, Some(own)) => line("  refresh", &own.next_refresh_at.to_string()),
+        (Some(failure), _) => failed(line, times, ["  failure", "  try", "  next try"], failure),
+        (None, Some(own)) => line("  refresh", &times.of(own.next_refresh_at)),
         (None, None) => {}
     }
 }
 
 /// The service that is told of new credentials, and what became of that.
-fn reloaded(line: &mut impl FnMut(&str, &str), reload: &ReloadStatus) {
+fn reloaded(line: &mut impl FnMut(&str, &str), times: &Times, reload: &ReloadStatus) {
     let wish = reload.signal.as_ref().map(|signal| format!(" by {signal}")).unwrap_or_default();
     let last = match (&reload.last_outcome, reload.last_run_at) {
-        (Some(outcome), Some(at)) => format!("{outcome} {at}"),
+        (Some(outcome), Some(at)) => format!("{outcome} {}", times.of(at)),
         _ => "not told in this run".to_owned(),
     };
     line("  tells", &format!("{}{wish}, {last}", reload.unit));
     match (&reload.failure, reload.next_run_at) {
-        (Some(failure), _) => failed(line, ["  failure", "  try", "  next try"], failure),
-        (None, Some(at)) => line("  next", &at.to_string()),
+        (Some(failure), _) => failed(line, times, ["  failure", "  try", "  next try"], failure),
+        (None, Some(at)) => line("  next", &times.of(at)),
         (None, None) => {}
     }
 }
 
-fn failed(line: &mut impl FnMut(&str, &str), names: [&str; 3], failure: &Failure) {
+fn failed(line: &mut impl FnMut(&str, &str), times: &Times, names: [&str; 3], failure: &Failure) {
     let [what, remedy, next] = names;
     line(what, &format!("{}: {}", failure.class, failure.message));
     line(remedy, &failure.remedy);
     if let Some(at) = failure.next_try_at {
-        line(next, &format!("{at}, after {} in a row", failure.attempts));
+        line(next, &format!("{}, after {} in a row", times.of(at), failure.attempts));
     }
 }
