@@ -8,11 +8,14 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
 use clap::Args;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::export::variables;
 use super::vended::vended;
-use super::{Places, wait};
+use super::{Places, suggestion, wait};
 use crate::control::Complaint;
+use crate::pure::advice::Exit;
+use crate::pure::shell::in_shell;
 use crate::shelf::Moment;
 
 /// Run a command with credentials in its environment
@@ -97,6 +100,33 @@ impl Exec {
         }
         command
     }
+}
+
+/// A command line of which clap took the command, or an option, for something else: what it lacks, and the
+/// line as it was meant.
+pub(super) fn misplaced(error: &clap::Error, arguments: &[OsString]) -> Option<Complaint> {
+    let ContextValue::String(word) = error.get(ContextKind::InvalidArg)? else { return None };
+    if error.kind() != ErrorKind::UnknownArgument {
+        return None;
+    }
+    let of_word = |argument: &OsString| {
+        argument.to_str().is_some_and(|text| text.split('=').next() == word.split('=').next())
+    };
+    let at = arguments.iter().position(of_word)?;
+    let mut words = arguments.iter().map(|argument| argument.to_string_lossy()).collect::<Vec<_>>();
+    let message = if !word.starts_with('-') {
+        words.insert(at, "--".into());
+        format!("-- is missing before the command '{word}'")
+    } else if let Some(meant) = suggestion(error) {
+        words[at] = words[at].replacen(word.as_str(), meant, 1).into();
+        format!("exec has no option '{word}'")
+    } else {
+        let message = format!("exec has no option '{word}'; the command's own stand behind --");
+        return Some(Complaint::new(Exit::Usage, message, "rolekeeper exec --help"));
+    };
+    words[0] = "rolekeeper".into();
+    let line = words.iter().map(|word| in_shell(word)).collect::<Vec<_>>().join(" ");
+    Some(Complaint::new(Exit::Usage, message, line))
 }
 
 /// With the statuses of shells and env(1).

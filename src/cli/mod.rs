@@ -25,7 +25,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::config::{ConfigError, Settings};
@@ -249,7 +249,25 @@ fn usage(error: &clap::Error, arguments: &[OsString]) -> Complaint {
             names.push(command.get_name());
         }
     }
+    if names[1..] == ["exec"]
+        && let Some(complaint) = exec::misplaced(error, arguments)
+    {
+        return complaint;
+    }
+    let meant = suggestion(error).map(|word| format!("; did you mean '{word}'?"));
+    let message = format!("{message}{}", meant.unwrap_or_default());
     Complaint::new(Exit::Usage, message, format!("{} --help", names.join(" ")))
+}
+
+/// What clap takes a mistyped word for.
+fn suggestion(error: &clap::Error) -> Option<&str> {
+    let kinds =
+        [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand, ContextKind::SuggestedValue];
+    kinds.into_iter().find_map(|kind| match error.get(kind)? {
+        ContextValue::String(word) => Some(word.as_str()),
+        ContextValue::Strings(words) => words.first().map(String::as_str),
+        _ => None,
+    })
 }
 
 /// Prints a result. A reader that has gone away, as `head` does, is no error.

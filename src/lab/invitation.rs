@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::pure::secret::Secret;
+use crate::pure::shell::in_shell;
 
 #[derive(Debug)]
 pub struct Invitation<'a> {
@@ -29,7 +30,7 @@ impl Invitation<'_> {
     fn worded(&self, become_root: &str) -> Secret<String> {
         let trust = self
             .ca_bundle
-            .map(|bundle| format!("AWS_CA_BUNDLE={} ", shell_word(&bundle.to_string_lossy())))
+            .map(|bundle| format!("AWS_CA_BUNDLE={} ", in_shell(&bundle.to_string_lossy())))
             .unwrap_or_default();
         Secret::new(format!(
             "echo {} | {become_root}{trust}rolekeeper register --region {} --activation-id {} \
@@ -39,16 +40,6 @@ impl Invitation<'_> {
             self.activation_id,
             self.endpoint_url,
         ))
-    }
-}
-
-/// Text as one word of a shell's; quoted where it needs to be.
-pub fn shell_word(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
     }
 }
 
@@ -79,17 +70,5 @@ mod tests {
         assert_eq!(*over_tls.line().expose(), format!("echo CODE | {trust} {rest}"));
         let line = over_tls.line_as_root();
         assert_eq!(*line.expose(), format!("echo CODE | sudo env {trust} {rest}"));
-    }
-
-    #[test]
-    fn a_path_is_one_word_to_a_shell() {
-        for (text, word) in [
-            ("/tmp/lab-tls/ca.pem", "/tmp/lab-tls/ca.pem"),
-            ("/home/me/my lab/ca.pem", "'/home/me/my lab/ca.pem'"),
-            ("/it's/$HOME", r"'/it'\''s/$HOME'"),
-            ("", "''"),
-        ] {
-            assert_eq!(shell_word(text), word);
-        }
     }
 }

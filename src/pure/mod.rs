@@ -22,6 +22,7 @@ pub mod refresher;
 pub mod reload;
 pub mod role_token;
 pub mod secret;
+pub mod shell;
 pub mod signing;
 pub mod source;
 mod timer;

@@ -15,7 +15,6 @@ use crate::lab::authority::Authority;
 use crate::lab::clock::{ClockSetting, HIGHEST_RATE};
 use crate::lab::definitions::Definitions;
 use crate::lab::ec2_instance::{CONTAINER_PATH, INSTANCE_ID};
-use crate::lab::invitation::shell_word;
 use crate::lab::roles::DEFAULT_ROLE;
 use crate::lab::service::Service;
 use crate::lab::tls::Greeting;
@@ -23,6 +22,7 @@ use crate::lab::{Lab, LabSettings};
 use crate::pure::duration::{MalformedDuration, display_duration, parse_duration};
 use crate::pure::identity::Region;
 use crate::pure::secret::Secret;
+use crate::pure::shell::in_shell;
 
 const EXAMPLES: &str = r#"Examples:
   rolekeeper-lab serve
@@ -206,7 +206,7 @@ fn variables(lab: &Lab) -> Secret<String> {
     let container_token = lab.with_service(|service| service.instance.container_token().clone());
     let trust = lab
         .ca_bundle()
-        .map(|bundle| format!("export AWS_CA_BUNDLE={}\n", shell_word(&bundle.to_string_lossy())))
+        .map(|bundle| format!("export AWS_CA_BUNDLE={}\n", in_shell(&bundle.to_string_lossy())))
         .unwrap_or_default();
     let caveat = match lab.ca_bundle() {
         None => "",
