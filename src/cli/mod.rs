@@ -12,6 +12,7 @@ mod fingerprint;
 mod local;
 mod log;
 mod man;
+mod names;
 mod refresh;
 mod register;
 mod rotate_key;
@@ -133,7 +134,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match outcome {
         Ok(code) => code,
         Err(Complaint { message, remedy, exit }) => {
-            eprintln!("rolekeeper: {message}\ntry: {remedy}");
+            complain("rolekeeper", &names::with_names(&message), &names::with_names(&remedy));
             ExitCode::from(exit)
         }
     }

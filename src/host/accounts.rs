@@ -100,6 +100,23 @@ pub fn home_of(uid: u32) -> Option<PathBuf> {
     User::from_uid(Uid::from_raw(uid)).ok().flatten().map(|user| user.dir)
 }
 
+/// The names and numbers of the users in `/etc/passwd`. A directory service may know more, and would keep
+/// one waiting.
+pub fn local_users() -> Vec<(String, u32)> {
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let user = |line: &str| {
+        let mut fields = line.split(':');
+        let name = fields.next().filter(|name| !name.is_empty())?;
+        Some((name.to_owned(), fields.nth(1)?.parse().ok()?))
+    };
+    users.lines().filter_map(user).collect()
+}
+
+/// The name of a user of `/etc/passwd`.
+pub fn local_user_name(uid: u32) -> Option<String> {
+    local_users().into_iter().find(|(_, number)| *number == uid).map(|(name, _)| name)
+}
+
 /// Who this process acts as.
 pub fn own_uid() -> Uid {
     Uid::effective()
@@ -125,6 +142,8 @@ mod tests {
         assert_eq!((nameless.groups, nameless.home), (vec![4_000_000_000], None));
         assert_eq!(home_of(0), Some("/root".into()));
         assert_eq!(home_of(4_000_000_000), None);
+        assert_eq!(local_user_name(0).as_deref(), Some("root"));
+        assert_eq!(local_user_name(4_000_000_000), None);
         assert_eq!(user("no such user").unwrap_err().name, "no such user");
     }
 }

@@ -19,6 +19,7 @@ use futures_util::future::{BoxFuture, join_all};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use super::names::with_names;
 use super::{Places, print};
 use crate::config::Settings;
 use crate::control::{self, Complaint};
@@ -134,7 +135,7 @@ impl Doctor {
             let json = serde_json::to_string_pretty(&checks).unwrap_or_default();
             print(&format!("{json}\n"))?;
         } else {
-            print(&page::page(&checks))?;
+            print(&with_names(&page::page(&checks)))?;
         }
         Ok(ExitCode::from(diagnosis::exit(&checks) as u8))
     }
