@@ -41,7 +41,7 @@ const MAY_NAME: &[(&str, &[&[&str]])] = &[
     // The map, which declares the parts and uses none; then arguments, run, exit status.
     ("lib", &[]),
     ("main", &[&["pure", "cli"]]),
-    ("bin/rolekeeper-lab", &[&["pure", "lab"]]),
+    ("bin/rolekeeper-lab", &[&["pure", "host", "lab"]]),
 ];
 
 const LEAVES: &[&str] = &["connection", "host", "keys", "shelf"];

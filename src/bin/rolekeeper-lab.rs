@@ -4,11 +4,16 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind;
-use rolekeeper::lab::cli::{Arguments, LabError, run};
+use rolekeeper::host::terminal;
+use rolekeeper::lab::cli::{Arguments, LabError, answer_completions, run};
 use rolekeeper::pure::advice::Advice;
 
 fn main() -> ExitCode {
-    let outcome = match Arguments::try_parse() {
+    let arguments = std::env::args_os().collect::<Vec<_>>();
+    if answer_completions(&arguments) {
+        return ExitCode::SUCCESS;
+    }
+    let outcome = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
@@ -24,7 +29,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("rolekeeper-lab: {error}\ntry: {}", error.remedy());
+            terminal::complain("rolekeeper-lab", &error.to_string(), &error.remedy());
             ExitCode::from(error.exit() as u8)
         }
     }

@@ -72,7 +72,7 @@ const RUNTIME_DIRECTORY: &str = "/run/rolekeeper";
 #[command(next_help_heading = "Options of every command")]
 struct Places {
     /// Settings file, instead of /etc/rolekeeper/rolekeeper.toml and /etc/rolekeeper/conf.d
-    #[arg(long, global = true, value_name = "FILE", env = "ROLEKEEPER_CONFIG")]
+    #[arg(long, global = true, value_name = "FILE", env = SETTINGS_FILE)]
     config: Option<PathBuf>,
     /// Where the vault is kept [default: $STATE_DIRECTORY, else /var/lib/rolekeeper]
     #[arg(long, global = true, value_name = "DIR")]
@@ -114,6 +114,9 @@ enum Command {
 /// and what to try.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments = arguments.into_iter().collect::<Vec<_>>();
+    if completions::answer(&arguments) {
+        return ExitCode::SUCCESS;
+    }
     let outcome = match Arguments::try_parse_from(&arguments) {
         Ok(parsed) => {
             log::start(parsed.places.verbose, matches!(parsed.command, Command::Run(_)));
@@ -226,9 +229,14 @@ impl Places {
     }
 }
 
-/// The command line's description, for completions and man pages.
-fn description() -> clap::Command {
+/// The command line's description, for completions, man pages and tests.
+pub fn description() -> clap::Command {
     Arguments::command()
+}
+
+/// The settings file that the environment names.
+fn settings_file() -> Option<PathBuf> {
+    environment::variable(SETTINGS_FILE).map(PathBuf::from)
 }
 
 /// clap's message up to the usage, on one line, and where help is.

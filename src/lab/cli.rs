@@ -3,6 +3,7 @@
 mod activation;
 mod caller_identity;
 mod clock;
+mod completions;
 mod error;
 mod explain;
 mod fault;
@@ -24,6 +25,7 @@ use crate::host::environment;
 use crate::pure::identity::Region;
 use crate::pure::secret::Secret;
 
+pub use completions::answer_completions;
 pub use error::LabError;
 
 /// A stand-in for AWS Systems Manager, STS and S3 on this machine, to rehearse with.
@@ -71,6 +73,7 @@ enum Command {
     #[command(subcommand)]
     Clock(clock::Clock),
     Explain(explain::Explain),
+    Completions(completions::Completions),
     CallerIdentity(caller_identity::CallerIdentity),
 }
 
@@ -97,6 +100,7 @@ pub async fn run(arguments: Arguments) -> Result<(), LabError> {
         Command::Fault(fault) => fault.run().await,
         Command::Clock(clock) => clock.run().await,
         Command::Explain(explain) => explain.run().await,
+        Command::Completions(completions) => completions.run(),
         Command::CallerIdentity(program) => program.run().await,
     }
 }
