@@ -48,9 +48,9 @@ Examples:
   AWS_PROFILE=web rolekeeper advise --sdk boto3
   rolekeeper advise --unit web --json | jq -r '.remedy.drop_in'
 
-Exit status: 0 when the program sees our renewals; 78 when it does not, because it is configured not to
-(or our own settings are wrong); 69 when that cannot be told, or there is no such program; 77 when the
-program is another user's.";
+Exit status: 0 when the program sees our renewals; 78 when it does not, because it is configured \
+not to (or our own settings are wrong); 69 when that cannot be told, or there is no such program; \
+77 when the program is another user's.";
 
 impl Advise {
     pub(super) fn execute(self, places: &Places) -> Result<(), Complaint> {

@@ -23,7 +23,8 @@ pub(super) struct CredentialProcess {
 const EXAMPLES: &str = "\
 Examples:
   rolekeeper credential-process
-  printf '[default]\\ncredential_process = /usr/bin/rolekeeper credential-process\\n' >> ~/.aws/config";
+  printf '[default]\\ncredential_process = %s\\n' \\
+      '/usr/bin/rolekeeper credential-process' >> ~/.aws/config";
 
 impl CredentialProcess {
     pub(super) fn execute(self, places: &Places) -> Result<(), Complaint> {

@@ -47,8 +47,8 @@ Examples:
     -e AWS_SECRET_ACCESS_KEY -e AWS_SESSION_TOKEN image
   rolekeeper exec --container-endpoint -- ./server
 
-Exit status: the command's; 128 and the signal's number of one that a signal ended; 126 when it cannot
-be run, 127 when it is not found.";
+Exit status: the command's; 128 and the signal's number of one that a signal ended; 126 when it \
+cannot be run, 127 when it is not found.";
 
 /// What leads an SDK to other credentials than those that are handed over. Some look at a profile or
 /// at a web identity before they look at keys; all of them look at keys, and most at files, before

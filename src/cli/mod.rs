@@ -53,13 +53,16 @@ struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
-  rolekeeper register --region eu-central-1 --activation-id ID --activation-code-file code.txt
+  rolekeeper register --region eu-central-1 --activation-id ID
   rolekeeper run
   rolekeeper status
   rolekeeper exec -- aws sts get-caller-identity
 
-Exit status: 0 done, 64 usage, 65 bad data, 69 service unavailable, 70 our bug, 73 cannot create,
-75 try again later, 77 refused, 78 configuration.";
+Exit status: 0 done, 64 usage, 65 bad data, 69 service unavailable, 70 our bug, \
+73 cannot create, 75 try again later, 77 refused, 78 configuration.";
+
+/// The settings file.
+const SETTINGS_FILE: &str = "ROLEKEEPER_CONFIG";
 
 /// The certificates to trust, as the AWS SDKs and the AWS CLI are told them.
 const CA_BUNDLE: &str = "AWS_CA_BUNDLE";

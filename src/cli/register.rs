@@ -60,10 +60,12 @@ pub(super) struct Register {
 
 const EXAMPLES: &str = "\
 Examples:
-  rolekeeper register --region eu-central-1 --activation-id 8d1f6d1e-6f0b-4a3c-9d55-0b6f7d6a1c11 \\
+  rolekeeper register --region eu-central-1 --activation-id \"$ID\"
+  rolekeeper register --region eu-central-1 \\
+      --activation-id 8d1f6d1e-6f0b-4a3c-9d55-0b6f7d6a1c11 \\
       --activation-code-file code.txt
-  printf %s \"$CODE\" | rolekeeper register --region eu-central-1 --activation-id \"$ID\" \\
-      --activation-code-file -
+  printf %s \"$CODE\" | rolekeeper register --region eu-central-1 \\
+      --activation-id \"$ID\" --activation-code-file -
   rolekeeper register --ensure --region eu-central-1 --activation-id \"$ID\" \\
       --activation-code-file /etc/rolekeeper/activation-code";
 

@@ -46,12 +46,12 @@ Examples:
   rolekeeper-lab serve --env-file lab.env &
   . ./lab.env
   rolekeeper-lab activation create
-  rolekeeper-lab fault add --operation RequestManagedInstanceRoleToken --status 500 --count 3
+  rolekeeper-lab fault add --status 500 --count 3
   rolekeeper-lab explain request.http --public-key node.pem
   aws ssm describe-instance-information
 
-Exit status: 0 done, 64 usage, 65 a request does not verify, 69 no lab answers, 70 an expectation of the rehearsal failed,
-73 cannot create a file, 75 interrupted, 77 refused.";
+Exit status: 0 done, 64 usage, 65 a request does not verify, 69 no lab answers, 70 an expectation \
+of the rehearsal failed, 73 cannot create a file, 75 interrupted, 77 refused.";
 
 #[derive(Debug, Subcommand)]
 enum Command {

@@ -25,7 +25,8 @@ pub enum Activation {
 #[command(after_help = "\
 Examples:
   rolekeeper-lab activation create
-  rolekeeper-lab activation create --role service-role/Web --limit 100 --expires-in 30d
+  rolekeeper-lab activation create --role service-role/Web --limit 100
+  rolekeeper-lab activation create --expires-in 30d
   rolekeeper-lab activation create --json")]
 pub struct Create {
     /// The role whose credentials the machines get

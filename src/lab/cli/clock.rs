@@ -35,6 +35,9 @@ pub struct Show {
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("setting").required(true)
     .args(["forward", "to", "rate"]))]
+#[command(
+    override_usage = "rolekeeper-lab clock set [OPTIONS] <--forward SPAN|--to TIME|--rate N>"
+)]
 #[command(after_help = "\
 Examples:
   rolekeeper-lab clock set --forward 2h

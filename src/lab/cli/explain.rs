@@ -33,10 +33,13 @@ const LARGEST_KEY_FILE: u64 = 16 * 1024;
 #[command(after_help = "\
 Examples:
   rolekeeper-lab explain request.http
-  rolekeeper-lab explain request.http --public-key node.pem --at 20261122T000052Z
-  rolekeeper-lab explain --secret-access-key-file secret.txt --json <request.http | jq .departures
+  rolekeeper-lab explain request.http --public-key node.pem \\
+      --at 20261122T000052Z
+  rolekeeper-lab explain --secret-access-key-file secret.txt --json \\
+      < request.http | jq .departures
 
-Exit status: 0 when a key that was given verifies it, 65 when none does, 64 usage.")]
+Exit status: 0 when a key that was given verifies it, 65 when none does, \
+64 usage.")]
 pub struct Explain {
     /// The captured request; standard input when absent or '-'
     #[arg(value_name = "FILE")]

@@ -17,25 +17,28 @@ const STATUS_OF_HTML: u16 = 502;
 
 const EXAMPLES: &str = "\
 Examples, one for each effect:
-  rolekeeper-lab fault add --operation RequestManagedInstanceRoleToken --status 500 --count 3
+  rolekeeper-lab fault add --operation RequestManagedInstanceRoleToken \\
+      --status 500 --count 3
   rolekeeper-lab fault add --code ThrottlingException --probability 0.2
   rolekeeper-lab fault add --html --status 503 --after 1m --for 30s
-  rolekeeper-lab fault add --signature-refusal --node mi-0123456789abcdef0 --count 1
+  rolekeeper-lab fault add --signature-refusal --count 1
   rolekeeper-lab fault add --latency 2s --for 30s
   rolekeeper-lab fault add --hang --node mi-0123456789abcdef0
   rolekeeper-lab fault add --reset --count 1
   rolekeeper-lab fault add --refused-connection --after 10s --for 1h
-  rolekeeper-lab fault add --operation UpdateManagedInstancePublicKey --torn-body --count 1
-  rolekeeper-lab fault add --operation RequestManagedInstanceRoleToken --wrong-json
-  rolekeeper-lab fault add --operation RegisterManagedInstance --wrong-shape --count 1
+  rolekeeper-lab fault add --operation UpdateManagedInstancePublicKey \\
+      --torn-body --count 1
+  rolekeeper-lab fault add --wrong-json
+  rolekeeper-lab fault add --operation RegisterManagedInstance --wrong-shape
   rolekeeper-lab fault add --operation RequestManagedInstanceRoleToken \\
       --missing-member TokenExpirationDate
   rolekeeper-lab fault add --skewed-date -2h --for 10m
   rolekeeper-lab fault add --operation AssumeRole --skewed-expiry +12h
   rolekeeper-lab fault add --update-key-pair --count 1
-  rolekeeper-lab fault add --deregistration --node mi-0123456789abcdef0 --count 1
+  rolekeeper-lab fault add --deregistration --node mi-0123456789abcdef0
 
-A fault that refuses connections shuts the lab's own commands out too, until its end.";
+A fault that refuses connections shuts the lab's own commands out too, until \
+its end.";
 
 #[derive(Debug, Subcommand)]
 pub enum Fault {
@@ -46,13 +49,14 @@ pub enum Fault {
 
 /// Add a fault: what, for which requests, how often, from when, and how long.
 ///
+/// EFFECT is one of the options from --status to --deregistration; --status goes with --code and --html.
 /// Without --operation and --node it meets every request to AWS. When several faults stand, the
 /// oldest that fits decides.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("effect").required(true).multiple(true)
     .args(["status", "code", "html"]).args(OTHERS))]
 #[command(group = ArgGroup::new("others").args(OTHERS))]
-#[command(after_help = EXAMPLES)]
+#[command(override_usage = "rolekeeper-lab fault add [OPTIONS] EFFECT", after_help = EXAMPLES)]
 pub struct Add {
     /// Meet this operation only
     #[arg(long, value_name = "OPERATION")]

@@ -33,8 +33,8 @@ Examples:
   rolekeeper-lab rehearse outage-of-an-hour --report outage.html
   rolekeeper-lab rehearse ./mine.toml
 
-Exit status: 0 when every expectation held, 70 when one did not, 75 when interrupted, 64 without such
-a scenario, 65 when its file is malformed, 73 when the report cannot be written.")]
+Exit status: 0 when every expectation held, 70 when one did not, 75 when interrupted, 64 without \
+such a scenario, 65 when its file is malformed, 73 when the report cannot be written.")]
 pub struct Rehearse {
     /// A name of `scenario list`, or a scenario file [default: the whole tour]
     #[arg(value_name = "SCENARIO")]

@@ -32,32 +32,38 @@ pub struct List {
 #[command(after_help = "\
 Examples:
   rolekeeper-lab scenario show clone
-  rolekeeper-lab scenario show clone > mine.toml && rolekeeper-lab rehearse mine.toml
+  rolekeeper-lab scenario show clone > mine.toml
+  rolekeeper-lab rehearse mine.toml
 
 What can be done, to the machine that the step is `on`:
   \"register\", \"register-again\", { register-with = ACTIVATION }
   \"start\", \"stop\", \"kill\"                 the daemon
   \"refresh\", \"rotate-key\", \"begin-key-rotation\", \"accept-fingerprint\",
   { set-threshold = N }
-  { change-hardware = { hostname, machine_id, firmware, model, processor, memory_gib, disks,
-                        cards = [{ name, mac, address }], software = [{ name, address }] } }
+  { change-hardware = { hostname, machine_id, firmware, model, processor,
+                        memory_gib, disks, cards = [{ name, mac, address }],
+                        software = [{ name, address }] } }
   { set-clock-behind = DURATION }
   { new-machine = { name, copy_of, hardware } }
 At the service:
   { create-activation = { name, machines } }, { expire-activation = NAME },
   { delete-activation = NAME }, \"deregister-node\", \"ask-for-new-key\"
-  { add-fault = { effect, operation, ... } }, \"clear-faults\"    as `fault add` has them
+  { add-fault = { effect, operation, ... } }    as `fault add` has them
+  \"clear-faults\"
   \"stop-service\", \"start-service\"
 For everybody:
   { time-passes = DURATION }
 
 What can be expected:
   state        fresh, stale, expired, hibernating, mismatch, unregistered
-  failure      none, bad-answer, clock-skew, denied, local, service-fault, throttled, unreachable
+  failure      none, bad-answer, clock-skew, denied, local, service-fault,
+               throttled, unreachable
   credentials  live, new, same, dead, none       what the file holds
-  call         accepted, no-credentials, CODE    what another program hears that uses the file
+  call         accepted, no-credentials, CODE    what a program hears that
+               uses the file
   exit, refused                                  of the step's last command
-  hardware     similar, different, disabled;     score = PERCENT, changed = [ATTRIBUTE, ...]
+  hardware     similar, different, disabled;     score = PERCENT,
+               changed = [ATTRIBUTE, ...]
   key          same, staged, new
   asks_again_in = { at_least, at_most }
   nodes        how many machines the service knows

@@ -36,9 +36,13 @@ A file of roles, in TOML (or the same in JSON, if its name ends in .json):
   [[role]]
   name = "Backup"
   longest_session = "2h"
-  trust_policy = '''{ "Statement": { "Effect": "Allow", "Action": "sts:AssumeRole",
-    "Principal": { "AWS": "arn:aws:iam::000000000000:role/SSMServiceRole" } } }'''
-  policy = '''{ "Statement": { "Effect": "Allow", "Action": "s3:*", "Resource": "*" } }'''
+  trust_policy = '''{ "Statement": {
+    "Effect": "Allow", "Action": "sts:AssumeRole",
+    "Principal": { "AWS": "arn:aws:iam::000000000000:role/SSMServiceRole" }
+  } }'''
+  policy = '''{ "Statement": {
+    "Effect": "Allow", "Action": "s3:*", "Resource": "*"
+  } }'''
 
   [[bucket]]
   name = "backups"
