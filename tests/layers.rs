@@ -166,6 +166,21 @@ fn pure_decides_and_touches_nothing() {
     assert!(strays.is_empty(), "{}", strays.join("\n"));
 }
 
+/// `println!` and its kind panic where the reader has gone away; `cli::print` and `terminal::say` do not.
+#[test]
+fn nothing_is_printed_by_a_macro_that_panics() {
+    const MACROS: [&str; 5] = ["dbg", "eprint", "eprintln", "print", "println"];
+    let mut strays = Vec::new();
+    for source in sources() {
+        for (at, token) in source.tokens.iter().enumerate() {
+            if MACROS.contains(&token.text.as_str()) && source.text_at(at + 1) == "!" {
+                strays.push(format!("src/{}:{}: {}!", source.path, token.line, token.text));
+            }
+        }
+    }
+    assert!(strays.is_empty(), "{}", strays.join("\n"));
+}
+
 #[test]
 fn every_exit_of_a_secret_is_listed() {
     let found = sources()
