@@ -18,8 +18,8 @@
 //!
 //! # A role token's journey
 //!
-//! 1. The driver wakes, because the refresher's next deadline is past by the service's clock. It
-//!    looks at least once a minute, so suspend and clock steps do no harm.
+//! 1. The driver wakes, because the refresher's next deadline is past by the service's clock, or
+//!    because the wall clock was set. It looks at least once a minute, so suspend does no harm.
 //! 2. [`Refresher::handle`] answers [`ProbeHardware`].
 //! 3. [`hardware`] reads the machine, and [`compare`] judges it by the vault's record.
 //! 4. Similar: [`RequestToken`]. [`ssm`] writes the body, [`pure::signing`] the text to sign,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rolekeeper::host::clock::timeout;
 use rolekeeper::lab::{Lab, LabSettings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -25,7 +26,7 @@ async fn read_until(stream: &mut TcpStream, mark: &str) -> String {
             assert!(stream.read_buf(&mut seen).await.unwrap() > 0, "the end, and no {mark}");
         }
     };
-    tokio::time::timeout(GUARD, reading).await.expect("nothing arrives any more");
+    timeout(GUARD, reading).await.expect("nothing arrives any more");
     String::from_utf8_lossy(&seen).into_owned()
 }
 
@@ -69,7 +70,7 @@ async fn a_watcher_sees_a_request_and_the_end_of_the_lab() {
     read_until(&mut events, "DescribeActivations").await;
     lab.shutdown().await;
     let mut rest = Vec::new();
-    let ended = tokio::time::timeout(GUARD, events.read_to_end(&mut rest)).await;
+    let ended = timeout(GUARD, events.read_to_end(&mut rest)).await;
     // However abrupt: it is over.
     assert!(ended.is_ok(), "the stream outlives the lab");
 }

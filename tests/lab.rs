@@ -7,7 +7,7 @@ use std::time::Duration;
 use aws_credential_types::Credentials;
 use aws_sdk_ssm::config::{BehaviorVersion, Region, retry::RetryConfig};
 use aws_sdk_ssm::error::ProvideErrorMetadata;
-use rolekeeper::host::clock::{Clock, SystemClock};
+use rolekeeper::host::clock::{Clock, SystemClock, timeout};
 use rolekeeper::keys::SigningKey;
 use rolekeeper::lab::faults::{Effect, Fault};
 use rolekeeper::lab::ledger::Outcome;
@@ -199,7 +199,7 @@ async fn exchange(address: SocketAddr, request: &[u8]) -> io::Result<Answer> {
 }
 
 async fn raw_exchange(address: SocketAddr, request: &[u8]) -> io::Result<Vec<u8>> {
-    tokio::time::timeout(GUARD, async {
+    timeout(GUARD, async {
         let mut stream = TcpStream::connect(address).await?;
         stream.write_all(request).await?;
         let mut received = Vec::new();

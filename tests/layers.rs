@@ -119,6 +119,18 @@ const EXPOSURES: &[(&str, usize, &str)] = &[
     ("vault/records.rs", 1, "the private key goes into its record, a file of mode 0600"),
 ];
 
+/// Who may name the system's own clock and chance: those who put a program together. Everybody else is
+/// given a clock, and can be given another.
+const SYSTEM: &[&str] = &["OsRng", "SystemClock", "SystemEntropy"];
+
+const NAMES_THE_SYSTEM: &[(&str, &str)] = &[
+    ("cli/", "each command is put together here"),
+    ("daemon/mod.rs", "`Seams::system` is the daemon's"),
+    ("host/", "they are made here"),
+    ("keys.rs", "keys and salts come from the kernel alone; a leaf names no other"),
+    ("lab/", "the rehearsal is put together here"),
+];
+
 /// The most lines a file may have, the tests at its end included. A file of tests alone is read one
 /// test at a time, and may be longer.
 const LONGEST: usize = 500;
@@ -176,6 +188,20 @@ fn nothing_is_printed_by_a_macro_that_panics() {
             if MACROS.contains(&token.text.as_str()) && source.text_at(at + 1) == "!" {
                 strays.push(format!("src/{}:{}: {}!", source.path, token.line, token.text));
             }
+        }
+    }
+    assert!(strays.is_empty(), "{}", strays.join("\n"));
+}
+
+#[test]
+fn the_systems_clock_and_chance_are_handed_down() {
+    let is_listed =
+        |path: &str| NAMES_THE_SYSTEM.iter().any(|(prefix, _)| path.starts_with(prefix));
+    let mut strays = Vec::new();
+    for source in sources().iter().filter(|source| !is_listed(&source.path)) {
+        for token in source.tokens.iter().filter(|token| SYSTEM.contains(&token.text.as_str())) {
+            let (path, line, text) = (&source.path, token.line, &token.text);
+            strays.push(format!("src/{path}:{line}: `{text}`: take it as an argument"));
         }
     }
     assert!(strays.is_empty(), "{}", strays.join("\n"));

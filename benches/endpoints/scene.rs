@@ -15,6 +15,7 @@ use super::clients::fetch;
 use super::process::Process;
 use super::program::Program;
 use super::stage::Stage;
+use rolekeeper::host::clock::pause;
 
 /// The daemon, and where it answers.
 #[derive(Debug)]
@@ -71,7 +72,7 @@ impl Scene {
             if scene.stage.log()?.matches("role assumed").count() == consumers {
                 return Ok(scene);
             }
-            tokio::time::sleep(LOOK).await;
+            pause(LOOK).await;
         }
         Err(format!("not everybody has a role; the log:\n{}", scene.stage.log()?).into())
     }

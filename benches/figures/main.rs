@@ -27,6 +27,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use rolekeeper::host::clock::pause;
 use rolekeeper::pure::duration::{MalformedDuration, parse_duration};
 
 use figure::{Figure, Unit, table};
@@ -114,7 +115,7 @@ async fn measure(arguments: &Arguments) -> Outcome<Vec<Figure>> {
 
     say(&format!("settling for {} s", arguments.settle.as_secs()));
     let program = stage.run_daemon().await?;
-    tokio::time::sleep(arguments.settle).await;
+    pause(arguments.settle).await;
     figures.extend(steady_state(&program)?);
     say(&format!("watching it idle for {} s", arguments.window.as_secs()));
     figures.extend(idle(&program, arguments.window).await?);
@@ -173,7 +174,7 @@ fn steady_state(program: &Program) -> Outcome<Vec<Figure>> {
 async fn idle(program: &Program, window: Duration) -> Outcome<[Figure; 2]> {
     let process = program.process();
     let before = process.usage()?;
-    tokio::time::sleep(window).await;
+    pause(window).await;
     let used = process.usage()?.since(&before);
     let scale = BUDGET_WINDOW.as_secs_f64() / window.as_secs_f64();
     Ok([

@@ -9,12 +9,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use rolekeeper::host::clock::{Clock, SystemClock};
+use rolekeeper::host::clock::{Clock, SystemClock, timeout};
 use tokio::net::UnixDatagram;
 use tokio::process::{Child, Command};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::timeout;
 
 use super::Outcome;
 use super::process::Process;

@@ -8,11 +8,11 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
 
 use super::protocol::{Command, Reply};
 use super::{Order, Wish, socket_path};
 use crate::host::accounts::own_uid;
+use crate::host::clock::{pause, timeout};
 use crate::host::socket;
 use crate::pure::advice::{Complaint, Exit};
 use crate::pure::fingerprint::SimilarityThreshold;
@@ -55,7 +55,7 @@ impl Bound {
                 // Out of descriptors: the next accept would fail at once, too.
                 Err(error) => {
                     tracing::warn!(%error, "a control connection was not accepted");
-                    tokio::time::sleep(PATIENCE).await;
+                    pause(PATIENCE).await;
                 }
             }
             while connections.try_join_next().is_some() {}

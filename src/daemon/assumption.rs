@@ -136,7 +136,7 @@ impl Assumption {
                     Some(view) => self.look(&view),
                 },
                 answer = under_way => vec![self.answered(answer)],
-                () = tokio::time::sleep(self.pause()) => Vec::new(),
+                () = self.means.clock.sleep(self.pause()) => Vec::new(),
             };
         }
     }
@@ -172,7 +172,7 @@ impl Assumption {
         events.push_back(Event::Deadline);
         while let Some(event) = events.pop_front() {
             let jitter = self.means.entropy.jitter();
-            for action in self.assumer.handle(event, jitter, self.now()) {
+            for action in self.assumer.handle(event, jitter, self.means.clock.estimate()) {
                 match action {
                     Action::Assume(base) => wanted = Some(base),
                     Action::Publish(token) => events.push_back(self.publish(&token)),
@@ -261,8 +261,9 @@ impl Assumption {
 
     /// Tells everybody who only reads.
     fn report(&mut self) {
-        let (now, next) = (self.now(), Moment(self.assumer.next_request()));
-        let token = self.assumer.token().filter(|token| token.is_usable(now)).cloned();
+        let (latest, next) =
+            (self.means.clock.estimate().latest, Moment(self.assumer.next_request()));
+        let token = self.assumer.token().filter(|token| token.is_usable(latest)).cloned();
         if self.base == Some(Base::Mismatch) {
             self.failure = None;
         }

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use time::UtcDateTime;
 use tokio::sync::mpsc;
 
@@ -113,6 +114,7 @@ impl Driver {
                 _ => self.obey(order).await,
             }
         }
+        let mut steps = self.clock.steps();
         loop {
             service_manager::alive();
             let pause = service_manager::within_watchdog(self.pause());
@@ -122,9 +124,24 @@ impl Driver {
                     self.daemon.take_settings(settings);
                     self.reload().await;
                 }
-                () = self.daemon.seams.clock.sleep(pause) => self.handle(Event::Deadline).await,
+                Some(()) = steps.next() => self.note_step().await,
+                () = self.clock.sleep(pause) => self.handle(Event::Deadline).await,
             }
         }
+    }
+
+    /// The wall clock was set: what failed for it may succeed, and what has ended by it is not handed
+    /// out until the service was heard.
+    async fn note_step(&mut self) {
+        if self.clock.estimate().is_doubted() {
+            tracing::warn!(
+                seconds = -self.clock.skew().whole_seconds(),
+                "the clock was set ahead, or this machine was paused: asking the service what time it is"
+            );
+        } else {
+            tracing::info!("the clock was set");
+        }
+        self.handle(Event::ClockSet).await;
     }
 
     /// Until the next deadline, a minute at most.
@@ -138,7 +155,7 @@ impl Driver {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
             let jitter = self.seams().entropy.jitter();
-            let actions = self.refresher.handle(event, jitter, self.clock.now());
+            let actions = self.refresher.handle(event, jitter, self.clock.estimate());
             for action in actions {
                 events.extend(self.perform(action).await);
             }
@@ -328,7 +345,7 @@ impl Driver {
     /// Tells everybody who only reads.
     fn report(&mut self) {
         let report = report::Report {
-            now: self.clock.now(),
+            time: self.clock.estimate(),
             whose: self.provider.whose(),
             refresher: &self.refresher,
             similarity: self.provider.similarity(),

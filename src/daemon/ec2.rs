@@ -173,6 +173,7 @@ impl Ec2 {
                 instance_id: instance.id.to_string(),
                 availability_zone: zone(&instance).to_owned(),
                 interval: self.settings.health_interval.value,
+                clock: self.clock.clone(),
                 entropy: Arc::clone(&self.entropy),
             };
             self.tasks.spawn(reporter.report_for_ever(self.shelf.clone()));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::hardware::Platform;
+use crate::host::clock::ServiceClock;
 use crate::host::entropy::Entropy;
 use crate::shelf::ShelfReader;
 use crate::ssm::{AwsCredentials, HealthReport, Ssm};
@@ -18,6 +19,7 @@ pub(super) struct Reporter {
     /// Empty outside EC2.
     pub availability_zone: String,
     pub interval: Duration,
+    pub clock: ServiceClock,
     pub entropy: Arc<dyn Entropy>,
 }
 
@@ -43,7 +45,7 @@ impl Reporter {
             }
             let spread = if first { self.interval } else { self.interval / 10 };
             first = false;
-            tokio::time::sleep(self.interval - self.entropy.jitter().of(spread)).await;
+            self.clock.sleep(self.interval - self.entropy.jitter().of(spread)).await;
         }
     }
 }

@@ -8,14 +8,13 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::timeout;
 
 use super::Seams;
 use super::keyring::Keyring;
 use crate::config::Settings;
 use crate::endpoints::{self, Asked, TokenFile};
 use crate::host::accounts;
-use crate::host::clock::{Clock, ServiceClock};
+use crate::host::clock::{Clock, ServiceClock, timeout};
 use crate::host::peer::Caller;
 use crate::host::places::RATE_OF_A_USER;
 use crate::pure::access::Allowed;
@@ -176,7 +175,7 @@ impl Clerk {
     async fn answer_container(self: Arc<Self>, asked: Asked) -> Reply {
         let (access, snapshot) = (self.stock.access.borrow().clone(), self.stock.shelf.look());
         let known = self.keyring.honoured(self.seams.clock.since_boot());
-        let now = self.stock.clock.now();
+        let now = self.stock.clock.estimate().latest;
         let (reply, offer) = asked.head(|head| {
             let name = head.path.strip_prefix(CONTAINER_PATH).unwrap_or_default();
             let allowed = access.bearer(name);
@@ -225,7 +224,7 @@ impl Clerk {
             Some(token) => tree.with("meta-data/iam/info", profile(token)),
             None => tree,
         };
-        let (nonce, now) = (random(&self.seams), self.stock.clock.now());
+        let (nonce, now) = (random(&self.seams), self.stock.clock.estimate().latest);
         let (reply, vended) = asked.head(|head| {
             let reply = instance::answer(head, &self.session_key, &tree, nonce, now);
             (reply, instance::below_version(head.path) == Some(&role))

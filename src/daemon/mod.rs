@@ -217,6 +217,7 @@ impl Daemon {
                 instance_id: registration.instance_id.to_string(),
                 availability_zone: String::new(),
                 interval: self.settings.health_interval.value,
+                clock: clock.clone(),
                 entropy: Arc::clone(&self.seams.entropy),
             };
             tasks.spawn(reporter.report_for_ever(reader.clone()));

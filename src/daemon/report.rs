@@ -11,6 +11,7 @@ use crate::pure::failure::FailureClass;
 use crate::pure::fingerprint::{Attribute, Similarity};
 use crate::pure::refresher::{Condition, Refresher};
 use crate::pure::role_token::RoleToken;
+use crate::pure::service_time::TimeEstimate;
 use crate::shelf::{Credentials, Failure, FingerprintStatus, Moment, State, Status, TargetStatus};
 use crate::sources::SourceError;
 use crate::ssm::SsmError;
@@ -20,7 +21,7 @@ use crate::vault::VaultError;
 
 /// Everything that goes into a status.
 pub(super) struct Report<'a> {
-    pub now: UtcDateTime,
+    pub time: TimeEstimate,
     pub whose: Whose,
     pub refresher: &'a Refresher,
     pub similarity: Option<&'a Similarity>,
@@ -201,11 +202,11 @@ impl Report<'_> {
 
     /// What outlets may hand out now.
     pub(super) fn token(&self) -> Option<&Arc<RoleToken>> {
-        self.refresher.token().filter(|token| token.is_usable(self.now))
+        self.refresher.token().filter(|token| token.is_usable(self.time.latest))
     }
 
     fn state(&self) -> State {
-        match self.refresher.condition(self.now) {
+        match self.refresher.condition(self.time) {
             Condition::Fresh => State::Fresh,
             Condition::Stale => State::Stale,
             Condition::Expired => State::Expired,

@@ -19,10 +19,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{self, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use crate::host::clock::{Clock, SystemClock};
+use crate::host::clock::{pause, since_boot, timeout};
 use crate::host::entropy::Entropy;
 use crate::host::places::{PENALTY, Place, Places};
 use crate::host::tcp_peer;
@@ -111,10 +110,10 @@ where
             connections.join_next().await;
         }
         let Ok((stream, user)) = accept(&listener).await else {
-            tokio::time::sleep(ACCEPT_PAUSE).await;
+            pause(ACCEPT_PAUSE).await;
             continue;
         };
-        match places.take(user, SystemClock.since_boot()) {
+        match places.take(user, since_boot()) {
             Some(place) => {
                 let (answer, turn_away) = (answer.clone(), turn_away.clone());
                 let conversation = converse(stream, user, place, answer, turn_away);
@@ -162,13 +161,13 @@ async fn converse<A, F, T>(
 {
     let service = service_fn(|request: Request<Incoming>| {
         let asked = Asked { parts: request.into_parts().0, user };
-        let answer = place.may_ask(SystemClock.since_boot()).then(|| answer(asked));
+        let answer = place.may_ask(since_boot()).then(|| answer(asked));
         let turn_away = &turn_away;
         async move {
             let reply = match answer {
                 Some(reply) => reply.await,
                 None => {
-                    tokio::time::sleep(PENALTY).await;
+                    pause(PENALTY).await;
                     turn_away(user)
                 }
             };

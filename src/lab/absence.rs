@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::server::lock;
 use super::service::Service;
-use crate::host::clock::{Clock, SystemClock};
+use crate::host::clock::{Clock, SystemClock, pause};
 
 /// The longest sleep before looking again, since the lab's time can be set.
 const LOOK: Duration = Duration::from_secs(1);
@@ -41,7 +41,7 @@ async fn until(service: &Mutex<Service>, away: bool) {
             match turn {
                 Some(turn) => {
                     let distance = Duration::try_from(turn - now).unwrap_or_default();
-                    tokio::time::sleep((distance / rate).min(LOOK)).await;
+                    pause((distance / rate).min(LOOK)).await;
                 }
                 None => pending().await,
             }

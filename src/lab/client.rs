@@ -20,6 +20,7 @@ use super::message::{Request, parse_http_date};
 use super::operation::Operation;
 use super::tls::SPEAKS_TLS;
 use super::tokens::AdminCredentials;
+use crate::host::clock::timeout;
 use crate::pure::advice::{Advice, Exit};
 use crate::pure::identity::Region;
 use crate::pure::signing::{
@@ -309,7 +310,7 @@ impl Client {
                 .map_err(|error| unreachable(root(&error)))?;
             Ok((status, body.into_bytes()))
         };
-        let (status, body) = tokio::time::timeout(TIMEOUT, exchange)
+        let (status, body) = timeout(TIMEOUT, exchange)
             .await
             .map_err(|_| CallError::TimedOut(self.endpoint_url()))??;
         if status == 400 && body.starts_with(SPEAKS_TLS.as_bytes()) {

@@ -27,7 +27,7 @@ use super::service::Service;
 use super::signatures::{Finding, claimed_key};
 use super::tls::{Greeted, Greeting, OverTcp};
 use super::unreadable::Withholding;
-use crate::host::clock::{Clock, SystemClock};
+use crate::host::clock::{Clock, SystemClock, pause, timeout};
 use crate::host::entropy::SystemEntropy;
 
 /// The largest body that is read; ten times what any operation needs.
@@ -130,7 +130,7 @@ async fn handle(
     match conduct {
         Conduct::Answer(reply) => whole(reply),
         Conduct::AnswerAfter(delay) => {
-            tokio::time::sleep(delay).await;
+            pause(delay).await;
             let reply = lock(&service).answer(&request, &SystemEntropy, now());
             dashboard.changed();
             whole(reply)
@@ -153,7 +153,7 @@ async fn receive(
     if body.size_hint().lower() > LARGEST_BODY as u64 {
         return Err(plain(413, "the body is larger than 1 MiB\n"));
     }
-    let body = match tokio::time::timeout(body_timeout, to_bytes(body, LARGEST_BODY)).await {
+    let body = match timeout(body_timeout, to_bytes(body, LARGEST_BODY)).await {
         Ok(Ok(body)) => body,
         Ok(Err(_)) => return Err(plain(400, "the body is broken, or larger than 1 MiB\n")),
         Err(_) => return Err(plain(408, "the body did not arrive within 10 s\n")),

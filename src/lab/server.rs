@@ -24,6 +24,7 @@ use super::service::Service;
 use super::store::{Store, StoreError};
 use super::tls::Greeting;
 use super::tokens::AdminCredentials;
+use crate::host::clock::pause;
 use crate::host::entropy::SystemEntropy;
 use crate::pure::advice::{Advice, Exit};
 use crate::pure::identity::Region;
@@ -289,7 +290,7 @@ async fn accept_all(
                 let visit = Visit { peer: peer.ip(), service, dashboard };
                 connections.spawn(serve(stream, door.greeting.clone(), visit, leaving.clone()));
             }
-            Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+            Err(_) => pause(ACCEPT_PAUSE).await,
         }
     }
 }
@@ -303,7 +304,7 @@ async fn away(door: &Door) -> TcpListener {
             return listener;
         }
         // Another process took the port in the same instant.
-        tokio::time::sleep(ACCEPT_PAUSE).await;
+        pause(ACCEPT_PAUSE).await;
         socket = bind(door.address);
     }
 }

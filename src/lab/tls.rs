@@ -15,6 +15,7 @@ use tokio_rustls::rustls::{Error as TlsError, ServerConfig};
 use tokio_rustls::server::TlsStream;
 
 use super::authority::{Authority, AuthorityError, ServerIdentity, provider};
+use crate::host::clock::timeout;
 
 /// How a plain request to a port of TLS is answered; the address follows.
 pub const SPEAKS_TLS: &str = "this lab speaks TLS: ";
@@ -100,14 +101,14 @@ impl Greeting {
     /// Begins a connection. `None` when it came to nothing: the client left, took too long, failed
     /// the handshake or was turned away.
     pub async fn greet(&self, stream: TcpStream) -> Option<Greeted> {
-        let greeted = tokio::time::timeout(HANDSHAKE_TIMEOUT, self.shake_hands(stream)).await;
+        let greeted = timeout(HANDSHAKE_TIMEOUT, self.shake_hands(stream)).await;
         match greeted.ok()?.ok()? {
             Ok(greeted) => Some(greeted),
             Err(stranger) => {
                 let url = self.url(stranger.local_addr().ok()?);
                 let farewell = turn_away(stranger, self.explanation(&url));
                 // Whatever comes of it: nobody waits for the outcome.
-                let _ = tokio::time::timeout(HANDSHAKE_TIMEOUT, farewell).await;
+                let _ = timeout(HANDSHAKE_TIMEOUT, farewell).await;
                 None
             }
         }

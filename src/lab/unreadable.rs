@@ -10,7 +10,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf, copy, sink};
-use tokio::time::timeout;
+
+use crate::host::clock::timeout;
 
 /// How long and how much the rest of an unreadable request is read and thrown away: closing with
 /// unread bytes would reset the connection, and the answer could be lost.

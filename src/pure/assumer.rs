@@ -28,7 +28,11 @@ use super::jitter::Jitter;
 pub use super::publication::Policy;
 use super::publication::{Content, Publication};
 use super::role_token::RoleToken;
+use super::service_time::TimeEstimate;
 use super::timer::Timer;
+
+/// How soon it is looked again whether the base is usable, while it may have ended.
+const DOUBT_LOOK: Duration = Duration::from_secs(10);
 
 /// What happened.
 #[derive(Debug, Clone)]
@@ -81,6 +85,8 @@ pub struct Assumer {
     failures: u32,
     failure: Option<FailureClass>,
     publication: Publication,
+    /// This machine's clocks differ, and the service has not been heard since.
+    is_in_doubt: bool,
     next_request: Timer,
 }
 
@@ -95,24 +101,33 @@ impl Assumer {
             failures: 0,
             failure: None,
             publication: Publication::new(published_until),
+            is_in_doubt: false,
             next_request: Timer::after(Duration::ZERO, now),
         }
     }
 
     /// Takes what happened, answers what to do.
-    pub fn handle(&mut self, event: Event, jitter: Jitter, now: UtcDateTime) -> Vec<Action> {
+    pub fn handle(
+        &mut self,
+        event: Event,
+        jitter: Jitter,
+        time: impl Into<TimeEstimate>,
+    ) -> Vec<Action> {
+        let time = time.into();
+        let now = time.now;
+        self.note_doubt(time);
         match event {
             // Given up meanwhile: this is another machine.
             Event::Assumed(_) | Event::Failed(_) if !self.is_assuming => Vec::new(),
             Event::Assumed(token) => self.on_token(token, jitter, now),
-            Event::Base(base) => self.on_base(base, now),
-            Event::Deadline => self.on_deadline(now),
+            Event::Base(base) => self.on_base(base, time),
+            Event::Deadline => self.on_deadline(time),
             Event::Delivered { complete } => {
                 self.publication.delivered(complete, jitter, now);
                 Vec::new()
             }
             Event::Failed(class) => self.on_failure(class, jitter, now),
-            Event::Nudged => self.on_nudge(now),
+            Event::Nudged => self.on_nudge(time),
         }
     }
 
@@ -156,15 +171,26 @@ impl Assumer {
         self.policy = policy;
     }
 
-    fn on_base(&mut self, base: Base, now: UtcDateTime) -> Vec<Action> {
+    /// Whoever has the base asks at once what time it is; a new base, or none, tells that it is known.
+    fn note_doubt(&mut self, time: TimeEstimate) {
+        let was_in_doubt = std::mem::replace(&mut self.is_in_doubt, time.is_doubted());
+        if self.is_in_doubt && !was_in_doubt {
+            self.publication.note_doubt();
+        } else if was_in_doubt && !self.is_in_doubt {
+            self.publication.note_outcome();
+        }
+    }
+
+    fn on_base(&mut self, base: Base, time: TimeEstimate) -> Vec<Action> {
+        let now = time.now;
         self.publication.note_outcome();
         let before = self.base.replace(base);
         if self.base != Some(Base::Mismatch) {
-            return self.on_deadline(now);
+            return self.on_deadline(time);
         }
         self.is_assuming = false;
         if before == Some(Base::Mismatch) {
-            return self.on_deadline(now);
+            return self.on_deadline(time);
         }
         self.failures = 0;
         self.failure = None;
@@ -172,8 +198,9 @@ impl Assumer {
         vec![self.publication.renounce(now).into()]
     }
 
-    fn on_deadline(&mut self, now: UtcDateTime) -> Vec<Action> {
-        let due = self.publication.due(self.policy, now);
+    fn on_deadline(&mut self, time: TimeEstimate) -> Vec<Action> {
+        let now = time.now;
+        let due = self.publication.due(self.policy, time);
         let mut actions = due.map(Action::from).into_iter().collect::<Vec<_>>();
         if let Some(Base::Usable(token)) = &self.base
             && !token.is_usable(now)
@@ -184,20 +211,25 @@ impl Assumer {
             && !self.is_assuming
             && self.next_request.is_due(now)
         {
-            self.is_assuming = true;
-            actions.push(Action::Assume(Arc::clone(token)));
+            if token.is_usable(time.latest) {
+                self.is_assuming = true;
+                actions.push(Action::Assume(Arc::clone(token)));
+            } else {
+                self.next_request = Timer::after(DOUBT_LOOK, now);
+            }
         }
         actions
     }
 
     /// Whatever waits is due; a request under way is what was asked for.
-    fn on_nudge(&mut self, now: UtcDateTime) -> Vec<Action> {
+    fn on_nudge(&mut self, time: TimeEstimate) -> Vec<Action> {
+        let now = time.now;
         self.failures = 0;
         self.publication.hasten(now);
         if !self.is_assuming {
             self.next_request = Timer::after(Duration::ZERO, now);
         }
-        self.on_deadline(now)
+        self.on_deadline(time)
     }
 
     fn on_token(&mut self, token: Arc<RoleToken>, jitter: Jitter, now: UtcDateTime) -> Vec<Action> {
@@ -405,5 +437,27 @@ mod tests {
         assert!(due > at(60) && due <= at(70));
         let actions = feed(&mut assumer, &[Event::Deadline], due);
         assert!(matches!(actions.as_slice(), [Action::Publish(_)]), "{actions:?}");
+    }
+
+    #[test]
+    fn in_doubt_nobody_is_asked_with_a_base_that_may_have_ended() {
+        let mut assumer = fresh(900);
+        let (now, latest) = (at(450), at(450 + 7200));
+        let doubted = TimeEstimate { now, latest, wall_differs: true };
+        assert_eq!(assumer.handle(Event::Deadline, Jitter::NONE, doubted), []);
+        assert!(assumer.next_deadline() > now, "and it is not looked at without rest");
+        // The service was heard: the clock was wrong.
+        let due = assumer.next_deadline();
+        let asked = feed(&mut assumer, &[Event::Deadline], due);
+        assert!(matches!(asked.as_slice(), [Action::Assume(_)]), "{asked:?}");
+    }
+
+    #[test]
+    fn what_may_have_ended_leaves_the_file_once_there_is_no_base_to_tell() {
+        let mut assumer = fresh(3600);
+        let doubted = TimeEstimate { now: at(60), latest: at(7260), wall_differs: true };
+        assert_eq!(assumer.handle(Event::Deadline, Jitter::NONE, doubted), []);
+        let gone = assumer.handle(Event::Base(Base::Gone), Jitter::NONE, doubted);
+        assert_eq!(gone, [Action::Withdraw]);
     }
 }

@@ -23,6 +23,7 @@ pub mod reload;
 pub mod role_token;
 pub mod secret;
 pub mod shell;
+pub mod service_time;
 pub mod signing;
 pub mod source;
 mod timer;

@@ -9,6 +9,7 @@ use time::UtcDateTime;
 use super::failure::FailureClass;
 use super::jitter::Jitter;
 use super::role_token::RoleToken;
+use super::service_time::TimeEstimate;
 use super::timer::Timer;
 
 /// What the operator chose.
@@ -34,6 +35,8 @@ pub(super) struct Publication {
     until: Option<UtcDateTime>,
     /// A request has ended, well or not. Until then `now` may be any wall clock's after a start.
     clock_tried: bool,
+    /// The clocks differ, and what is held was withdrawn for what one of them says alone.
+    withdrawn_in_doubt: bool,
     /// A delivery that is not complete, or is due.
     delivery: Option<Delivery>,
 }
@@ -71,7 +74,7 @@ impl Default for Policy {
 impl Publication {
     /// `until` is the end of the credentials that an earlier run left in the files.
     pub fn new(until: Option<UtcDateTime>) -> Self {
-        Self { token: None, until, clock_tried: false, delivery: None }
+        Self { token: None, until, clock_tried: false, withdrawn_in_doubt: false, delivery: None }
     }
 
     /// The newest token, which may have ended.
@@ -95,9 +98,15 @@ impl Publication {
         self.clock_tried = true;
     }
 
+    /// The clocks differ: nothing leaves the files before a request has shown which one is right.
+    pub fn note_doubt(&mut self) {
+        self.clock_tried = false;
+    }
+
     /// New credentials, whose delivery begins now.
     pub fn take(&mut self, token: Arc<RoleToken>) -> Content {
         self.note_outcome();
+        self.withdrawn_in_doubt = false;
         self.until = Some(token.expires_at);
         self.token = Some(token);
         self.delivery = Some(Delivery { attempts: 0, timer: None });
@@ -108,6 +117,7 @@ impl Publication {
     /// have been unreadable at the start.
     pub fn renounce(&mut self, now: UtcDateTime) -> Content {
         self.token = None;
+        self.withdrawn_in_doubt = false;
         self.empty(now);
         self.deliver()
     }
@@ -126,9 +136,14 @@ impl Publication {
     }
 
     /// What is to be written now, if anything is.
-    pub fn due(&mut self, policy: Policy, now: UtcDateTime) -> Option<Content> {
-        if self.withdrawal(policy).is_some_and(|end| end <= now) {
+    pub fn due(&mut self, policy: Policy, time: TimeEstimate) -> Option<Content> {
+        let now = time.now;
+        if self.withdrawal(policy).is_some_and(|end| end <= time.latest) {
+            self.withdrawn_in_doubt = self.is_usable(now);
             self.empty(now);
+        } else if self.withdrawn_in_doubt && !time.is_doubted() {
+            self.withdrawn_in_doubt = false;
+            self.restore(now);
         }
         let timer = self.delivery.as_mut().and_then(|delivery| delivery.timer.as_mut());
         timer.is_some_and(|timer| timer.is_due(now)).then(|| self.deliver())
@@ -144,7 +159,7 @@ impl Publication {
         }
     }
 
-    /// When to look at [`Publication::due`] next.
+    /// When to look at [`Publication::due`] next. A doubt may make it earlier; it is looked at every minute.
     pub fn next(&self, policy: Policy) -> Option<UtcDateTime> {
         let delivery = self.delivery.as_ref().and_then(|delivery| delivery.timer);
         let delivery = delivery.map(|timer| timer.due);
@@ -156,6 +171,14 @@ impl Publication {
     /// and a good answer replaces the credentials anyway.
     fn withdrawal(&self, policy: Policy) -> Option<UtcDateTime> {
         self.until.filter(|_| policy.withdraw_expired && self.clock_tried)
+    }
+
+    /// The doubt is over: what is usable after all is delivered once more.
+    fn restore(&mut self, now: UtcDateTime) {
+        if let Some(token) = self.token.as_ref().filter(|token| token.is_usable(now)) {
+            self.until = Some(token.expires_at);
+            self.delivery = Some(Delivery::due(now));
+        }
     }
 
     /// From here on the files are to hold nothing of ours.

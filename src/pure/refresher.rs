@@ -29,11 +29,14 @@ use super::jitter::Jitter;
 pub use super::publication::Policy;
 use super::publication::{Content, Publication};
 use super::role_token::RoleToken;
+use super::service_time::TimeEstimate;
 use super::timer::Timer;
 
 /// What happened.
 #[derive(Debug, Clone)]
 pub enum Event {
+    /// The wall clock was set.
+    ClockSet,
     /// Time has passed. Says nothing about which deadline, and need not be on time.
     Deadline,
     /// Publishing or withdrawing ended; `complete` when every target took it.
@@ -108,7 +111,11 @@ pub struct Refresher {
     earlier: Option<Arc<RoleToken>>,
     /// The token is one of an earlier run.
     is_taken_back: bool,
+    /// This machine's clocks differ, and the service has not been heard since.
+    is_in_doubt: bool,
     next_request: Timer,
+    /// When a clock that was set is a reason to ask once more.
+    next_haste: Timer,
     next_look: Timer,
 }
 
@@ -116,6 +123,9 @@ pub struct Refresher {
 /// agent's `generateFingerprint`, three attempts 5 s apart.
 const BOOT_LOOKS: u8 = 3;
 const BOOT_LOOK_INTERVAL: Duration = Duration::from_secs(5);
+
+/// A clock that is set again and again makes nobody ask more often than this.
+const HASTE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How soon the old hardware is noticed when it comes back.
 const LOOK_INTERVAL: Duration = Duration::from_secs(60);
@@ -148,7 +158,9 @@ impl Refresher {
             publication: Publication::new(published_until),
             earlier: None,
             is_taken_back: false,
+            is_in_doubt: false,
             next_request: Timer::after(Duration::ZERO, now),
+            next_haste: Timer::after(Duration::ZERO, now),
             next_look: Timer::after(Duration::ZERO, now),
         }
     }
@@ -160,14 +172,23 @@ impl Refresher {
     }
 
     /// Takes what happened, answers what to do.
-    pub fn handle(&mut self, event: Event, jitter: Jitter, now: UtcDateTime) -> Vec<Action> {
+    pub fn handle(
+        &mut self,
+        event: Event,
+        jitter: Jitter,
+        time: impl Into<TimeEstimate>,
+    ) -> Vec<Action> {
+        let time = time.into();
+        let now = time.now;
+        self.note_doubt(time);
         match event {
-            Event::Deadline => self.on_deadline(now),
+            Event::ClockSet => self.on_clock_set(time),
+            Event::Deadline => self.on_deadline(time),
             Event::Delivered { complete } => self.on_delivered(complete, jitter, now),
             Event::Failed(class) => self.on_failure(class, jitter, now),
             Event::Hardware { verdict, settled } => self.on_hardware(verdict, settled, now),
-            Event::Nudged => self.on_nudge(now),
-            Event::Retargeted => self.on_new_targets(now),
+            Event::Nudged => self.on_nudge(time),
+            Event::Retargeted => self.on_new_targets(time),
             Event::Token(token) => self.on_token(token, jitter, now),
             Event::Unjudged => self.on_good_hardware(now),
         }
@@ -187,8 +208,8 @@ impl Refresher {
     }
 
     /// The state in one word.
-    pub fn condition(&self, now: UtcDateTime) -> Condition {
-        let usable = self.publication.is_usable(now);
+    pub fn condition(&self, time: impl Into<TimeEstimate>) -> Condition {
+        let usable = self.publication.is_usable(time.into().latest);
         let own = self.publication.token().is_some() && !self.is_taken_back;
         let renewed = own && self.failure.is_none();
         match (self.standing, usable, renewed) {
@@ -220,8 +241,44 @@ impl Refresher {
         self.policy = policy;
     }
 
-    fn on_deadline(&mut self, now: UtcDateTime) -> Vec<Action> {
-        let due = self.publication.due(self.policy, now);
+    /// A difference between the clocks is a reason to ask at once. Events come at least once a minute, so
+    /// one that nobody reported is noticed, too.
+    fn note_doubt(&mut self, time: TimeEstimate) {
+        let was_in_doubt = std::mem::replace(&mut self.is_in_doubt, time.is_doubted());
+        if self.is_in_doubt && !was_in_doubt {
+            self.publication.note_doubt();
+            self.hasten(time.now);
+        }
+    }
+
+    /// What failed may have failed for the clock: a certificate that was not yet valid. And whoever set
+    /// it to something else than is believed here may know more, after a pause of the machine.
+    fn on_clock_set(&mut self, time: TimeEstimate) -> Vec<Action> {
+        if self.standing == Standing::Good && (self.failure.is_some() || time.wall_differs) {
+            self.hasten(time.now);
+        }
+        self.on_deadline(time)
+    }
+
+    /// The next request is due now, unless a clock that was set has been a reason just before.
+    fn hasten(&mut self, now: UtcDateTime) {
+        if self.phase != Phase::Waiting || self.standing == Standing::Mismatch {
+            return;
+        }
+        let wait = match self.next_haste.is_due(now) {
+            true => Duration::ZERO,
+            false => (self.next_haste.due - now).unsigned_abs(),
+        };
+        let soon = Timer::after(wait, now);
+        if self.next_request.due > soon.due {
+            self.next_request = soon;
+        }
+        self.next_haste = Timer::after(wait + HASTE_INTERVAL, now);
+    }
+
+    fn on_deadline(&mut self, time: TimeEstimate) -> Vec<Action> {
+        let now = time.now;
+        let due = self.publication.due(self.policy, time);
         let mut actions = due.map(Action::from).into_iter().collect::<Vec<_>>();
         let look = self.next_look.is_due(now) && self.standing == Standing::Mismatch;
         if (self.next_request.is_due(now) || look) && self.phase == Phase::Waiting {
@@ -232,7 +289,8 @@ impl Refresher {
     }
 
     /// Whatever waits is due; a request under way is what was asked for.
-    fn on_nudge(&mut self, now: UtcDateTime) -> Vec<Action> {
+    fn on_nudge(&mut self, time: TimeEstimate) -> Vec<Action> {
+        let now = time.now;
         self.failures = 0;
         self.looks = 0;
         // The operator has mended a target, perhaps; the service may be out of reach all the same.
@@ -240,13 +298,14 @@ impl Refresher {
         if self.phase == Phase::Waiting {
             self.next_request = Timer::after(Duration::ZERO, now);
         }
-        self.on_deadline(now)
+        self.on_deadline(time)
     }
 
     /// The new ones get what the old ones hold, whether or not the service can be reached; on other
     /// hardware, nothing.
-    fn on_new_targets(&mut self, now: UtcDateTime) -> Vec<Action> {
-        let held = self.token().is_some_and(|token| token.is_usable(now));
+    fn on_new_targets(&mut self, time: TimeEstimate) -> Vec<Action> {
+        let now = time.now;
+        let held = self.token().is_some_and(|token| token.is_usable(time.latest));
         if !held && self.standing != Standing::Mismatch {
             return Vec::new();
         }
@@ -635,5 +694,68 @@ mod tests {
         let wishing = Arc::new(wishing);
         let actions = feed(&mut refresher, &[Event::Token(Arc::clone(&wishing))], START);
         assert_eq!(actions, [Action::Publish(wishing), Action::RotateKey]);
+    }
+
+    /// The wall clock was set so far ahead, after the service had agreed with it.
+    fn doubted(seconds: i64, ahead: i64) -> TimeEstimate {
+        TimeEstimate { now: at(seconds), latest: at(seconds + ahead), wall_differs: true }
+    }
+
+    #[test]
+    fn a_doubt_asks_at_once_and_withdraws_once_nobody_could_say_what_time_it_is() {
+        let mut refresher = fresh(3600);
+        let time = doubted(60, 7200);
+        let asked = refresher.handle(Event::ClockSet, Jitter::NONE, time);
+        assert_eq!(asked, [Action::ProbeHardware]);
+        assert_eq!(refresher.condition(time), Condition::Expired);
+        refresher.handle(SIMILAR, Jitter::NONE, time);
+        let failed = Event::Failed(FailureClass::Unreachable);
+        assert_eq!(refresher.handle(failed, Jitter::NONE, time), []);
+        let emptied = refresher.handle(Event::Deadline, Jitter::NONE, time);
+        assert_eq!(emptied, [Action::Withdraw]);
+
+        // The clock is set back: it was wrong, and the credentials are good.
+        let actions =
+            feed(&mut refresher, &[Event::Delivered { complete: true }, Event::ClockSet], at(61));
+        assert!(matches!(actions.first(), Some(Action::Publish(_))), "{actions:?}");
+        assert_eq!(refresher.condition(at(61)), Condition::Stale);
+    }
+
+    #[test]
+    fn a_doubt_that_the_service_dispels_changes_nothing() {
+        let mut refresher = fresh(3600);
+        let time = doubted(60, 7200);
+        let asked = refresher.handle(Event::ClockSet, Jitter::NONE, time);
+        assert_eq!(asked, [Action::ProbeHardware]);
+        let actions = feed(&mut refresher, &[SIMILAR, Event::Token(token(at(61), 3600))], at(61));
+        assert!(matches!(actions.as_slice(), [Action::Publish(_)]), "{actions:?}");
+        assert_eq!(refresher.condition(at(61)), Condition::Fresh);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_hastens_what_fails_and_no_more_than_every_ten_seconds() {
+        let mut refresher = Refresher::new(Policy::default(), None, START);
+        let failed = Event::Failed(FailureClass::ClockSkew);
+        for _ in 0..9 {
+            feed(&mut refresher, &[Event::Nudged, SIMILAR, failed.clone()], START);
+        }
+        for _ in 0..9 {
+            let due = refresher.next_deadline();
+            feed(&mut refresher, &[Event::Deadline, SIMILAR, failed.clone()], due);
+        }
+        let now = refresher.next_deadline() - time::Duration::seconds(100);
+        assert_eq!(feed(&mut refresher, &[Event::ClockSet], now), [Action::ProbeHardware]);
+        feed(&mut refresher, &[SIMILAR, failed], now);
+        assert_eq!(feed(&mut refresher, &[Event::ClockSet], now + time::Duration::SECOND), []);
+        assert_eq!(refresher.next_deadline(), now + HASTE_INTERVAL);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_to_what_is_believed_is_no_reason_to_ask() {
+        let mut refresher = fresh(3600);
+        assert_eq!(feed(&mut refresher, &[Event::ClockSet], at(60)), []);
+        let time = TimeEstimate { now: at(61), latest: at(61), wall_differs: true };
+        let asked = refresher.handle(Event::ClockSet, Jitter::NONE, time);
+        assert_eq!(asked, [Action::ProbeHardware], "whoever set it may know more");
     }
 }

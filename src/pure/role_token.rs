@@ -33,6 +33,10 @@ pub struct RoleToken {
 /// and a service that gives out such tokens would be asked every other second.
 const LEAST_LIFE: time::Duration = time::Duration::seconds(5);
 
+/// The longest that a role's credentials live: 12 hours (IAM, `MaxSessionDuration`); Systems Manager's live
+/// one. And the 5 minutes by which AWS lets dates be off.
+const LONGEST_LIFE: time::Duration = time::Duration::minutes(12 * 60 + 5);
+
 /// A member of the service's answer that could not be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the answer's {member} {problem}")]
@@ -104,6 +108,12 @@ impl RoleToken {
     /// Whether AWS still accepts the credentials at `now` (the service's clock).
     pub fn is_usable(&self, now: UtcDateTime) -> bool {
         now < self.expires_at
+    }
+
+    /// Whether the service can have given the token out at that moment, by its own end: a `Date` by which
+    /// it lives longer than any, or had ended already, has not told the time.
+    pub fn may_be_given_out_at(&self, date: UtcDateTime) -> bool {
+        !self.is_dead_on_arrival(date) && self.expires_at - date <= LONGEST_LIFE
     }
 
     /// Whether a token that arrives at `now` is of no use.

@@ -1,26 +1,32 @@
 //! Carries one request on the AWS SDK's runtime: endpoint, TLS, proxy, timeouts, retries.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_sdk_ssm::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
 use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_runtime::client::identity::IdentityCache;
 use aws_smithy_runtime::client::orchestrator::operation::Operation;
 use aws_smithy_runtime::client::retries::classifiers::TransientErrorClassifier;
+use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::auth::static_resolver::StaticAuthSchemeOptionResolver;
 use aws_smithy_runtime_api::client::auth::{AuthSchemeOptionResolverParams, SharedAuthScheme};
 use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::identity::SharedIdentityResolver;
-use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
+use aws_smithy_runtime_api::client::interceptors::Intercept;
+use aws_smithy_runtime_api::client::interceptors::context::{
+    BeforeTransmitInterceptorContextRef, InterceptorContext,
+};
 use aws_smithy_runtime_api::client::orchestrator::{
     HttpRequest, HttpResponse, OrchestratorError, SensitiveOutput,
 };
 use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
-use aws_smithy_runtime_api::client::runtime_components::RuntimeComponentsBuilder;
+use aws_smithy_runtime_api::client::runtime_components::{
+    RuntimeComponents, RuntimeComponentsBuilder,
+};
 use aws_smithy_runtime_api::client::runtime_plugin::StaticRuntimePlugin;
 use aws_smithy_types::body::SdkBody;
-use aws_smithy_types::config_bag::Layer;
+use aws_smithy_types::config_bag::{ConfigBag, Layer};
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use futures_util::future::FutureExt;
@@ -33,6 +39,7 @@ use crate::host::clock::ServiceClock;
 use crate::pure::failure::FailureClass;
 use crate::pure::identity::Region;
 use crate::pure::secret::Secret;
+use crate::pure::service_time::{Dated, Reading};
 
 #[derive(Debug)]
 pub(super) struct Carrier {
@@ -46,6 +53,14 @@ pub(super) struct Carrier {
 /// A request's body on its way into the runtime, which wants `Debug` of it.
 #[derive(Debug)]
 struct Body(Secret<Vec<u8>>);
+
+/// A success.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub body: Secret<Vec<u8>>,
+    /// What time the service said that it was, if it did.
+    pub dated: Option<Dated>,
+}
 
 impl Carrier {
     pub(super) fn new(connection: &Connection, clock: ServiceClock) -> Result<Self, SsmError> {
@@ -63,15 +78,17 @@ impl Carrier {
         &self.region
     }
 
-    /// Sends `body` as `AmazonSSM.<operation>`; the answer's body when the status says success.
+    /// Sends `body` as `AmazonSSM.<operation>`; the answer when the status says success. What a
+    /// refusal says about the time has been heard then; of a success it is for the caller to judge.
     pub(super) async fn call(
         &self,
         operation: &'static str,
         body: Secret<Vec<u8>>,
         credential: Credential,
         attempts: u32,
-    ) -> Result<Secret<Vec<u8>>, SsmError> {
+    ) -> Result<Answer, SsmError> {
         let clock = self.clock.clone();
+        let departure = Departure::now(&clock);
         let call = Operation::builder()
             .service_name("ssm")
             .operation_name(operation)
@@ -85,13 +102,12 @@ impl Carrier {
             .timeout_config(self.timeouts.clone())
             .with_connection_poisoning()
             .runtime_plugin(self.authentication(credential))
+            .interceptor(departure.clone())
             .serializer(move |body: Body| request(operation, &body.0))
-            .deserializer(move |response| read_answer(response, &clock).map(Body))
+            .deserializer(move |response| read_answer(response, &clock, departure.last()))
             .build();
-        match call.invoke(Body(body)).await {
-            Ok(Body(answer)) => Ok(answer),
-            Err(error) => Err(SsmError::from_runtime(operation, &self.endpoint, error)),
-        }
+        let answer = call.invoke(Body(body)).await;
+        answer.map_err(|error| SsmError::from_runtime(operation, &self.endpoint, error))
     }
 
     fn authentication(&self, credential: Credential) -> StaticRuntimePlugin {
@@ -129,10 +145,7 @@ fn resolve_endpoint(connection: &Connection) -> Result<String, SsmError> {
     Ok(endpoint.url().to_owned())
 }
 
-fn request(
-    operation: &str,
-    body: &Secret<Vec<u8>>,
-) -> Result<HttpRequest, aws_smithy_runtime_api::box_error::BoxError> {
+fn request(operation: &str, body: &Secret<Vec<u8>>) -> Result<HttpRequest, BoxError> {
     let request = http::Request::post("/")
         .header("content-type", "application/x-amz-json-1.1")
         .header("x-amz-target", format!("AmazonSSM.{operation}"))
@@ -141,26 +154,58 @@ fn request(
     Ok(HttpRequest::try_from(request)?)
 }
 
-/// A success's body, or the service's refusal. Whoever answers as the service does is believed
-/// about the time.
+/// When the attempt that is under way was sent.
+#[derive(Debug, Clone)]
+struct Departure {
+    clock: ServiceClock,
+    at: Arc<Mutex<Reading>>,
+}
+
+impl Departure {
+    fn now(clock: &ServiceClock) -> Self {
+        Self { clock: clock.clone(), at: Arc::new(Mutex::new(clock.read())) }
+    }
+
+    fn last(&self) -> Reading {
+        *self.at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Intercept for Departure {
+    fn name(&self) -> &'static str {
+        "departure"
+    }
+
+    fn read_before_transmit(
+        &self,
+        _context: &BeforeTransmitInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        _config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        *self.at.lock().unwrap_or_else(PoisonError::into_inner) = self.clock.read();
+        Ok(())
+    }
+}
+
+/// A success, or the service's refusal. Whoever answers as the service does is believed about the time.
 fn read_answer(
     response: &HttpResponse,
     clock: &ServiceClock,
-) -> Result<Secret<Vec<u8>>, OrchestratorError<Refusal>> {
+    sent: Reading,
+) -> Result<Answer, OrchestratorError<Refusal>> {
     let bytes = response.body().bytes().unwrap_or_default();
     let header = |name: &str| response.headers().get(name);
     let date = header("date").and_then(parse_http_date);
+    let dated = date.map(|date| Dated { date, sent, received: clock.read() });
     let request_id = header("x-amzn-requestid").or_else(|| header("x-amz-request-id"));
     if response.status().is_success() {
-        if let (Some(date), Some(_)) = (date, request_id) {
-            clock.heard(date);
-        }
-        return Ok(Secret::new(bytes.to_vec()));
+        let dated = dated.filter(|_| request_id.is_some());
+        return Ok(Answer { body: Secret::new(bytes.to_vec()), dated });
     }
     let status = response.status().as_u16();
     let (code, message) = read_error(bytes, header("x-amzn-errortype"));
-    if let (Some(date), Some(_)) = (date, &code) {
-        clock.heard(date);
+    if let (Some(dated), Some(_)) = (dated, &code) {
+        clock.hear(dated);
     }
     let class = FailureClass::of_answer(status, code.as_deref(), message.as_deref());
     let message = refusal_text(status, code.as_deref(), message.as_deref());

@@ -16,7 +16,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 pub use error::SsmError;
 pub use wire::{HealthReport, Tag};
 
-use carrier::Carrier;
+use carrier::{Answer, Carrier};
 use signer::Credential;
 
 use crate::connection::{ATTEMPTS, Connection};
@@ -123,7 +123,8 @@ impl Ssm {
     ) -> Result<RoleToken, SsmError> {
         const OPERATION: &str = "RequestManagedInstanceRoleToken";
         let body = wire::request_role_token(fingerprint);
-        let answer = self.call(OPERATION, body, Credential::Instance(key.clone())).await?;
+        let credential = Credential::Instance(key.clone());
+        let answer = self.carrier.call(OPERATION, body, credential, self.attempts).boxed().await?;
         self.read_role_token(OPERATION, &answer)
     }
 
@@ -157,26 +158,26 @@ impl Ssm {
     ) -> Result<RoleToken, SsmError> {
         const OPERATION: &str = "RequestManagedInstanceRoleToken";
         let body = wire::request_host_token(instance_id);
-        let answer = self.call(OPERATION, body, Credential::Host(key.clone())).await?;
+        let credential = Credential::Host(key.clone());
+        let answer = self.carrier.call(OPERATION, body, credential, self.attempts).boxed().await?;
         let token = self.read_role_token(OPERATION, &answer)?;
         // The reference agent replaces no key on EC2.
         Ok(RoleToken { update_key_pair: false, ..token })
     }
 
+    /// A `Date` by which the token beside it had ended, or lives longer than any, has not told the time:
+    /// believing it would withdraw credentials that are good, or keep those that have ended.
     fn read_role_token(
         &self,
         operation: &'static str,
-        answer: &Secret<Vec<u8>>,
+        answer: &Answer,
     ) -> Result<RoleToken, SsmError> {
-        let mut token = wire::read_role_token(answer.expose(), self.clock.now())
+        let token = wire::read_role_token(answer.body.expose(), self.clock.now())
             .map_err(|reason| self.bad_answer(operation, reason))?;
-        // A `Date` by which the token beside it is dead has not told the time. Believing it would
-        // withdraw credentials that are good.
-        if token.is_dead_on_arrival(token.issued_at) {
-            self.clock.disbelieve();
-            token.issued_at = self.clock.now();
+        if let Some(dated) = answer.dated.filter(|dated| token.may_be_given_out_at(dated.date)) {
+            self.clock.hear(dated);
         }
-        Ok(token)
+        Ok(RoleToken { issued_at: self.clock.now(), ..token })
     }
 
     /// `UpdateManagedInstancePublicKey`, signed by the key that is to be replaced.
@@ -231,7 +232,15 @@ impl Ssm {
         body: Secret<Vec<u8>>,
         credential: Credential,
     ) -> BoxFuture<'_, Result<Secret<Vec<u8>>, SsmError>> {
-        self.carrier.call(operation, body, credential, self.attempts).boxed()
+        let answer = self.carrier.call(operation, body, credential, self.attempts);
+        async move {
+            let Answer { body, dated } = answer.await?;
+            if let Some(dated) = dated {
+                self.clock.hear(dated);
+            }
+            Ok(body)
+        }
+        .boxed()
     }
 
     fn bad_answer(&self, operation: &'static str, reason: String) -> SsmError {
@@ -248,3 +257,6 @@ impl From<&RoleToken> for AwsCredentials {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

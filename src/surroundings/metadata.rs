@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 
+use crate::host::clock::timeout;
 use crate::pure::diagnosis::metadata::{Heard, Page, heard, page};
 
 /// SDKs wait a second for it, too.

@@ -8,9 +8,9 @@ use std::time::Duration;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use serde::Deserialize;
 use tokio::net::UnixStream;
-use tokio::time::timeout;
 use zeroize::Zeroizing;
 
+use crate::host::clock::timeout;
 use crate::host::environment;
 use crate::pure::access::peer::process_status;
 use crate::pure::diagnosis::agent::{Agent, is_agent};

@@ -11,6 +11,7 @@ use tokio::net::unix::pipe::Receiver;
 use tokio::process::{Child, Command};
 
 use super::KEPT;
+use crate::host::clock::timeout;
 
 /// How a run ended, and what it said.
 #[derive(Debug)]
@@ -41,7 +42,7 @@ pub(super) async fn run<'a>(
     let (mut said, mut child) = start(program, arguments)?;
     let group = child.id();
     let mut kept = Kept::default();
-    let ended = tokio::time::timeout(limit, attend(&mut child, &mut said, &mut kept)).await;
+    let ended = timeout(limit, attend(&mut child, &mut said, &mut kept)).await;
     if let Some(group) = group.and_then(|id| i32::try_from(id).ok()) {
         // Nobody of it is left, as a rule.
         let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);

@@ -10,13 +10,12 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::timeout;
 
 use super::audit::Audit;
 use super::protocol::{LONGEST_REQUEST, Request, credentials, refused};
 use super::socket_paths;
 use crate::host::accounts;
-use crate::host::clock::{Clock, ServiceClock, SystemClock};
+use crate::host::clock::{ServiceClock, pause, timeout};
 use crate::host::peer::{Caller, caller};
 use crate::host::places::{PENALTY, Place, Places, RATE_OF_A_USER};
 use crate::host::socket;
@@ -77,7 +76,7 @@ impl Bound {
             match accepted.and_then(|stream| Ok((known(&stream, group)?, stream))) {
                 Ok((caller, stream)) => {
                     let uid = Some(caller.peer.uid);
-                    let place = places.take(uid, SystemClock.since_boot());
+                    let place = places.take(uid, clerk.stock.clock.since_boot());
                     connections.spawn(clerk.clone().converse(stream, caller, place));
                     // Whoever has sent its line already is done before the next one counts.
                     tokio::task::yield_now().await;
@@ -85,7 +84,7 @@ impl Bound {
                 // Out of descriptors: the next accept would fail at once, too.
                 Err(error) => {
                     tracing::warn!(%error, "a program's connection was not accepted");
-                    tokio::time::sleep(PATIENCE).await;
+                    pause(PATIENCE).await;
                 }
             }
             while connections.try_join_next().is_some() {}
@@ -114,9 +113,9 @@ impl Clerk {
                 "this user has too many connections to the daemon",
                 "ask one after the other",
             ))),
-            Some(place) if !place.may_ask(SystemClock.since_boot()) => {
+            Some(place) if !place.may_ask(self.stock.clock.since_boot()) => {
                 // The place stays taken meanwhile.
-                tokio::time::sleep(PENALTY).await;
+                pause(PENALTY).await;
                 Some(self.turn_away(&caller))
             }
             Some(_place) => match read_line(&mut stream).await {
@@ -154,19 +153,19 @@ impl Clerk {
 
     fn turn_away(&self, caller: &Caller) -> Secret<Vec<u8>> {
         let why = "this user asks the daemon too often";
-        lock(&self.audit).refused(caller, None, &why, SystemClock.since_boot());
+        lock(&self.audit).refused(caller, None, &why, self.stock.clock.since_boot());
         let remedy = "wait, and keep the credentials until they end";
         refused(&Complaint::new(Exit::TryAgain, why, remedy))
     }
 
     fn deny(&self, caller: &Caller, wanted: Option<&str>, denied: &Denied) -> Secret<Vec<u8>> {
-        lock(&self.audit).refused(caller, wanted, denied, SystemClock.since_boot());
+        lock(&self.audit).refused(caller, wanted, denied, self.stock.clock.since_boot());
         refused(&Complaint::of(denied))
     }
 
     fn hand_out(&self, caller: &Caller, allowed: Allowed<'_>) -> Secret<Vec<u8>> {
         let snapshot = self.stock.shelf.look();
-        let now = self.stock.clock.now();
+        let now = self.stock.clock.estimate().latest;
         let source = allowed.target.unwrap_or(allowed.name);
         match snapshot.credentials_for(source).filter(|token| token.is_usable(now)) {
             Some(token) => {

@@ -80,7 +80,8 @@ impl Driver {
         self.follow(actions)?;
         if self.world.chance.once_in(100) {
             let due = self.refresher.next_deadline() <= self.clock.now();
-            let again = self.refresher.handle(Event::Deadline, Jitter::NONE, self.clock.now());
+            let estimate = self.clock.estimate();
+            let again = self.refresher.handle(Event::Deadline, Jitter::NONE, estimate);
             if !due && !again.is_empty() {
                 return Err(format!("looking twice led to {again:?}"));
             }
@@ -106,6 +107,12 @@ impl Driver {
             }
             Act::SetClock(ahead) => {
                 self.world.set_wall(ahead);
+                self.watch.clock_set(&self.world);
+                self.handle(Event::ClockSet)
+            }
+            // Nothing tells the machine.
+            Act::Pause(span) => {
+                self.world.pause(span);
                 Ok(())
             }
         }
@@ -142,9 +149,10 @@ impl Driver {
 
     fn step(&mut self, event: Event) -> Vec<Action> {
         let jitter = self.world.chance.jitter();
-        let now = self.clock.now();
+        let (now, estimate) = (self.clock.now(), self.clock.estimate());
         let happened = event.clone();
-        let actions = self.refresher.handle(event, jitter, now);
+        self.watch.doubts(estimate.is_doubted(), &self.world);
+        let actions = self.refresher.handle(event, jitter, estimate);
         self.watch.happened(&happened, &self.world, now);
         actions
     }
@@ -182,14 +190,17 @@ impl Driver {
     }
 
     fn check(&mut self) -> Result<(), String> {
-        let now = self.clock.now();
-        let condition = self.refresher.condition(now);
-        self.watch.check(condition, now, &mut self.world)
+        let estimate = self.clock.estimate();
+        let condition = self.refresher.condition(estimate);
+        let token = self.refresher.token().filter(|token| token.is_usable(estimate.latest));
+        self.watch.hands_out(token.map(|token| token.expires_at), &self.world)?;
+        self.watch.check(condition, estimate, &mut self.world)
     }
 }
 
 /// A process that knows nothing but the files, as `Driver::new` of the daemon.
 fn start(world: &mut World, policy: Policy) -> (ServiceClock, Refresher) {
+    world.wall_was_right = false;
     let clock = ServiceClock::new(Arc::clone(&world.clock) as Arc<dyn Clock>);
     let left = world.files.iter().flatten().max().copied();
     let refresher = Refresher::new(policy, left, clock.now());

@@ -35,8 +35,8 @@ fn a_stormy_year_keeps_the_rules(seed: u64) {
     let totals = live(seed, Weather::stormy);
     assert!((5_000..100_000).contains(&totals.requests), "{totals:?}");
     assert!(totals.tokens > totals.requests / 5, "{totals:?}");
-    let Totals { denials, failures, late_deliveries, strangers, wishes, withdrawals, .. } = totals;
-    let seen = [denials, failures, late_deliveries, strangers, wishes, withdrawals];
+    let Totals { denials, doubts, failures, late_deliveries, strangers, wishes, .. } = totals;
+    let seen = [denials, doubts, failures, late_deliveries, strangers, wishes, totals.withdrawals];
     assert!(seen.iter().all(|count| *count > 0), "{totals:?}");
 }
 

@@ -11,6 +11,7 @@ use rolekeeper::pure::fingerprint::Verdict;
 use rolekeeper::pure::jitter::Jitter;
 use rolekeeper::pure::refresher::{AskAs, Condition, Event, Policy};
 use rolekeeper::pure::role_token::RoleToken;
+use rolekeeper::pure::service_time::TimeEstimate;
 use time::UtcDateTime;
 
 use crate::weather::{MINUTE, SECOND};
@@ -28,6 +29,8 @@ pub struct Totals {
     pub tokens: u64,
     pub wishes: u64,
     pub withdrawals: u64,
+    /// Times that the clocks of the machine differed.
+    pub doubts: u64,
 }
 
 /// The account.
@@ -49,6 +52,9 @@ pub struct Watch {
     disturbed: bool,
     /// When the newest token ends, or what an earlier run left.
     in_hand: Option<UtcDateTime>,
+    /// The same of what was withdrawn for a doubt.
+    in_doubt: Option<UtcDateTime>,
+    was_in_doubt: bool,
     /// When the last of what an earlier run left ends: it leaves the files together.
     left: Option<UtcDateTime>,
     delivered: bool,
@@ -95,6 +101,8 @@ impl Watch {
             failures: 0,
             disturbed: true,
             in_hand: None,
+            in_doubt: None,
+            was_in_doubt: false,
             left: None,
             delivered: true,
             emptying: false,
@@ -139,7 +147,11 @@ impl Watch {
     pub fn happened(&mut self, event: &Event, world: &World, now: UtcDateTime) {
         self.follow_clock(now, world);
         match event {
-            Event::Deadline | Event::Nudged | Event::Retargeted | Event::Unjudged => {}
+            Event::ClockSet
+            | Event::Deadline
+            | Event::Nudged
+            | Event::Retargeted
+            | Event::Unjudged => {}
             Event::Delivered { complete } => {
                 self.totals.late_deliveries += u64::from(*complete && !self.delivered);
                 self.delivered = *complete;
@@ -172,7 +184,7 @@ impl Watch {
             self.disturbed = true;
             self.nudges.push_back(world.elapsed);
             if self.different {
-                self.in_hand = None;
+                (self.in_hand, self.in_doubt) = (None, None);
             }
         }
     }
@@ -182,6 +194,7 @@ impl Watch {
         self.denied = false;
         self.failures = 0;
         self.in_hand = Some(token.expires_at);
+        self.in_doubt = None;
         self.left = None;
         self.emptying = false;
         let wait = self.policy.interval.min((token.expires_at - now).unsigned_abs() / 2);
@@ -214,6 +227,32 @@ impl Watch {
         self.last = Some(Outcome { at: world.elapsed, slept: world.slept, renewed, least, most });
     }
 
+    /// The wall clock was set.
+    pub fn clock_set(&mut self, world: &World) {
+        self.disturbed = true;
+        self.nudges.push_back(world.elapsed);
+    }
+
+    /// Whether this machine's clocks differ.
+    pub fn doubts(&mut self, is_in_doubt: bool, world: &World) {
+        if is_in_doubt != std::mem::replace(&mut self.was_in_doubt, is_in_doubt) {
+            self.totals.doubts += u64::from(is_in_doubt);
+            self.disturbed = true;
+            self.nudges.push_back(world.elapsed);
+        }
+    }
+
+    /// Outlets may hand this out, if anything.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended and the wall clock is right, as it was when the service was heard last.
+    pub fn hands_out(&mut self, until: Option<UtcDateTime>, world: &World) -> Checked {
+        let known = world.wall_was_right && world.wall_ahead.is_zero();
+        let dead = until.is_some_and(|until| until <= world.now - BELIEVED);
+        ensure(!known || !dead, || "handed out what has ended".to_owned())
+    }
+
     /// A deadline was looked at.
     ///
     /// # Errors
@@ -221,6 +260,8 @@ impl Watch {
     /// When one that was due led to nothing, or one that was not to something; but after a clock was
     /// set back nothing waits longer than before.
     pub fn looked(&mut self, due: bool, acted: bool, now: UtcDateTime, world: &World) -> Checked {
+        // What is withdrawn for a doubt, or comes back when it is over, has no moment of its own.
+        let due = due || acted && (self.was_in_doubt || self.in_doubt.is_some());
         let rested = world.elapsed > self.looked_at + SECOND / 10;
         self.looked_at = world.elapsed;
         self.looks_without_rest = if rested { 0 } else { self.looks_without_rest + 1 };
@@ -235,8 +276,9 @@ impl Watch {
     /// # Errors
     ///
     /// When it is not the newest, or not this machine's.
-    pub fn publishes(&self, token: &RoleToken) -> Checked {
+    pub fn publishes(&mut self, token: &RoleToken) -> Checked {
         ensure(!self.different, || "published on other hardware".to_owned())?;
+        self.in_hand = self.in_hand.or(self.in_doubt.take());
         ensure(self.in_hand == Some(token.expires_at), || "published an old token".to_owned())
     }
 
@@ -247,8 +289,11 @@ impl Watch {
     /// When that is too early.
     pub fn withdraws(&mut self, world: &World, clock: &ServiceClock) -> Checked {
         self.totals.withdrawals += 1;
-        let guess = self.asked && clock.skew().is_zero() && world.wall_ahead > BELIEVED;
+        let wall_counts = clock.skew().is_zero() || clock.estimate().is_doubted();
+        let guess = self.asked && wall_counts && world.wall_ahead > BELIEVED;
         let still_good = world.files.iter().flatten().any(|until| *until > world.now + BELIEVED);
+        // What was withdrawn for a doubt comes back when it is over.
+        self.in_doubt = self.in_hand.filter(|_| clock.estimate().is_doubted() && !self.different);
         self.in_hand = None;
         self.emptying |= self.different || guess || !still_good;
         ensure(self.emptying, || "withdrawn while valid".to_owned())
@@ -273,10 +318,16 @@ impl Watch {
     /// # Errors
     ///
     /// The rule that does not hold.
-    pub fn check(&mut self, condition: Condition, now: UtcDateTime, world: &mut World) -> Checked {
+    pub fn check(
+        &mut self,
+        condition: Condition,
+        estimate: TimeEstimate,
+        world: &mut World,
+    ) -> Checked {
+        let now = estimate.now;
         self.follow_clock(now, world);
         let calm = self.calm_for(world);
-        rules::the_condition_is_the_worlds(self, condition, now)?;
+        rules::the_condition_is_the_worlds(self, condition, estimate.latest)?;
         rules::a_recovered_service_is_heard_within_five_minutes(condition, calm)?;
         rules::files_hold_a_usable_token_when_nothing_stands_in_the_way(condition, calm, world)?;
         rules::a_pardon_is_noticed_within_66_minutes(condition, calm)?;
@@ -296,6 +347,9 @@ impl Watch {
 
     /// For how long service, hardware, machine and clock have been as they should be.
     fn calm_for(&self, world: &mut World) -> Option<Duration> {
+        if world.pause_is_hidden {
+            return None;
+        }
         let service = world.weather.service.clear_since(world.elapsed)?;
         let hardware = self.same_hardware_since(world)?;
         // What was asked before the service was well is heard to its end.

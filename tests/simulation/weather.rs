@@ -58,6 +58,8 @@ pub enum Act {
     },
     /// From now on the wall clock is ahead of the truth by this much.
     SetClock(time::Duration),
+    /// Both clocks stand still for so long.
+    Pause(Duration),
 }
 
 impl Weather {
@@ -124,7 +126,14 @@ fn acts(chance: &mut Chance) -> Vec<(Duration, Act)> {
         at += chance.magnitude(SECOND, DAY * 2);
         let wall_ahead = chance.one_of(&errors);
         match chance.bits() % 16 {
-            0..8 => acts.push((at, Act::Nudge)),
+            0..6 => acts.push((at, Act::Nudge)),
+            6..8 => {
+                let span = chance.magnitude(SECOND * 10, HOUR * 6);
+                acts.push((at, Act::Pause(span)));
+                // Whoever lets it go on sets its clock, sooner or later.
+                at += span + chance.magnitude(SECOND, MINUTE * 30);
+                acts.push((at, Act::SetClock(time::Duration::ZERO)));
+            }
             8..11 => acts.push((at, Act::Restart)),
             11..13 => acts.push((at, Act::Reload(policy(chance)))),
             13 => acts.push((at, Act::SetClock(wall_ahead))),

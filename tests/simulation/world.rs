@@ -9,6 +9,7 @@ use rolekeeper::pure::fingerprint::Verdict;
 use rolekeeper::pure::refresher::AskAs;
 use rolekeeper::pure::role_token::RoleToken;
 use rolekeeper::pure::secret::Secret;
+use rolekeeper::pure::service_time::{Dated, Reading};
 use time::UtcDateTime;
 use time::macros::utc_datetime;
 
@@ -37,6 +38,12 @@ pub struct World {
     pub disks_after: Duration,
     pub wall_ahead: time::Duration,
     pub wall_set_at: Duration,
+    /// The wall clock was right when the service was heard last, by this process.
+    pub wall_was_right: bool,
+    /// Both clocks stood still for so long since the machine booted: a paused virtual machine.
+    pub lost: Duration,
+    /// It was paused, and nothing shows it yet.
+    pub pause_is_hidden: bool,
     pub resumed_at: Duration,
     /// Time spent in suspend, all in all.
     pub slept: Duration,
@@ -70,6 +77,9 @@ impl World {
             disks_after: Duration::ZERO,
             wall_ahead: time::Duration::ZERO,
             wall_set_at: Duration::ZERO,
+            wall_was_right: false,
+            lost: Duration::ZERO,
+            pause_is_hidden: false,
             resumed_at: Duration::ZERO,
             slept: Duration::ZERO,
             files: [None; 2],
@@ -95,6 +105,9 @@ impl World {
     pub fn set_wall(&mut self, ahead: time::Duration) {
         self.wall_ahead = ahead;
         self.wall_set_at = self.elapsed;
+        if std::mem::take(&mut self.pause_is_hidden) {
+            self.resumed_at = self.elapsed;
+        }
         self.tell_clock();
     }
 
@@ -103,11 +116,27 @@ impl World {
         self.booted_at = self.elapsed;
         self.disks_after = disks_after;
         self.files[1] = None;
+        self.lost = Duration::ZERO;
         self.set_wall(wall_ahead);
     }
 
+    /// The machine is paused or migrated; nothing shows it until its wall clock is set.
+    pub fn pause(&mut self, span: Duration) {
+        self.elapsed += span;
+        self.resumed_at = self.elapsed;
+        self.slept += span;
+        self.lost += span;
+        self.pause_is_hidden = true;
+        self.wall_ahead -= span;
+        self.tell_clock();
+    }
+
     pub fn since_boot(&self) -> Duration {
-        self.elapsed - self.booted_at
+        self.elapsed - self.booted_at - self.lost
+    }
+
+    fn read(&self) -> Reading {
+        Reading { wall: self.now + self.wall_ahead, since_boot: self.since_boot() }
     }
 
     /// What a look at the machine finds.
@@ -131,11 +160,19 @@ impl World {
             Some(Trouble::Refuses) => SECOND / 1000,
             _ => self.chance.between(SECOND / 50, LONGEST_ANSWER),
         };
-        self.pass(span);
+        let sent = self.read();
+        // Somewhere on the way the service writes the date.
+        let there = self.chance.jitter().of(span);
+        self.pass(there);
+        let date = self.now.replace_nanosecond(0).unwrap();
+        self.pass(span - there);
         match trouble {
             Some(Trouble::Hangs | Trouble::Refuses) => return Err(FailureClass::Unreachable),
             Some(Trouble::Babbles) => return Err(FailureClass::BadAnswer),
-            _ => clock.heard(self.now.replace_nanosecond(0).unwrap()),
+            _ => {
+                clock.hear(Dated { date, sent, received: self.read() });
+                self.wall_was_right = self.wall_ahead.is_zero();
+            }
         }
         match trouble {
             Some(Trouble::Denies) => Err(FailureClass::Denied),

@@ -5,13 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use nix::unistd::{Gid, Uid};
-use tokio::time::timeout;
 
 use super::Patient;
 use crate::config::{ConsumerSettings, Settings};
 use crate::control::{self, Command, Complaint, ControlError, Reply};
 use crate::daemon::targets;
-use crate::host::clock::{Clock, SystemClock};
+use crate::host::clock::{Clock, SystemClock, timeout};
 use crate::host::tcp_peer;
 use crate::pure::advice::Exit;
 use crate::pure::diagnosis::credentials::{Held, Registered};

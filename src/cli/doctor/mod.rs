@@ -17,7 +17,6 @@ use std::time::Duration;
 use clap::Args;
 use futures_util::future::{BoxFuture, join_all};
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
 
 use super::names::with_names;
 use super::{Places, print};
@@ -25,6 +24,7 @@ use crate::config::Settings;
 use crate::control::{self, Complaint};
 use crate::daemon::{Directories, Rules};
 use crate::host::accounts;
+use crate::host::clock::timeout;
 use crate::pure::advice::Exit;
 use crate::pure::diagnosis::{self, Check, Finding};
 use crate::pure::source::Source;

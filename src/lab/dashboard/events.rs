@@ -7,13 +7,13 @@ use std::time::Duration;
 use axum::body::Bytes;
 use futures_util::stream::{self, Stream};
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
+use tokio::time::{Interval, MissedTickBehavior};
 
 use super::Dashboard;
 use super::marks::Actions;
 use super::sections::Section;
 use super::snapshot::Snapshot;
-use crate::host::clock::{Clock, SystemClock};
+use crate::host::clock::{Clock, SystemClock, every, timeout};
 
 /// Between two looks at the service, however much happens.
 const PACE: Duration = Duration::from_millis(300);
@@ -45,7 +45,7 @@ pub fn events(
 ) -> impl Stream<Item = Result<Bytes, Infallible>> {
     let mut changes = dashboard.0.changes.subscribe();
     changes.mark_changed();
-    let mut pace = interval(PACE);
+    let mut pace = every(PACE);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let watcher = Watcher { dashboard, changes, pace, shown: Shown::default(), _seat: seat };
     stream::unfold(watcher, |mut watcher| async {

@@ -11,9 +11,8 @@ use aws_sdk_sts::error::ProvideErrorMetadata;
 use aws_smithy_async::time::TimeSource;
 use serde::{Deserialize, Serialize};
 use tokio::process::Command;
-use tokio::time::timeout;
 
-use crate::host::clock::{Clock, SystemClock};
+use crate::host::clock::{Clock, SystemClock, timeout};
 
 use super::stage::{Machine, Stage};
 use super::{PATIENCE, Unmet};

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
-use tokio::time::timeout;
 
-use crate::host::clock::{Clock, SystemClock};
+use crate::host::clock::{Clock, SystemClock, timeout};
 use crate::lab::scenario::{self, Scenario};
 use crate::pure::duration::display_duration;
 use crate::shelf::Moment;

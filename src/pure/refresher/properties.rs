@@ -16,6 +16,14 @@ fn moment() -> impl Strategy<Value = UtcDateTime> {
     ]
 }
 
+/// Without a doubt, mostly.
+fn estimate() -> impl Strategy<Value = TimeEstimate> {
+    (moment(), prop_oneof![3 => Just(0), 1 => 6..100_000_i64]).prop_map(|(now, ahead)| {
+        let latest = now.saturating_add(time::Duration::seconds(ahead));
+        TimeEstimate { now, latest, wall_differs: ahead > 0 }
+    })
+}
+
 fn class() -> impl Strategy<Value = FailureClass> {
     prop::sample::select(vec![
         FailureClass::BadAnswer,
@@ -43,6 +51,7 @@ fn token() -> impl Strategy<Value = Arc<RoleToken>> {
 fn event() -> impl Strategy<Value = Event> {
     let verdict = prop::sample::select(vec![Verdict::Similar, Verdict::Different]);
     prop_oneof![
+        1 => Just(Event::ClockSet),
         4 => Just(Event::Deadline),
         2 => any::<bool>().prop_map(|complete| Event::Delivered { complete }),
         2 => class().prop_map(Event::Failed),
@@ -76,7 +85,9 @@ fn refresher() -> impl Strategy<Value = Refresher> {
 /// What an event may lead to.
 fn allowed(event: &Event, action: &Action) -> bool {
     match action {
-        Action::ProbeHardware => matches!(event, Event::Deadline | Event::Nudged),
+        Action::ProbeHardware => {
+            matches!(event, Event::ClockSet | Event::Deadline | Event::Nudged)
+        }
         Action::RequestToken(_) => matches!(event, Event::Hardware { .. } | Event::Unjudged),
         Action::Publish(_) => !matches!(event, Event::Delivered { .. } | Event::Failed(_)),
         Action::Withdraw => !matches!(event, Event::Delivered { .. } | Event::Failed(_)),
@@ -88,13 +99,14 @@ proptest! {
     #[test]
     fn any_story_is_survived_and_looking_early_or_twice_does_nothing(
         mut refresher in refresher(),
-        story in prop::collection::vec((event(), jitter(), moment(), policy()), 0..60),
+        story in prop::collection::vec((event(), jitter(), estimate(), policy()), 0..60),
     ) {
-        for (event, jitter, now, policy) in story {
+        for (event, jitter, time, policy) in story {
+            let now = time.now;
             if jitter < Jitter::from_bits(u64::MAX / 10) {
                 refresher.set_policy(policy);
             }
-            let actions = refresher.handle(event.clone(), jitter, now);
+            let actions = refresher.handle(event.clone(), jitter, time);
             for action in &actions {
                 prop_assert!(allowed(&event, action), "{event:?} led to {action:?}");
             }
@@ -102,8 +114,11 @@ proptest! {
             let mismatch = refresher.condition(now) == Condition::Mismatch;
             prop_assert!(!(mismatch && (published || refresher.token().is_some())));
 
-            refresher.handle(Event::Deadline, jitter, now);
-            prop_assert_eq!(refresher.handle(Event::Deadline, jitter, now), []);
+            refresher.handle(Event::Deadline, jitter, time);
+            prop_assert_eq!(refresher.handle(Event::Deadline, jitter, time), []);
+            if time.is_doubted() {
+                continue;
+            }
             let early = now.max(refresher.next_deadline().saturating_sub(time::Duration::NANOSECOND));
             prop_assert_eq!(refresher.handle(Event::Deadline, jitter, early), []);
         }

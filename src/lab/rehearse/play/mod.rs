@@ -11,7 +11,7 @@ use tokio::task::LocalSet;
 
 use super::stage::Stage;
 use super::{Report, Seen, Unmet};
-use crate::host::clock::{Clock, SystemClock};
+use crate::host::clock::{Clock, SystemClock, pause};
 use crate::lab::scenario::{Scenario, Step};
 
 use company::Company;
@@ -71,7 +71,7 @@ async fn rehearsed(company: &mut Company<'_>, step: &Step) -> Result<Seen, Unmet
         if sight.is_hopeless() || SystemClock.since_boot() >= patience {
             return Err(Unmet(sight.in_words()));
         }
-        let pause = if step.expect.call.is_some() { PROGRAM_LOOK } else { LOOK };
-        tokio::time::sleep(pause).await;
+        let interval = if step.expect.call.is_some() { PROGRAM_LOOK } else { LOOK };
+        pause(interval).await;
     }
 }
