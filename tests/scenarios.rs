@@ -9,7 +9,7 @@ use std::thread;
 use serde_json::Value;
 
 /// What scripts rely on.
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 11] = [
     "activation-leaked-and-revoked",
     "clock-without-rtc",
     "clone",
@@ -18,6 +18,7 @@ const NAMES: [&str; 10] = [
     "docker-bridge",
     "os-upgrade",
     "outage-of-an-hour",
+    "paused-machine",
     "rotation-interrupted",
     "throttled-region",
 ];

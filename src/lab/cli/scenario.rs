@@ -43,7 +43,7 @@ What can be done, to the machine that the step is `on`:
   { change-hardware = { hostname, machine_id, firmware, model, processor,
                         memory_gib, disks, cards = [{ name, mac, address }],
                         software = [{ name, address }] } }
-  { set-clock-behind = DURATION }
+  { set-clock-behind = DURATION }, { pause-machine = DURATION }
   { new-machine = { name, copy_of, hardware } }
 At the service:
   { create-activation = { name, machines } }, { expire-activation = NAME },

@@ -2,11 +2,11 @@
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet, yield_now};
-use tokio::time::timeout;
 
 use crate::config::Settings;
 use crate::control::{self, Command, ControlError, Reply};
 use crate::daemon::{Daemon, DaemonError};
+use crate::host::clock::timeout;
 use crate::shelf::{Credentials, ShelfReader, State, Status};
 
 use super::stage::Machine;
@@ -120,6 +120,9 @@ impl Running {
         self.task.shutdown().await;
         self.writer.shutdown().await;
         self.machine.chronicle.stopped(&self.machine.name);
+        if let Some(clock) = &self.machine.clock {
+            clock.forget_work();
+        }
         // The daemon's own tasks end in their next turn; the last one removes the socket.
         let socket = control::socket_path(&self.machine.directories.runtime);
         let gone = async {

@@ -42,6 +42,9 @@ pub enum Act {
     ChangeHardware(Hardware),
     /// From now on the machine's clock is so far behind.
     SetClockBehind(#[serde(deserialize_with = "duration")] Duration),
+    /// The machine is paused for so long, as a virtual machine is that is suspended or migrated: both its
+    /// clocks stand still, and are behind afterwards. Time passes for everybody else.
+    PauseMachine(#[serde(deserialize_with = "duration")] Duration),
     /// There is one machine more.
     NewMachine(NewMachine),
     /// An administrator creates an activation.
@@ -134,6 +137,9 @@ impl fmt::Display for Act {
             Act::SetClockBehind(Duration::ZERO) => f.write_str("set the machine's clock right"),
             Act::SetClockBehind(span) => {
                 write!(f, "set the machine's clock {} back", display_duration(*span))
+            }
+            Act::PauseMachine(span) => {
+                write!(f, "pause the machine for {}", display_duration(*span))
             }
             Act::NewMachine(NewMachine { name, copy_of: None, .. }) => {
                 write!(f, "new machine {name}")

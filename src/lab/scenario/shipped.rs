@@ -1,7 +1,7 @@
 //! The scenarios that come with the program.
 
 /// Each by its name, as it stands in `src/lab/scenarios/`.
-pub const SHIPPED: [(&str, &str); 10] = [
+pub const SHIPPED: [(&str, &str); 11] = [
     (
         "activation-leaked-and-revoked",
         include_str!("../scenarios/activation-leaked-and-revoked.toml"),
@@ -13,6 +13,7 @@ pub const SHIPPED: [(&str, &str); 10] = [
     ("docker-bridge", include_str!("../scenarios/docker-bridge.toml")),
     ("os-upgrade", include_str!("../scenarios/os-upgrade.toml")),
     ("outage-of-an-hour", include_str!("../scenarios/outage-of-an-hour.toml")),
+    ("paused-machine", include_str!("../scenarios/paused-machine.toml")),
     ("rotation-interrupted", include_str!("../scenarios/rotation-interrupted.toml")),
     ("throttled-region", include_str!("../scenarios/throttled-region.toml")),
 ];

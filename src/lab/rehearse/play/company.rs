@@ -11,6 +11,7 @@ use tokio::task::AbortHandle;
 use crate::daemon::Seams;
 use crate::hardware::Probe;
 use crate::host::clock::{Clock, SystemClock};
+use crate::lab::Lab;
 use crate::lab::ledger::Outcome;
 use crate::lab::rehearse::Unmet;
 use crate::lab::rehearse::fixture;
@@ -91,16 +92,19 @@ impl<'a> Company<'a> {
     pub async fn let_pass(&mut self, span: Duration) {
         let daemons = self.members.values().filter_map(|member| member.daemon.as_ref());
         let daemons = daemons.map(Running::handle).collect::<Vec<_>>();
-        let awake = || daemons.iter().filter(|daemon| !AbortHandle::is_finished(daemon)).count();
-        let Stage { passage, lab, .. } = &*self.stage;
-        let leap = |by: Duration| {
-            lab.with_service(|service| {
-                // It fails beyond the year 2200 alone, where the lab's time stands still.
-                let _ = service.clock.forward(by, SystemClock.now());
-                service.faults.changed().notify_one();
-            });
+        let running = || {
+            let running = daemons.iter().filter(|daemon| !AbortHandle::is_finished(daemon));
+            running.map(AbortHandle::id).collect()
         };
-        passage.pass(span, awake, leap).await;
+        let Stage { passage, lab, .. } = &*self.stage;
+        passage.pass(span, running, |by| forward(lab, by)).await;
+    }
+
+    /// Pauses a machine: time passes for the lab and for all others.
+    pub fn pause(&mut self, name: &str, span: Duration) -> Result<(), Unmet> {
+        let clock = Arc::clone(&self.member(name)?.clock);
+        clock.pause(span, |by| forward(&self.stage.lab, by));
+        Ok(())
     }
 
     /// Writes down which faults are over: cleared, or with the last request that they met.
@@ -135,6 +139,14 @@ impl<'a> Company<'a> {
             }
         }
     }
+}
+
+fn forward(lab: &Lab, by: Duration) {
+    lab.with_service(|service| {
+        // It fails beyond the year 2200 alone, where the lab's time stands still.
+        let _ = service.clock.forward(by, SystemClock.now());
+        service.faults.changed().notify_one();
+    });
 }
 
 impl Member {

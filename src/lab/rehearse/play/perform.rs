@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::time::timeout;
 
 use super::Outcome;
 use super::company::{Company, Standing};
 use crate::control::{self, Command, ControlError};
 use crate::daemon::RegistrationError;
+use crate::host::clock::timeout;
 use crate::lab::faults::WireFault;
 use crate::lab::operation::Operation;
 use crate::lab::rehearse::Unmet;
@@ -46,6 +46,7 @@ impl Company<'_> {
                 Ok(None)
             }
             Act::ChangeHardware(change) => self.member(on)?.change(change).map(|()| None),
+            Act::PauseMachine(span) => self.pause(on, *span).map(|()| None),
             Act::SetClockBehind(span) => {
                 self.member(on)?.clock.set_behind(*span);
                 Ok(None)
