@@ -2,6 +2,7 @@
 //! built from it, so that what helps one helps all.
 
 use std::error::Error;
+use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,10 +15,12 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::timeout::TimeoutConfig;
+use rustls::CertificateError::{ExpiredContext, NotValidYetContext};
 use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, UnixTime};
 use time::UtcDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::pure::failure::FailureClass;
 use crate::pure::identity::Region;
@@ -187,11 +190,19 @@ where
     match error {
         SdkError::TimeoutError(_) => (FailureClass::Unreachable, "no answer in time".to_owned()),
         SdkError::DispatchFailure(failure) => {
-            let message = match failure.as_connector_error() {
-                Some(error) => innermost(error),
-                None => "the request could not be sent".to_owned(),
+            let Some(error) = failure.as_connector_error() else {
+                return (FailureClass::Unreachable, "the request could not be sent".to_owned());
             };
-            (FailureClass::Unreachable, message)
+            match tls_error(error) {
+                Some(&rustls::Error::InvalidCertificate(NotValidYetContext {
+                    time,
+                    not_before,
+                })) => (FailureClass::ClockSkew, not_yet_valid(time, not_before)),
+                Some(&rustls::Error::InvalidCertificate(ExpiredContext { time, not_after })) => {
+                    (FailureClass::Unreachable, expired(time, not_after))
+                }
+                _ => (FailureClass::Unreachable, innermost(error)),
+            }
         }
         SdkError::ResponseError(_) => (FailureClass::BadAnswer, "the answer broke off".to_owned()),
         other => (FailureClass::Local, innermost(other)),
@@ -220,6 +231,45 @@ fn read_bundle(path: &Path) -> Result<Vec<u8>, String> {
         })?;
     }
     if roots.is_empty() { Err("holds no PEM certificate".to_owned()) } else { Ok(pem) }
+}
+
+/// What the TLS library said, where it is in the chain. An I/O error hides what it wraps.
+pub fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let tls = error.downcast_ref::<rustls::Error>();
+        let tls = tls.or_else(|| wrapped.and_then(|wrapped| wrapped.downcast_ref()));
+        if tls.is_some() {
+            return tls;
+        }
+        next = wrapped.map(|wrapped| wrapped as &dyn Error).or_else(|| error.source());
+    }
+    None
+}
+
+/// A machine without a clock of its own boots in a year in which no certificate is valid yet.
+fn not_yet_valid(clock: UnixTime, not_before: UnixTime) -> String {
+    format!(
+        "this machine's clock says {}, and the service's certificate is valid from {} on",
+        moment(clock),
+        moment(not_before)
+    )
+}
+
+fn expired(clock: UnixTime, not_after: UnixTime) -> String {
+    format!(
+        "the service's certificate was valid until {}, and this machine's clock says {}",
+        moment(not_after),
+        moment(clock)
+    )
+}
+
+fn moment(at: UnixTime) -> String {
+    let seconds = i64::try_from(at.as_secs()).ok();
+    let at = seconds.and_then(|seconds| UtcDateTime::from_unix_timestamp(seconds).ok());
+    let text = at.and_then(|at| at.format(&Rfc3339).ok());
+    text.unwrap_or_else(|| "a date that no calendar has".to_owned())
 }
 
 /// The last error of the chain, which says what happened: "Connection refused", not "dispatch

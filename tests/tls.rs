@@ -4,19 +4,37 @@
 mod stage;
 
 use std::fs;
+use std::future::pending;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures_util::stream;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use rolekeeper::lab::authority;
+use rolekeeper::config::Settings;
+use rolekeeper::daemon::{Application, Directories, Seams, connection, register};
+use rolekeeper::host::clock::{Clock, ServiceClock, Sleep, Steps, SystemClock, timeout};
+use rolekeeper::lab::authority::{self, Authority};
 use rolekeeper::lab::faults::{Effect, Fault};
-use rolekeeper::lab::operation::Operation::RequestManagedInstanceRoleToken;
+use rolekeeper::lab::operation::Operation::{CreateActivation, RequestManagedInstanceRoleToken};
+use rolekeeper::lab::tls::Greeting;
+use rolekeeper::lab::{Lab, LabSettings};
 use rolekeeper::pure::advice::Exit;
+use rolekeeper::pure::fingerprint::SimilarityThreshold;
+use rolekeeper::pure::identity::{Activation, ActivationCode};
+use rolekeeper::pure::secret::Secret;
+use rolekeeper::shelf::{ShelfReader, State, Status};
+use rolekeeper::ssm::Ssm;
+use rolekeeper::vault::Vault;
 use serde_json::Value;
+use time::UtcDateTime;
+use tokio::runtime;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::LocalSet;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::version::{TLS12, TLS13};
@@ -361,4 +379,123 @@ fn a_directory_that_holds_something_else_is_left_alone() {
     let output = serve(&["--tls", "--tls-dir", "/proc/none"]);
     assert_refused(&output, Exit::CannotCreate, "cannot write /proc/none");
     assert_refused(&serve(&["--tls-dir", "."]), Exit::Usage, "--tls");
+}
+
+/// The clocks of a machine on which time stands still for everybody who sleeps, until it is set.
+#[derive(Debug)]
+struct UnsetClock(watch::Sender<()>);
+
+impl Clock for UnsetClock {
+    fn now(&self) -> UtcDateTime {
+        SystemClock.now()
+    }
+
+    fn since_boot(&self) -> Duration {
+        SystemClock.since_boot()
+    }
+
+    fn sleep(&self, _: Duration) -> Sleep {
+        Box::pin(pending())
+    }
+
+    fn steps(&self) -> Steps {
+        Box::pin(stream::unfold(self.0.subscribe(), |mut steps| async {
+            steps.changed().await.ok()?;
+            Some(((), steps))
+        }))
+    }
+}
+
+/// The first status of a daemon that is as it should be.
+async fn status_when(shelf: &mut ShelfReader, is: impl Fn(&Status) -> bool) -> Arc<Status> {
+    let found = async {
+        loop {
+            let status = shelf.look().status;
+            if is(&status) {
+                return status;
+            }
+            shelf.changed().await.expect("the daemon runs");
+        }
+    };
+    timeout(Duration::from_secs(30), found).await.expect("a status as it should be")
+}
+
+/// Without a clock of its own a machine boots in a year in which no certificate is valid. Here the
+/// certificate is of tomorrow, and of today once the clock is set.
+#[test]
+fn a_certificate_that_is_not_valid_yet_is_said_and_tried_again_when_the_clock_is_set() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let (now, loopback) = (SystemClock.now(), Ipv4Addr::LOCALHOST.into());
+    // The lab's certificates begin 30 days before they are made.
+    let tomorrow = now + time::Duration::days(32);
+    let authority = Authority::open(&at("tls"), loopback, now).unwrap();
+    let lab = async |listen: SocketAddr, then: UtcDateTime| {
+        let greeting = Greeting::tls(&authority, loopback, then).unwrap();
+        let (region, data) = (REGION.parse().unwrap(), Some(at("lab.db")));
+        let settings = LabSettings { listen, region, data, greeting, ..LabSettings::default() };
+        Lab::start(settings).await.unwrap()
+    };
+    let story = async {
+        let right = lab((loopback, 0).into(), now).await;
+        let bundle = right.ca_bundle().unwrap().to_str().unwrap().to_owned();
+        let settings = Settings::default()
+            .with_endpoint_url(Some(right.endpoint_url()))
+            .with_ca_bundle(VARIABLE, Some(bundle));
+        let clock = Arc::new(UnsetClock(watch::Sender::new(())));
+        let seams = Seams { clock: clock.clone(), ..Seams::system() };
+        let connection = connection(&settings, REGION.parse().unwrap());
+        let ssm = Ssm::new(&connection, ServiceClock::new(clock.clone())).unwrap();
+        let asked = serde_json::json!({ "IamRole": "Rehearsal" });
+        let made = right.client().unwrap().call(CreateActivation, &asked, now).await.unwrap();
+        let text = |name: &str| made[name].as_str().unwrap().to_owned();
+        let application = Application {
+            activation: Activation {
+                id: text("ActivationId").parse().unwrap(),
+                code: ActivationCode::parse(Secret::new(text("ActivationCode"))).unwrap(),
+            },
+            tags: Vec::new(),
+            threshold: SimilarityThreshold::default(),
+            replace: false,
+        };
+        let mut vault = Vault::open(&at("state")).unwrap();
+        register(&mut vault, &ssm, &seams, &application, |_| {}).await.unwrap();
+        drop(vault);
+
+        let address = right.address();
+        right.shutdown().await;
+        let early = lab(address, tomorrow).await;
+        let directories = Directories { state: at("state"), runtime: at("run") };
+        let (_, reloads) = mpsc::channel(1);
+        let daemon = rolekeeper::daemon::Daemon { settings, directories, seams, reloads };
+        let (started, shelf) = oneshot::channel();
+        let daemon = tokio::task::spawn_local(daemon.run(|shelf| drop(started.send(shelf))));
+        let mut shelf = shelf.await.unwrap();
+        let status = status_when(&mut shelf, |status| status.failure.is_some()).await;
+        let failure = status.failure.as_ref().unwrap();
+        assert_eq!(failure.class, "clock-skew", "{failure:?}");
+        assert!(failure.message.contains("this machine's clock says 20"), "{failure:?}");
+        assert!(failure.message.contains("certificate is valid from 20"), "{failure:?}");
+        assert!(failure.remedy.contains("set the clock"), "{failure:?}");
+
+        early.shutdown().await;
+        let _right = lab(address, now).await;
+        assert_eq!(shelf.look().status.state, State::Expired, "nobody has asked again");
+        clock.0.send_replace(());
+        status_when(&mut shelf, |status| status.state == State::Fresh).await;
+        daemon.abort();
+    };
+    let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(LocalSet::new().run_until(story));
+}
+
+#[test]
+fn a_registration_says_that_the_certificate_is_not_valid_yet() {
+    let stage = Stage::set_over_tls_since(SystemClock.now() + time::Duration::days(32));
+    let bundle = stage.lab.ca_bundle().unwrap();
+    let output = stage.registration(&stage.activation()).env(VARIABLE, bundle).output().unwrap();
+    let (message, remedy) = refusal(&output, Exit::Unavailable);
+    assert!(message.contains("certificate is valid from 20"), "{message}");
+    assert!(remedy.contains("set the clock"), "{remedy}");
+    assert!(!stage.record("RegistrationKey").exists());
 }

@@ -14,10 +14,10 @@ use aws_smithy_types::body::SdkBody;
 use http::Uri;
 use rustls::CertificateError;
 use tokio::net::{TcpStream, lookup_host};
-use tokio::time::timeout;
 
 use super::proxy::{self, Proxy};
 use crate::connection::{self, Connection, parse_http_date};
+use crate::host::clock::timeout;
 use crate::pure::diagnosis::certificate::Distrust;
 use crate::pure::diagnosis::service::{Answer, Attempt, Outcome, Service};
 
@@ -154,20 +154,11 @@ fn failed(error: &SdkError<io::Error, HttpResponse>) -> Outcome {
     }
 }
 
-/// What the TLS library said, where it is in the chain. An I/O error hides what it wraps.
 fn distrust(error: &(dyn Error + 'static)) -> Option<Distrust> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        let tls = error.downcast_ref::<rustls::Error>();
-        let tls = tls.or_else(|| wrapped.and_then(|wrapped| wrapped.downcast_ref()));
-        match tls {
-            Some(rustls::Error::InvalidCertificate(reason)) => return Some(of_certificate(reason)),
-            Some(other) => return Some(Distrust::Other(other.to_string())),
-            None => next = wrapped.map(|wrapped| wrapped as &dyn Error).or_else(|| error.source()),
-        }
-    }
-    None
+    Some(match connection::tls_error(error)? {
+        rustls::Error::InvalidCertificate(reason) => of_certificate(reason),
+        other => Distrust::Other(other.to_string()),
+    })
 }
 
 fn of_certificate(error: &CertificateError) -> Distrust {
