@@ -33,8 +33,10 @@ impl Reporter {
         let mut first = true;
         loop {
             let Some(token) = shelf.look().token else {
-                if shelf.changed().await.is_none() {
-                    return;
+                tokio::select! {
+                    view = shelf.changed() => if view.is_none() { return },
+                    // Whoever waits for the time is not at work: a rehearsal's time may go on.
+                    () = self.clock.sleep(self.interval) => {}
                 }
                 continue;
             };
