@@ -138,9 +138,10 @@ impl AssumeRole {
     /// What goes on along the chain: a tag of that key cannot be set anew.
     fn inherit_tags(&mut self, caller: &Caller) -> Result<(), Refusal> {
         let Caller::Session(session) = caller else { return Ok(()) };
-        let is_transitive = |tag: &&SessionTag| session.transitive.contains(&tag.key);
+        let is_transitive =
+            |tag: &&SessionTag| session.transitive.iter().any(|key| is_same_key(key, &tag.key));
         for tag in session.tags.iter().filter(is_transitive) {
-            if self.tags.iter().any(|own| own.key.eq_ignore_ascii_case(&tag.key)) {
+            if self.tags.iter().any(|own| is_same_key(&own.key, &tag.key)) {
                 return Err(Refusal::new(
                     "InvalidParameterValue",
                     "One of the specified transitive tag keys can't be set because it conflicts \
@@ -248,7 +249,7 @@ fn tags(form: &Form) -> Result<Vec<SessionTag>, Refusal> {
                 "A tag's key must have 1 to 128 characters, its value at most 256",
             ));
         }
-        if tags.iter().any(|tag| tag.key.eq_ignore_ascii_case(key)) {
+        if tags.iter().any(|tag| is_same_key(&tag.key, key)) {
             return Err(Refusal::new(
                 "InvalidParameterValue",
                 "Duplicate tag keys found. Please note that Tag keys are case insensitive.",
@@ -270,7 +271,7 @@ fn tags(form: &Form) -> Result<Vec<SessionTag>, Refusal> {
 fn transitive(form: &Form, tags: &[SessionTag]) -> Result<Vec<String>, Refusal> {
     let mut keys = Vec::new();
     while let Some(key) = form.get(&format!("TransitiveTagKeys.member.{}", keys.len() + 1)) {
-        if !tags.iter().any(|tag| tag.key == key) {
+        if !tags.iter().any(|tag| is_same_key(&tag.key, key)) {
             return Err(Refusal::validation(
                 "The specified transitive tag key must be included in the requested tags.",
             ));
@@ -278,6 +279,11 @@ fn transitive(form: &Form, tags: &[SessionTag]) -> Result<Vec<String>, Refusal> 
         keys.push(key.to_owned());
     }
     Ok(keys)
+}
+
+/// Keys of tags are told apart without regard to upper and lower case.
+fn is_same_key(one: &str, other: &str) -> bool {
+    one.to_lowercase() == other.to_lowercase()
 }
 
 fn required(

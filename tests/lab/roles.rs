@@ -205,7 +205,7 @@ async fn transitive_tags_are_inherited_along_the_chain_and_stay_what_they_are() 
     let (_, client) = node(&lab).await;
     let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build().unwrap();
     let tagged = backup(&client).tags(tag("Team", "a")).tags(tag("Job", "b"));
-    let first = sts(&lab, session(tagged.transitive_tag_keys("Team")).await);
+    let first = sts(&lab, session(tagged.transitive_tag_keys("team")).await);
     let other = backup(&first).tags(tag("team", "c"));
     refused(other, "InvalidParameterValue", "from the calling session").await;
     let second = session(backup(&first).tags(tag("Job", "d"))).await;

@@ -62,14 +62,17 @@ impl SessionTags {
         Ok(Self(tags.into_iter().map(tag).collect()))
     }
 
-    /// The same, with these keys passed on along the chain.
+    /// The same, with these keys passed on along the chain. They are the tags' in upper or lower case,
+    /// which STS does not tell apart (IAM User Guide, "Passing session tags in AWS STS").
     ///
     /// # Errors
     ///
     /// A key that no tag has.
     pub fn with_transitive(mut self, keys: &[String]) -> Result<Self, MalformedTags> {
         for key in keys {
-            let tag = self.0.get_mut(key).ok_or_else(|| MalformedTags::Unknown(excerpt(key)))?;
+            let mut tags = self.0.iter_mut();
+            let tag = tags.find(|(own, _)| own.to_lowercase() == key.to_lowercase());
+            let (_, tag) = tag.ok_or_else(|| MalformedTags::Unknown(excerpt(key)))?;
             tag.is_transitive = true;
         }
         Ok(self)

@@ -22,7 +22,7 @@ fn each_request_of_a_chain_carries_its_own_part() {
     assumption.external_id = Some("ours".parse().unwrap());
     assumption.source_identity = Some("alice".parse().unwrap());
     assumption.tags = tags(&[("Team", "a"), ("Job", "b")]).unwrap();
-    assumption.tags = assumption.tags.with_transitive(&["Team".to_owned()]).unwrap();
+    assumption.tags = assumption.tags.with_transitive(&["tEAM".to_owned()]).unwrap();
     assumption.duration = "30m".parse().unwrap();
     assumption.policy = Some(POLICY.parse().unwrap());
     assumption.policy_arns = vec!["arn:aws:iam::aws:policy/ReadOnlyAccess".parse().unwrap()];
