@@ -266,6 +266,7 @@ mod tests {
             path: "/c".into(),
             profile: "default".to_owned(),
             written_at: None,
+            held_until: None,
             error: None,
             remedy: None,
             warnings: Vec::new(),

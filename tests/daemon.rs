@@ -73,6 +73,7 @@ fn a_registered_machine_gets_credentials_and_shows_how_it_is() {
             "path": stage.credentials(),
             "profile": "default",
             "written_at": shown["issued_at"],
+            "held_until": null,
             "error": null,
             "remedy": null,
             "warnings": [],
@@ -383,7 +384,7 @@ fn an_unregistered_daemon_answers_and_a_registration_wakes_it() {
     let stage = Stage::set();
     let daemon = stage.start();
     daemon.logged("not registered");
-    let status: Value = serde_json::from_str(&stage.succeed(&["status", "--json"])).unwrap();
+    let status = stage.status();
     assert_eq!((&status["state"], &status["instance_id"]), (&json!("unregistered"), &Value::Null));
     let (message, remedy) = stage.refused(&["refresh"], Exit::Unavailable);
     assert_eq!(message, "this machine is not registered");

@@ -295,7 +295,7 @@ fn a_machine_before_its_registration_is_told_how_to_register() {
     let parts = ["is not registered", "rolekeeper register --region"];
     assert_found(diagnosis.check("registration"), "wrong", &parts);
     assert_found(diagnosis.check("daemon"), "wrong", &["no daemon answers", "systemctl start"]);
-    assert_found(diagnosis.check("vault"), "skipped", &["no vault yet"]);
+    assert_found(diagnosis.check("vault"), "inapplicable", &["no vault yet"]);
 
     // The service was asked and did not answer.
     let hangs = Fault::always(Effect::Reset).on(RegisterManagedInstance);
@@ -553,7 +553,7 @@ fn a_user_whom_no_rule_names_is_told_so_and_a_strangers_file_is_not_missed() {
     let parts = ["no target and no consumer names", "[[consumer]]"];
     assert_found(diagnosis.check("access"), "wrong", &parts);
     let parts = ["is not meant for", "owner 64998", "mode 0600"];
-    assert_found(diagnosis.about("reach", "target backup"), "skipped", &parts);
+    assert_found(diagnosis.about("reach", "target backup"), "inapplicable", &parts);
     let unknown = stage.refused(&["doctor", "--user", "no-such-user"], Exit::Usage);
     assert!(unknown.0.contains("no-such-user"), "{unknown:?}");
 }
@@ -574,7 +574,7 @@ fn the_way_to_a_consumers_token_is_walked_too() {
     assert_found(diagnosis.check("access"), "ok", &["may have nightly"]);
     let directory = format!("stops at the directory {}", stage.path("backup").display());
     assert_found(diagnosis.about("reach", "token of nightly"), "wrong", &[&directory]);
-    assert_found(diagnosis.about("reach", "target backup"), "skipped", &["is not meant for"]);
+    assert_found(diagnosis.about("reach", "target backup"), "inapplicable", &["is not meant for"]);
 }
 
 #[test]
@@ -620,7 +620,20 @@ fn an_ordinary_user_finds_nothing_wrong_in_what_it_may_not_see() {
     let output = stage.command_of_nobody(&arguments).output().unwrap();
     let diagnosis = Diagnosis::of(&output);
     assert_eq!(diagnosis.with_verdict("wrong"), [""; 0]);
-    assert_eq!(diagnosis.status, Exit::Done as i32);
+    // What was not looked at is not fine: the status says so, the last line, and each check.
+    assert_eq!(diagnosis.status, Exit::TryAgain as i32);
+    let skipped = diagnosis.with_verdict("skipped").len();
+    let apply = diagnosis.checks.len() - diagnosis.with_verdict("inapplicable").len();
+    assert!(skipped > 5, "{:#?}", diagnosis.checks);
+    for check in diagnosis.checks.iter().filter(|check| check["verdict"] == "skipped") {
+        assert_eq!(check["remedy"], "sudo rolekeeper doctor", "{check:#}");
+    }
+    let words = arguments[..arguments.len() - 1].to_vec();
+    let output = stage.command_of_nobody(&words).output().unwrap();
+    assert_eq!(output.status.code(), Some(Exit::TryAgain as i32));
+    let page = String::from_utf8(output.stdout).unwrap();
+    let last = format!("\nnothing wrong found, {skipped} of {apply} checks skipped: run as root\n");
+    assert!(page.ends_with(&last), "{page}");
     assert_found(diagnosis.check("vault"), "skipped", &["needs root or the vault's owner"]);
     assert_found(diagnosis.check("daemon"), "skipped", &["needs root or the service's group"]);
     assert_found(diagnosis.about("service", "Systems Manager"), "ok", &[]);

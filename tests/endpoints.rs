@@ -437,7 +437,7 @@ fn an_address_that_somebody_has_keeps_nobody_from_the_files() {
     let waiting = shown(stage.status());
     assert!(waiting["error"].as_str().unwrap().contains("in use"), "{waiting}");
     assert!(waiting["remedy"].as_str().unwrap().contains(&address.port().to_string()), "{waiting}");
-    let page = stage.succeed(&["status"]);
+    let page = stage.status_page();
     assert!(
         page.contains("endpoint     imds: NOT LISTENING at ") && page.contains("  try   "),
         "{page}"
@@ -449,7 +449,7 @@ fn an_address_that_somebody_has_keeps_nobody_from_the_files() {
     );
     assert!(stage::moment(&listens["since"]) > stage::moment(&waiting["since"]), "{listens}");
     let line = format!("endpoint     imds: http://{address}, since ");
-    assert!(stage.succeed(&["status"]).contains(&line));
+    assert!(stage.status_page().contains(&line));
     ask(address, &put_token("")).is(200);
 }
 

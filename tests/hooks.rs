@@ -149,7 +149,7 @@ fn a_renewal_reloads_one_service_and_signals_another() {
     assert_eq!(shown(&status, "one")["last_outcome"], "reloaded");
     assert!(shown(&status, "one")["last_run_at"].is_string());
     assert_eq!(shown(&status, "two")["signal"], "SIGUSR1");
-    let page = told.0.succeed(&["status"]);
+    let page = told.0.status_page();
     assert!(page.contains("  tells      one.service, reloaded 20"), "{page}");
     assert!(page.contains("  tells      two@2.service by SIGUSR1, signalled 20"), "{page}");
 }
@@ -215,7 +215,7 @@ fn a_refusal_shows_with_its_remedy_and_is_tried_again_when_settings_are_read_aga
     assert!(remedy.contains("'reload-or-try-restart' of one.service"), "{remedy}");
     let logged = daemon.logged("See system logs");
     assert!(logged.contains("details.\\u{1b}[2J"), "{logged}");
-    let page = told.0.succeed(&["status"]);
+    let page = told.0.status_page();
     assert!(page.contains("  failure    denied: one.service was not reloaded:"), "{page}");
     assert!(page.contains("written 20"), "the credentials are delivered all the same: {page}");
     assert_eq!(told.0.status()["state"], "fresh");

@@ -264,7 +264,7 @@ fn a_target_has_its_own_role_beside_those_with_the_registered_one() {
     assert_eq!((&plain["role_arn"], &plain["failure"]), (&Value::Null, &Value::Null));
     assert_eq!(plain["credentials"], status["credentials"]);
 
-    let page = stage.succeed(&["status"]);
+    let page = stage.status_page();
     let role = format!("\n  role       {}\n", arn("Backup"));
     assert!(page.contains(&role) && page.contains("\n  holds      access key id .."), "{page}");
     daemon.logged("role assumed");
@@ -312,7 +312,7 @@ fn a_consumer_without_a_file_asks_for_a_role_of_its_own() {
     assert!(own != registered && own.ends_with(suffix.as_str().unwrap()));
     let (said, _) = stage.refused(&["credential-process", "--target", "closed"], Exit::TryAgain);
     assert_eq!(said, "there are no usable credentials now: denied");
-    assert!(stage.succeed(&["status"]).contains("consumer     nightly: asks the daemon\n  role"));
+    assert!(stage.status_page().contains("consumer     nightly: asks the daemon\n  role"));
 }
 
 #[test]
@@ -368,7 +368,7 @@ fn one_role_that_is_denied_stops_no_other() {
     assert_eq!(said, "there are no usable credentials now: denied");
     let status = stage.status();
     assert_eq!((&status["state"], &status["failure"]), (&json!("fresh"), &Value::Null));
-    assert!(stage.succeed(&["status"]).contains("\n  failure    denied: AssumeRole"));
+    assert!(stage.status_page().contains("\n  failure    denied: AssumeRole"));
     daemon.logged(message);
 
     // Its turn comes in ten minutes, unless somebody has mended it.
@@ -392,7 +392,7 @@ fn a_chain_of_three_ends_in_the_last_role_and_keeps_its_source_identity() {
     let chain = ["Hub", "Spoke", "Leaf"].map(|role| format!("\"{}\"", arn(role))).join(", ");
     let keys = format!(
         "role_chain = [{chain}]\nsession_name = \"nightly\"\nsource_identity = \"alice\"\n\
-         tags = {{ Team = \"a b\", Job = \"c\" }}\ntransitive_tags = [\"Team\"]"
+         tags = {{ Team = \"a b\", Job = \"c\" }}\ntransitive_tags = [\"team\"]"
     );
     stage.settings(&target(&stage, "leaf", &keys));
     let (_, _daemon) = stage.start_registered();

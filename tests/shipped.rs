@@ -23,6 +23,8 @@ fn a_restart_is_tried_after_those_failures_that_it_can_mend() {
         Exit::Done,
         Exit::Usage,
         Exit::BadData,
+        Exit::NoInput,
+        Exit::NoUser,
         Exit::Unavailable,
         Exit::Bug,
         Exit::CannotCreate,
@@ -32,7 +34,12 @@ fn a_restart_is_tried_after_those_failures_that_it_can_mend() {
     ] {
         // A new variant has to be placed here before this compiles.
         let permanent = match exit {
-            Exit::Usage | Exit::BadData | Exit::Refused | Exit::Configuration => true,
+            Exit::Usage
+            | Exit::BadData
+            | Exit::NoInput
+            | Exit::NoUser
+            | Exit::Refused
+            | Exit::Configuration => true,
             Exit::Done | Exit::Unavailable | Exit::Bug | Exit::CannotCreate | Exit::TryAgain => {
                 false
             }

@@ -161,7 +161,7 @@ fn an_instance_profile_feeds_the_file_the_programs_and_our_own_endpoint() {
     assert_eq!(mode(&stage.credentials()), 0o640);
     assert!(!stage.path("state/vault").exists(), "nothing is to be remembered");
 
-    let page = stage.succeed(&["status"]);
+    let page = stage.status_page();
     let line = "source       instance-metadata: instance profile Managed, account 000000000000\n";
     assert!(page.contains(line), "{page}");
 
@@ -366,7 +366,7 @@ fn a_container_shows_its_token_and_a_wrong_one_is_mended_while_it_runs() {
     assert_eq!((&status["instance_id"], &status["region"]), (&Value::Null, &Value::Null));
     assert_eq!(status["role"]["arn"], "arn:aws:iam::000000000000:role/Managed");
     assert_eq!(status["role"]["account_id"], "000000000000");
-    let page = stage.succeed(&["status"]);
+    let page = stage.status_page();
     let line = "source       container: arn:aws:iam::000000000000:role/Managed\n";
     assert!(page.contains(line) && !page.contains("not registered"), "{page}");
     assert!(!daemon.log().contains(&token), "{}", daemon.log());
@@ -508,7 +508,7 @@ fn doctor_looks_for_no_service_that_a_container_does_without() {
         let told = services.map(|check| (check["subject"].clone(), check["verdict"].clone()));
         told.collect::<Vec<_>>()
     };
-    assert_eq!(doctor(), [(Value::Null, json!("skipped"))]);
+    assert_eq!(doctor(), [(Value::Null, json!("inapplicable"))]);
     let role = "role_arn = \"arn:aws:iam::000000000000:role/Backup\"";
     write_settings(&stage, "container", &stage.target("backup", &stage.path("backup"), role));
     let [(subject, verdict)] = &doctor()[..] else { panic!("one service: STS") };
@@ -562,10 +562,10 @@ fn what_is_about_a_registration_is_refused_under_another_source() {
     let doctor = stage.run(&["doctor", "--json", "--metadata-address", &address]);
     let checks: Value = serde_json::from_slice(&doctor.stdout).unwrap();
     for (name, verdict) in [
-        ("registration", "skipped"),
-        ("hardware", "skipped"),
+        ("registration", "inapplicable"),
+        ("hardware", "inapplicable"),
         ("metadata", "ok"),
-        ("vault", "skipped"),
+        ("vault", "inapplicable"),
     ] {
         let check = checks.as_array().unwrap().iter().find(|check| check["name"] == name);
         assert_eq!(check.unwrap()["verdict"], verdict, "{name}: {checks}");

@@ -5,10 +5,11 @@ use clap::Args;
 use super::{Places, local, print, say};
 use crate::connection::OPERATION_TIMEOUT;
 use crate::control::Complaint;
-use crate::daemon::{forget_role_token, targets};
+use crate::daemon::{forget_role_token, registered_region, targets};
+use crate::host::clock::{Clock, SystemClock};
 use crate::host::environment;
 use crate::host::progress::Progress;
-use crate::pure::advice::Exit;
+use crate::pure::advice::{Advice, Exit};
 use crate::pure::secret::Secret;
 use crate::ssm::{AwsCredentials, InstanceKey, Ssm};
 use crate::targets::withdraw;
@@ -22,7 +23,7 @@ use crate::vault::{Registration, Vault};
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Deregister {
-    /// Do not tell the service; the instance stays registered there
+    /// Do not tell the service; the instance stays listed there, and how to remove it is said
     #[arg(long)]
     local_only: bool,
 }
@@ -38,16 +39,21 @@ impl Deregister {
         let directories = places.directories();
         let mut vault = Vault::open(&directories.state)?;
         let registration = vault.registration()?;
-        let ssm = local::ssm(&settings, registration.region.clone()).await?;
+        let (id, mut now) = (&registration.instance_id, SystemClock.now());
+        let targets = targets(&settings, &directories.runtime)?;
         if !self.local_only {
+            let region = registered_region(&settings, &registration, &vault)?;
+            let ssm = local::ssm(&settings, region).await?;
             let progress = places.progress();
             let credentials = match administrator() {
                 Some(credentials) => credentials,
                 None => own_role(&vault, &ssm, &registration, &progress).await?,
             };
-            let what = format!("asking {} to forget {}", ssm.endpoint(), registration.instance_id);
-            progress.begin(what, Some(OPERATION_TIMEOUT));
-            let asked = ssm.deregister(credentials, &registration.instance_id);
+            progress.begin(
+                format!("asking {} to forget {id}", ssm.endpoint()),
+                Some(OPERATION_TIMEOUT),
+            );
+            let asked = ssm.deregister(credentials, id);
             progress.during(asked).await.map_err(|error| {
                 let mut complaint = Complaint::of(&error);
                 complaint.remedy = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of an \
@@ -55,18 +61,30 @@ impl Deregister {
                     .to_owned();
                 complaint
             })?;
+            now = ssm.clock().now();
         }
-        for target in targets(&settings, &directories.runtime)? {
-            if let Err(error) = withdraw(&target) {
-                say(format_args!("warning: {error}"));
-            }
-        }
+        // What cannot be emptied keeps nobody from being deregistered, and is no success either.
+        let left = targets.iter().filter_map(|target| withdraw(target).err()).collect::<Vec<_>>();
         if let Err(error) = forget_role_token(&directories.runtime) {
             say(format_args!("warning: {error}"));
         }
-        let kept = vault.retire(ssm.clock().now())?;
+        let kept = vault.retire(now)?;
         say(format_args!("the registration, with its private key, is kept as {}", kept.display()));
-        print(&format!("{} is deregistered\n", registration.instance_id))
+        if self.local_only {
+            print(&format!("{id} is out of use here, and the service still lists it\n"))?;
+            let command = local::deregistration(&settings, &registration.region, id);
+            say(format_args!("to remove it there: {command}"));
+        } else {
+            print(&format!("{id} is deregistered\n"))?;
+        }
+        match left.as_slice() {
+            [] => Ok(()),
+            [first, more @ ..] => {
+                more.iter().for_each(|error| say(format_args!("warning: {error}")));
+                let message = format!("credentials of {id} may be left in a file: {first}");
+                Err(Complaint::new(first.exit(), message, first.remedy()))
+            }
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::daemon::connection;
 use crate::hardware::{Probe, SystemProbe};
 use crate::host::clock::{ServiceClock, SystemClock};
 use crate::pure::fingerprint::{Similarity, compare};
-use crate::pure::identity::Region;
+use crate::pure::identity::{InstanceId, Region};
 use crate::ssm::Ssm;
 use crate::vault::VaultReader;
 
@@ -17,6 +17,13 @@ use crate::vault::VaultReader;
 pub(super) async fn ssm(settings: &Settings, region: Region) -> Result<Ssm, Complaint> {
     let clock = ServiceClock::new(Arc::new(SystemClock));
     Ok(Ssm::new(&connection(settings, region), clock)?)
+}
+
+/// The command by which an administrator removes an instance from the service.
+pub(super) fn deregistration(settings: &Settings, region: &Region, id: &InstanceId) -> String {
+    let endpoint = settings.endpoint_url.value.as_ref();
+    let endpoint = endpoint.map(|url| format!(" --endpoint-url {url}")).unwrap_or_default();
+    format!("aws ssm deregister-managed-instance --region {region} --instance-id {id}{endpoint}")
 }
 
 /// This machine, judged by the vault's record.

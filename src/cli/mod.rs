@@ -58,8 +58,9 @@ Examples:
   rolekeeper status
   rolekeeper exec -- aws sts get-caller-identity
 
-Exit status: 0 done, 64 usage, 65 bad data, 69 service unavailable, 70 our bug, \
-73 cannot create, 75 try again later, 77 refused, 78 configuration.";
+Exit status: 0 done, 64 usage, 65 bad data, 66 record missing, \
+67 instance unknown to the service, 69 service unavailable, 70 our bug, 73 cannot create, \
+75 try again later, 77 refused, 78 configuration.";
 
 /// The settings file.
 const SETTINGS_FILE: &str = "ROLEKEEPER_CONFIG";
@@ -150,7 +151,8 @@ fn execute(Arguments { places, command }: Arguments) -> Result<ExitCode, Complai
     let done = match command {
         Command::Register(command) => wait(command.execute(&places)),
         Command::Run(command) => wait(command.execute(places)),
-        Command::Status(command) => wait(command.execute(&places)),
+        // What it shows is no error of its own.
+        Command::Status(command) => return wait(command.execute(&places)),
         Command::Refresh(command) => wait(command.execute(&places)),
         Command::Fingerprint(command) => wait(command.execute(&places)),
         Command::RotateKey(command) => wait(command.execute(&places)),

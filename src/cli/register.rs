@@ -7,16 +7,19 @@ use std::str::FromStr;
 use clap::Args;
 
 use super::{Places, complain, local, print, say};
+use crate::config::{Settings, parse_endpoint_url};
 use crate::connection::OPERATION_TIMEOUT;
 use crate::control::{self, Command, Complaint, Reply};
-use crate::daemon::{Application, RegistrationStep, Seams, register};
+use crate::daemon::{
+    Application, RegistrationStep, Seams, Verdict, examine, register, registered_region,
+};
 use crate::host::{environment, signals, terminal};
 use crate::pure::advice::Exit;
 use crate::pure::fingerprint::SimilarityThreshold;
 use crate::pure::identity::{Activation, ActivationCode, ActivationId, Region};
 use crate::pure::secret::Secret;
 use crate::ssm::Tag;
-use crate::vault::{Vault, VaultError};
+use crate::vault::{Registration, Vault, VaultError, VaultReader};
 
 /// Register this machine through a hybrid activation
 ///
@@ -26,10 +29,18 @@ use crate::vault::{Vault, VaultError};
 ///
 /// The activation code comes from one of --activation-code-file, --activation-code and the systemd
 /// credential "activation". Without any of them it is asked for at the terminal, which does not show it.
+///
+/// With --ensure, an identity that is there is verified: its records, the hardware that it stands for,
+/// the region, and by a signed request that the service knows it. The activation is not compared: it
+/// admits once, and ends long before the machine. Exit status 0 when all is well, also when the service
+/// cannot be asked, which is said; 65 when a record is damaged, 66 when the fingerprint is missing, 67
+/// when the service does not know the instance, 77 when this is another machine, or the service refuses
+/// its fingerprint or key, 78 when it is registered in another region than the one asked for.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Register {
-    /// AWS region of the activation, such as eu-central-1 [default: from the settings]
+    /// AWS region of the activation, such as eu-central-1 [default: from the settings, else
+    /// $AWS_REGION, else $AWS_DEFAULT_REGION]
     #[arg(long, value_name = "REGION")]
     region: Option<Region>,
     /// Activation id, a UUID
@@ -41,7 +52,7 @@ pub(super) struct Register {
     /// The activation code itself; every user of this machine can see it while the command runs
     #[arg(long, value_name = "CODE")]
     activation_code: Option<String>,
-    /// Succeed, and change nothing, when this machine is registered already
+    /// Change nothing when this machine is registered already, and verify that it is
     #[arg(long)]
     ensure: bool,
     /// Replace the identity that is there; its records are kept aside
@@ -54,7 +65,7 @@ pub(super) struct Register {
     #[arg(long, value_name = "N", default_value = "40", allow_hyphen_values = true)]
     similarity_threshold: SimilarityThreshold,
     /// Another endpoint than AWS's own for the region
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = parse_endpoint_url)]
     endpoint_url: Option<String>,
 }
 
@@ -107,20 +118,29 @@ impl Register {
 
     async fn register(self, places: &Places, reached: &Cell<Reached>) -> Result<(), Complaint> {
         let progress = places.progress();
-        let settings = places.hybrid_settings()?.with_endpoint_url(self.endpoint_url.clone());
+        let settings = self.settings(places)?;
         let directories = places.directories();
-        if self.ensure
-            && let Some(id) = registered(&directories.state)?
-        {
-            say(format_args!("already registered as {id}; nothing was changed"));
-            return print(&format!("{id}\n"));
+        let seams = Seams::system();
+        if self.ensure {
+            match Vault::read_only(&directories.state) {
+                Err(VaultError::Missing { .. }) => {}
+                vault => {
+                    if verified(&settings, &vault?, &seams).await? {
+                        return Ok(());
+                    }
+                }
+            }
         }
-        let region = self.region.clone().or_else(|| settings.region.value.clone());
-        let region = region.ok_or_else(|| missing("--region"))?;
+        let region = settings.region.value.clone().ok_or_else(|| missing("--region"))?;
         let activation = self.activation().await?;
-        let ssm = local::ssm(&settings, region.clone()).await?;
+        let ssm = local::ssm(&settings, region).await?;
 
         let mut vault = Vault::open(&directories.state)?;
+        // A registration that a crash had interrupted was completed just now.
+        if self.ensure && verified(&settings, &vault, &seams).await? {
+            return Ok(());
+        }
+        let replaced = vault.registration();
         let application = Application {
             activation,
             tags: self.tags.iter().map(|TagArgument(tag)| tag.clone()).collect(),
@@ -142,15 +162,26 @@ impl Register {
                     .begin(format!("writing the vault in {}", directories.state.display()), None);
             }
         };
-        let seams = Seams::system();
         let registering = register(&mut vault, &ssm, &seams, &application, show);
         let registered = progress.during(registering).await?;
         drop(vault);
         let (id, by) = (&registered.instance_id, &application.activation.id);
         say(format_args!("registered as {id} in {}, by activation {by}", ssm.region()));
+        if let Some(note) = left_behind(&settings, replaced) {
+            say(format_args!("{note}"));
+        }
         progress.expect("waiting for the daemon's first credentials", Some(2 * OPERATION_TIMEOUT));
         progress.during(wake_daemon(&directories.runtime)).await;
         shown
+    }
+
+    /// An option beats the files, and these the environment.
+    fn settings(&self, places: &Places) -> Result<Settings, Complaint> {
+        let settings = places
+            .hybrid_settings()?
+            .with_region(self.region.clone())
+            .with_endpoint_url(self.endpoint_url.clone());
+        Ok(settings.with_region_variables(environment::variable)?)
     }
 
     async fn activation(&self) -> Result<Activation, Complaint> {
@@ -210,13 +241,48 @@ async fn ask_code() -> Result<Option<Secret<String>>, Complaint> {
     })
 }
 
-/// The id of this machine, when it has one.
-fn registered(state_dir: &Path) -> Result<Option<String>, Complaint> {
-    let registration = Vault::read_only(state_dir).and_then(|vault| vault.registration());
-    match registration {
-        Ok(registration) => Ok(Some(registration.instance_id.to_string())),
-        Err(VaultError::Missing { .. }) => Ok(None),
-        Err(error) => Err(error.into()),
+/// Verifies the identity that is there, and says how far; false on a machine that has none.
+async fn verified(
+    settings: &Settings,
+    vault: &VaultReader,
+    seams: &Seams,
+) -> Result<bool, Complaint> {
+    let registration = match vault.registration() {
+        Err(VaultError::Missing { .. }) => return Ok(false),
+        registration => registration?,
+    };
+    let region = registered_region(settings, &registration, vault)?;
+    let examined = examine(vault, seams).await?;
+    let verdict = examined.ask(&local::ssm(settings, region.clone()).await?).await?;
+    let id = registration.instance_id;
+    match verdict {
+        Verdict::Known => {
+            say(format_args!(
+                "already registered as {id} in {region}, verified with the service; nothing was changed"
+            ));
+        }
+        Verdict::NotAsked(error) => {
+            say(format_args!(
+                "already registered as {id} in {region}, not verified with the service: {error}; \
+                 nothing was changed"
+            ));
+        }
+    }
+    print(&format!("{id}\n"))?;
+    Ok(true)
+}
+
+/// What becomes of the identity that was replaced: the service keeps it until somebody says otherwise.
+fn left_behind(settings: &Settings, replaced: Result<Registration, VaultError>) -> Option<String> {
+    match replaced {
+        Err(VaultError::Missing { .. }) => None,
+        Ok(Registration { instance_id, region, .. }) => Some(format!(
+            "the service still lists {instance_id}, which this machine was; to remove it there: {}",
+            local::deregistration(settings, &region, &instance_id)
+        )),
+        Err(error) => Some(format!(
+            "the service still lists what this machine was; its id is not known here: {error}"
+        )),
     }
 }
 

@@ -6,7 +6,7 @@ use super::refresh::ask;
 use super::{Places, local, print};
 use crate::connection::OPERATION_TIMEOUT;
 use crate::control::{Command, Complaint};
-use crate::daemon::{RotationOutcome, rotate};
+use crate::daemon::{RotationOutcome, registered_region, rotate};
 use crate::pure::advice::Exit;
 use crate::vault::Vault;
 
@@ -33,7 +33,8 @@ impl RotateKey {
                 "rolekeeper fingerprint diff",
             ));
         }
-        let ssm = local::ssm(&settings, vault.registration()?.region).await?;
+        let region = registered_region(&settings, &vault.registration()?, &vault)?;
+        let ssm = local::ssm(&settings, region).await?;
         let fingerprint = vault.fingerprint_record()?.fingerprint;
         let progress = places.progress();
         let what = format!("replacing the key at {}", ssm.endpoint());

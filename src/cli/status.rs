@@ -1,6 +1,9 @@
 //! `rolekeeper status`
 
+mod exit;
+
 use std::fmt::Write;
+use std::process::ExitCode;
 
 use clap::Args;
 
@@ -12,14 +15,21 @@ use crate::host::clock::{Clock, SystemClock};
 use crate::host::terminal::{self, BAD, DOUBTFUL, GOOD};
 use crate::pure::advice::{Advice, Exit};
 use crate::pure::source::Source;
-use crate::shelf::{self, Credentials, EndpointStatus, Failure, ReloadStatus, State};
+use crate::shelf::{self, Credentials, EndpointStatus, Failure, Moment, ReloadStatus, State};
 use crate::targets::{Warning, published};
 use crate::vault::{Vault, VaultError};
 
 /// Show state, expiry, next refresh, targets and the last failure
 ///
-/// Asks the daemon. Exit status 0 when it answers, 69 when none does. How far away a time is, is told
-/// by this machine's clock.
+/// Asks the daemon; without one, shows what the vault and the files tell.
+///
+/// Exit status 0 when there are usable credentials and they are renewed, everywhere; otherwise that of
+/// the first of these: 69 when no daemon answers, 78 when this machine is not registered, 77 when the
+/// service refuses it or this is another machine, 69 when there are no usable credentials, 73 when a
+/// file was not written, 69 when a role of its own has no usable credentials or an endpoint does not
+/// listen, 75 when a renewal or a reload has failed, which may end by itself.
+///
+/// How far away a time is, is told by this machine's clock.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Status {
@@ -38,7 +48,7 @@ Examples:
   rolekeeper status --json | jq -r .credentials.expires_at";
 
 impl Status {
-    pub(super) async fn execute(self, places: &Places) -> Result<(), Complaint> {
+    pub(super) async fn execute(self, places: &Places) -> Result<ExitCode, Complaint> {
         let directories = places.directories();
         let times = Times::new(SystemClock.now(), self.local_time)?;
         let progress = places.progress();
@@ -65,7 +75,10 @@ impl Status {
         } else {
             print(&page(&status, &times))?;
         }
-        absent.map_or(Ok(()), Err)
+        match absent {
+            Some(complaint) => Err(complaint),
+            None => Ok(ExitCode::from(exit::exit(&status, Moment(SystemClock.now())) as u8)),
+        }
     }
 }
 
@@ -107,6 +120,7 @@ fn without_daemon(places: &Places, complaint: &Complaint) -> Result<shelf::Statu
             path: target.path,
             profile: target.profile.to_string(),
             written_at: None,
+            held_until: end.map(Moment),
             error: held.as_ref().err().map(ToString::to_string),
             warnings,
             remedy: held.err().map(|error| error.remedy()),
@@ -170,7 +184,10 @@ fn page(status: &shelf::Status, times: &Times) -> String {
         let outcome = match (&target.error, target.written_at) {
             (Some(error), _) => format!("NOT WRITTEN: {error}"),
             (None, Some(at)) => format!("written {}", times.of(at)),
-            (None, None) => "not written in this run".to_owned(),
+            (None, None) => match target.held_until {
+                Some(until) => format!("holds an earlier run's, good until {}", times.of(until)),
+                None => "not written in this run".to_owned(),
+            },
         };
         line("target", &format!("{}: {place}, {outcome}", target.name));
         if let Some(remedy) = &target.remedy {

@@ -10,6 +10,8 @@ use crate::pure::advice::{Advice, Exit};
 pub enum ConfigError {
     #[error("{}:{line}:{column}: {message}", path.display())]
     Invalid { path: PathBuf, line: usize, column: usize, message: String },
+    #[error("${name}: {message}")]
+    Variable { name: &'static str, message: String },
     #[error("{}: {source}", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
 }
@@ -19,6 +21,9 @@ impl Advice for ConfigError {
         match self {
             Self::Invalid { path, .. } => {
                 format!("mend that line, then `rolekeeper config check {}`", path.display())
+            }
+            Self::Variable { name, .. } => {
+                format!("unset {name}, or set it to a region such as eu-central-1")
             }
             Self::Unreadable { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 "name an existing file with --config, or leave --config out".to_owned()

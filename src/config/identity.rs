@@ -7,7 +7,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::file::{AbsolutePath, Text, Url, set};
-use super::{Origin, Setting, Settings, default};
+use super::{ConfigError, Origin, Setting, Settings, default};
 use crate::pure::identity::Region;
 use crate::pure::source::Source;
 
@@ -56,6 +56,29 @@ pub(super) fn merge(
 }
 
 impl Settings {
+    /// Takes the region that the environment names, where neither an option nor a file does: first
+    /// `AWS_REGION`, then `AWS_DEFAULT_REGION`, as the AWS CLI v2 and the SDKs but botocore do, which
+    /// knows the latter alone (AWS SDKs and Tools Reference Guide, "AWS Region").
+    ///
+    /// # Errors
+    ///
+    /// A name that no region has.
+    pub fn with_region_variables(
+        mut self,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
+        let mut named = REGIONS.into_iter().filter_map(|name| Some((name, variable(name)?)));
+        if self.region.value.is_none()
+            && let Some((name, value)) = named.next()
+        {
+            let region = value
+                .parse::<Region>()
+                .map_err(|error| ConfigError::Variable { name, message: error.to_string() })?;
+            self.region = Setting { value: Some(region), origin: Origin::Environment(name) };
+        }
+        Ok(self)
+    }
+
     /// What the environment says of the source that the files name, where they are silent. A machine
     /// outside AWS is told nothing: its region is its registration's.
     #[must_use]
@@ -137,6 +160,32 @@ mod tests {
         let text = "[identity]\nsource = \"ec2\"\n";
         let error = file::merge(&mut settings, Path::new("/etc/x.toml"), text).unwrap_err();
         assert!(error.to_string().contains("/etc/x.toml:2:10: expected \"hybrid\""), "{error}");
+    }
+
+    #[test]
+    fn a_region_is_an_options_then_a_files_then_the_variables_in_the_clis_order() {
+        let variables = |first: &'static str| {
+            move |name: &str| match name {
+                "AWS_REGION" => Some(first.to_owned()).filter(|first| !first.is_empty()),
+                "AWS_DEFAULT_REGION" => Some("us-west-2".to_owned()),
+                _ => None,
+            }
+        };
+        let (flag, file) = ("eu-west-1", "[service]\nregion = \"eu-north-1\"\n");
+        for (flag, text, first, expected, origin) in [
+            (Some(flag), file, "us-east-1", "eu-west-1", "--region"),
+            (None, file, "us-east-1", "eu-north-1", "/etc/x.toml:2"),
+            (None, "", "us-east-1", "us-east-1", "$AWS_REGION"),
+            (None, "", "", "us-west-2", "$AWS_DEFAULT_REGION"),
+        ] {
+            let settings = read(text, &[]).with_region(flag.map(|it| it.parse().unwrap()));
+            let Setting { value, origin: found } =
+                settings.with_region_variables(variables(first)).unwrap().region;
+            assert_eq!((value.unwrap().as_str(), found.to_string().as_str()), (expected, origin));
+        }
+        let error = read("", &[]).with_region_variables(variables("Frankfurt")).unwrap_err();
+        assert!(error.to_string().starts_with("$AWS_REGION: region 'Frankfurt'"), "{error}");
+        assert!(read(file, &[]).with_region_variables(variables("Frankfurt")).is_ok());
     }
 
     #[test]

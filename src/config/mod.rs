@@ -52,6 +52,15 @@ pub const DEFAULT_RELOAD_INTERVAL: Duration = Duration::from_secs(10 * 60);
 /// Over how much the services of a fleet are spread, which get new credentials at about one time.
 pub const DEFAULT_RELOAD_JITTER: Duration = Duration::from_secs(30);
 
+/// A URL as `endpoint_url` takes it, for options that stand for that key.
+///
+/// # Errors
+///
+/// What a URL looks like.
+pub fn parse_endpoint_url(text: &str) -> Result<String, &'static str> {
+    text.parse().map(|file::Url(url)| url)
+}
+
 /// A value, and where it comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting<T> {
@@ -63,6 +72,8 @@ pub struct Setting<T> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     Default,
+    /// An option of this name on the command line.
+    Flag(&'static str),
     /// A variable of this name.
     Environment(&'static str),
     File {
@@ -144,11 +155,20 @@ impl Settings {
         Ok(settings)
     }
 
-    /// Sets the endpoint for one command.
+    /// Takes what `--endpoint-url` says, which beats the files.
     #[must_use]
     pub fn with_endpoint_url(mut self, url: Option<String>) -> Self {
         if url.is_some() {
-            self.endpoint_url = Setting { value: url, origin: Origin::Default };
+            self.endpoint_url = Setting { value: url, origin: Origin::Flag("--endpoint-url") };
+        }
+        self
+    }
+
+    /// Takes what `--region` says, which beats the files.
+    #[must_use]
+    pub fn with_region(mut self, region: Option<Region>) -> Self {
+        if region.is_some() {
+            self.region = Setting { value: region, origin: Origin::Flag("--region") };
         }
         self
     }
@@ -202,6 +222,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
+            Self::Flag(option) => f.write_str(option),
             Self::Environment(variable) => write!(f, "${variable}"),
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
         }

@@ -88,7 +88,7 @@ impl Assumption {
         let left = of.target.as_ref().and_then(|target| published(target).ok()?);
         let left = left.and_then(|left| left.expires_at);
         let assumer = Assumer::new(policy, left, means.clock.now());
-        let (base, outcome, failure, asked) = (None, TargetOutcome::default(), None, Vec::new());
+        let (base, outcome, failure, asked) = (None, TargetOutcome::left(left), None, Vec::new());
         Self { means, of, place, assumer, base, outcome, failure, asked }
     }
 

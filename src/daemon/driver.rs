@@ -67,11 +67,12 @@ impl Driver {
         let (targets, assumed) = targets_by_role(&daemon.settings, &daemon.directories.runtime)?;
         // The settings may have been read again since the sockets were bound.
         rules.put(Rules::read(&daemon.settings, &daemon.directories.runtime)?);
-        let outcomes = targets.iter().map(|_| TargetOutcome::default()).collect();
         // What an earlier run left stays while it is valid. A file that cannot be read is reported
         // when it is written.
-        let left = targets.iter().filter_map(|target| published(target).ok()?);
-        let published_until = left.filter_map(|published| published.expires_at).max();
+        let left = targets.iter().map(|target| published(target).ok()??.expires_at);
+        let left = left.collect::<Vec<_>>();
+        let published_until = left.iter().flatten().max().copied();
+        let outcomes = left.into_iter().map(TargetOutcome::left).collect();
         let earlier = earlier(&daemon, &provider, clock.now());
         let refresher = Refresher::new(policy(&daemon), published_until, clock.now())
             .with_earlier(earlier.map(Arc::new));

@@ -159,7 +159,9 @@ impl Ec2 {
             return Ok(known.clone());
         }
         let instance = self.metadata.instance().await?;
-        let connection = connection(&self.settings, instance.region.clone());
+        let region = self.settings.region.value.clone();
+        let region = region.unwrap_or_else(|| instance.region.clone());
+        let connection = connection(&self.settings, region);
         let ssm = Ssm::new(&connection, self.clock.clone())?;
         tracing::info!(
             instance_id = %instance.id,

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::OtherRegion;
 use crate::config::Origin;
 use crate::connection::UnusableConnection;
 use crate::host::accounts::UnknownAccount;
@@ -26,6 +27,8 @@ pub enum DaemonError {
     Occupied { path: PathBuf },
     #[error("{url}: that is this daemon's own endpoint, and it would ask itself")]
     OwnEndpoint { url: String },
+    #[error(transparent)]
+    OtherRegion(#[from] OtherRegion),
     #[error(transparent)]
     Connection(#[from] SsmError),
     #[error("{}: {source}", path.display())]
@@ -54,6 +57,7 @@ impl Advice for DaemonError {
             Self::OwnEndpoint { .. } => {
                 "name another in [identity], or keep the variable from this service".to_owned()
             }
+            Self::OtherRegion(error) => error.remedy(),
             Self::Variables(error) => error.remedy(),
             Self::Connection(_) | Self::Unusable(_) => {
                 "check [identity] and [service] in the settings: rolekeeper config show".to_owned()
@@ -80,6 +84,7 @@ impl Advice for DaemonError {
             | Self::OwnEndpoint { .. }
             | Self::Unusable(_)
             | Self::Variables(_) => Exit::Configuration,
+            Self::OtherRegion(error) => error.exit(),
             Self::Connection(error) => error.exit(),
             Self::Occupied { .. } => Exit::TryAgain,
             Self::Socket { .. } => Exit::CannotCreate,

@@ -16,7 +16,7 @@ use crate::ssm::{InstanceKey, Ssm};
 use crate::vault::{FingerprintRecord, Registration, Vault, VaultError};
 
 /// A machine that has been up for less is still booting: disks and networks may be missing.
-const BOOT: Duration = Duration::from_secs(5 * 60);
+pub(super) const BOOT: Duration = Duration::from_secs(5 * 60);
 
 /// The only writer of the vault.
 #[derive(Debug)]

@@ -16,6 +16,7 @@ mod hybrid;
 mod keyring;
 mod loopback;
 mod provider;
+mod region;
 mod registration;
 mod reload;
 mod report;
@@ -23,6 +24,7 @@ mod roles;
 mod rotation;
 mod rules;
 mod targets;
+mod verification;
 
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -34,10 +36,12 @@ pub use access::access_of;
 pub use error::DaemonError;
 pub use held::{HeldError, forget as forget_role_token};
 pub use provider::no_registration;
+pub use region::{OtherRegion, registered_region};
 pub use registration::{Application, RegistrationError, Step as RegistrationStep, register};
 pub use rotation::{RotationOutcome, rotate};
 pub use rules::Rules;
 pub use targets::targets;
+pub use verification::{Examined, Verdict, VerificationError, examine};
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -203,7 +207,8 @@ impl Daemon {
             log(notice);
         }
         let registration = vault.registration()?;
-        let connection = connection(&self.settings, registration.region.clone());
+        let region = registered_region(&self.settings, &registration, &vault)?;
+        let connection = connection(&self.settings, region);
         let ssm = Ssm::new(&connection, clock.clone())?;
         tracing::info!(
             instance_id = %registration.instance_id,
@@ -281,10 +286,10 @@ impl Daemon {
     }
 }
 
-/// How to reach Systems Manager, by the settings; `region` is the registration's.
+/// How to reach Systems Manager in `region`, by the settings.
 pub fn connection(settings: &Settings, region: Region) -> Connection {
     Connection {
-        region: settings.region.value.clone().unwrap_or(region),
+        region,
         endpoint_url: settings.endpoint_url.value.clone(),
         fips: settings.fips.value,
         dual_stack: settings.dual_stack.value,

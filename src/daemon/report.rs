@@ -41,6 +41,8 @@ pub(super) struct LastFailure {
 #[derive(Debug, Default)]
 pub(super) struct TargetOutcome {
     written_at: Option<Moment>,
+    /// When what an earlier run left in the file ends.
+    held_until: Option<Moment>,
     complaint: Option<Complaint>,
     warnings: Vec<Warning>,
 }
@@ -119,6 +121,11 @@ impl From<VaultError> for LastFailure {
 }
 
 impl TargetOutcome {
+    /// Nothing has been delivered yet; what an earlier run left ends at `end`.
+    pub(super) fn left(end: Option<UtcDateTime>) -> Self {
+        Self { held_until: end.map(Moment), ..Self::default() }
+    }
+
     /// Keeps what happened, and logs what changed.
     pub(super) fn note(
         &mut self,
@@ -132,6 +139,9 @@ impl TargetOutcome {
         let outcome = outcome.map(|delivered| delivered.delivery);
         if let Ok(Delivery::Written | Delivery::Corrected { .. }) = outcome {
             self.written_at = Some(Moment(now));
+        }
+        if outcome.is_ok() {
+            self.held_until = None;
         }
         if let Ok(Delivery::Corrected { found, now }) = outcome {
             let path = target.path.display();
@@ -223,6 +233,7 @@ pub(super) fn target_status(target: &Target, outcome: &TargetOutcome) -> TargetS
         path: target.path.clone(),
         profile: target.profile.to_string(),
         written_at: outcome.written_at,
+        held_until: outcome.held_until,
         error: outcome.complaint.as_ref().map(|complaint| complaint.message.clone()),
         remedy: outcome.complaint.as_ref().map(|complaint| complaint.remedy.clone()),
         warnings: outcome.warnings.iter().map(Complaint::of).collect(),

@@ -22,6 +22,10 @@ pub enum Exit {
     Usage = 64,
     /// A file or a record has wrong content (`EX_DATAERR`).
     BadData = 65,
+    /// A file or a record that has to be there is missing (`EX_NOINPUT`).
+    NoInput = 66,
+    /// The service does not know who asks (`EX_NOUSER`).
+    NoUser = 67,
     /// The service, or the daemon, cannot be reached or failed (`EX_UNAVAILABLE`).
     Unavailable = 69,
     /// A mistake of ours (`EX_SOFTWARE`).
@@ -49,10 +53,20 @@ impl Exit {
     /// The status behind a number; an unknown number is a mistake of ours.
     pub fn from_code(code: u8) -> Self {
         use Exit::*;
-        [Done, Usage, BadData, Unavailable, Bug, CannotCreate, TryAgain, Refused, Configuration]
-            .into_iter()
-            .find(|exit| *exit as u8 == code)
-            .unwrap_or(Bug)
+        let all = [
+            Done,
+            Usage,
+            BadData,
+            NoInput,
+            NoUser,
+            Unavailable,
+            Bug,
+            CannotCreate,
+            TryAgain,
+            Refused,
+            Configuration,
+        ];
+        all.into_iter().find(|exit| *exit as u8 == code).unwrap_or(Bug)
     }
 }
 

@@ -83,7 +83,8 @@ pub enum AskAs {
 /// The state in one word, as `status` shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Condition {
-    /// The credentials are usable and the last request succeeded.
+    /// The credentials are usable and the last request succeeded, this run's or that of the run which
+    /// they are taken back from.
     Fresh,
     /// The credentials are usable, but could not be renewed when they should have been.
     Stale,
@@ -109,8 +110,6 @@ pub struct Refresher {
     publication: Publication,
     /// What an earlier run held, until this machine has been looked at.
     earlier: Option<Arc<RoleToken>>,
-    /// The token is one of an earlier run.
-    is_taken_back: bool,
     /// This machine's clocks differ, and the service has not been heard since.
     is_in_doubt: bool,
     next_request: Timer,
@@ -121,8 +120,8 @@ pub struct Refresher {
 
 /// Looks at a machine that is still booting, and the time between them. Source: the reference
 /// agent's `generateFingerprint`, three attempts 5 s apart.
-const BOOT_LOOKS: u8 = 3;
-const BOOT_LOOK_INTERVAL: Duration = Duration::from_secs(5);
+pub const BOOT_LOOKS: u8 = 3;
+pub const BOOT_LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A clock that is set again and again makes nobody ask more often than this.
 const HASTE_INTERVAL: Duration = Duration::from_secs(10);
@@ -157,7 +156,6 @@ impl Refresher {
             looks: 0,
             publication: Publication::new(published_until),
             earlier: None,
-            is_taken_back: false,
             is_in_doubt: false,
             next_request: Timer::after(Duration::ZERO, now),
             next_haste: Timer::after(Duration::ZERO, now),
@@ -210,8 +208,7 @@ impl Refresher {
     /// The state in one word.
     pub fn condition(&self, time: impl Into<TimeEstimate>) -> Condition {
         let usable = self.publication.is_usable(time.into().latest);
-        let own = self.publication.token().is_some() && !self.is_taken_back;
-        let renewed = own && self.failure.is_none();
+        let renewed = self.publication.token().is_some() && self.failure.is_none();
         match (self.standing, usable, renewed) {
             (Standing::Mismatch, _, _) => Condition::Mismatch,
             (Standing::Denied, _, _) => Condition::Hibernating,
@@ -353,7 +350,6 @@ impl Refresher {
         if let Some(token) = self.earlier.take()
             && token.is_usable(now)
         {
-            self.is_taken_back = true;
             self.publication.take_back(token);
         }
     }
@@ -372,7 +368,6 @@ impl Refresher {
         self.failures = 0;
         self.failure = None;
         self.earlier = None;
-        self.is_taken_back = false;
         self.next_request = Timer::after(pause, now);
         let rotate = token.update_key_pair;
         let mut actions = vec![self.publication.take(token).into()];

@@ -83,6 +83,9 @@ pub struct TargetStatus {
     pub path: PathBuf,
     pub profile: String,
     pub written_at: Option<Moment>,
+    /// Until this run has written it: when the keys of an earlier one end that the file holds.
+    #[serde(default)]
+    pub held_until: Option<Moment>,
     pub error: Option<String>,
     /// What to do about the error.
     pub remedy: Option<String>,

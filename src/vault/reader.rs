@@ -1,6 +1,6 @@
 //! What can be read of a vault, with or without its lock.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::directory::Directory;
 use super::error::VaultError;
@@ -30,6 +30,11 @@ impl VaultReader {
     /// The vault's own directory.
     pub fn path(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// Where the record of the registration is, for messages.
+    pub fn registration_path(&self) -> PathBuf {
+        self.directory.join(RegistrationKey::RECORD.name())
     }
 
     /// Who this machine is. `Missing` means that it is not registered.

@@ -224,6 +224,11 @@ impl Stage {
         serde_json::from_slice(&output.stdout).unwrap_or(Value::Null)
     }
 
+    /// What `status` shows to a person, however the machine is.
+    pub fn status_page(&self) -> String {
+        String::from_utf8(self.run(&["status"]).stdout).unwrap()
+    }
+
     /// The first status of a daemon that is as it should be.
     pub fn status_when(&self, what: &str, is: impl Fn(&Value) -> bool) -> Value {
         wait_for(what, || {

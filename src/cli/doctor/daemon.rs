@@ -9,7 +9,7 @@ use nix::unistd::{Gid, Uid};
 use super::Patient;
 use crate::config::{ConsumerSettings, Settings};
 use crate::control::{self, Command, Complaint, ControlError, Reply};
-use crate::daemon::targets;
+use crate::daemon::{registered_region, targets};
 use crate::host::clock::{Clock, SystemClock, timeout};
 use crate::host::tcp_peer;
 use crate::pure::advice::Exit;
@@ -17,7 +17,7 @@ use crate::pure::diagnosis::credentials::{Held, Registered};
 use crate::pure::diagnosis::endpoint::Listener;
 use crate::pure::diagnosis::privileges::Needs;
 use crate::pure::diagnosis::target::{File, Told};
-use crate::pure::diagnosis::{self, Check, Finding};
+use crate::pure::diagnosis::{self, AFTER_THAT, AS_ROOT, Check, Finding};
 use crate::pure::refresher::Condition;
 use crate::shelf::{Failure, State, Status, TargetStatus};
 use crate::targets::{Target, Trouble, Warning, published};
@@ -57,7 +57,8 @@ pub(super) fn answers(patient: &Patient) -> Vec<Check> {
             "systemctl restart rolekeeper",
         ),
         Err(complaint) if complaint.exit == Exit::Refused as u8 => {
-            Finding::skipped(format!("needs root or the service's group: {}", complaint.message))
+            let reason = format!("needs root or the service's group: {}", complaint.message);
+            Finding::skipped(reason, AS_ROOT)
         }
         Err(complaint) => complaint.clone().into(),
     };
@@ -72,6 +73,12 @@ pub(super) fn registration(patient: &Patient) -> Vec<Check> {
     let told = patient.status.as_ref().ok().and_then(|status| status.instance_id.clone());
     let vault = Vault::read_only(&patient.directories.state);
     let pending = vault.as_ref().ok().and_then(|vault| vault.pending_registration().ok().flatten());
+    if let (Ok(vault), Ok(settings)) = (&vault, &patient.settings)
+        && let Ok(registration) = vault.registration()
+        && let Err(other) = registered_region(settings, &registration, vault)
+    {
+        return vec![Check::new("registration", Complaint::of(&other).into())];
+    }
     let instance = match vault.and_then(|vault| vault.registration()) {
         Ok(registration) => Ok(Some(registration.instance_id.to_string())),
         Err(VaultError::Missing { .. }) => Ok(None),
@@ -83,7 +90,9 @@ pub(super) fn registration(patient: &Patient) -> Vec<Check> {
             instance,
             pending: pending.is_some(),
         }),
-        Err(reason) => Finding::skipped(format!("needs the vault or the daemon: {reason}")),
+        Err(reason) => {
+            Finding::skipped(format!("needs the vault or the daemon: {reason}"), AS_ROOT)
+        }
     };
     vec![Check::new("registration", finding)]
 }
@@ -91,7 +100,10 @@ pub(super) fn registration(patient: &Patient) -> Vec<Check> {
 /// The registered role's credentials.
 pub(super) fn credentials(patient: &Patient) -> Vec<Check> {
     let finding = match &patient.status {
-        Err(_) => Finding::skipped("needs a daemon that answers"),
+        Err(complaint) if complaint.exit == Exit::Refused as u8 => {
+            Finding::skipped("needs the daemon's word", AS_ROOT)
+        }
+        Err(_) => Finding::skipped("needs a daemon that answers", AFTER_THAT),
         Ok(status) => diagnosis::credentials::judge(&Held {
             condition: condition(status.state),
             until: status.credentials.as_ref().map(|held| held.expires_at.to_string()),
@@ -111,7 +123,7 @@ pub(super) fn files(patient: &Patient) -> Vec<Check> {
         return Patient::without_settings(NAME);
     };
     if patient.status.as_ref().is_ok_and(|status| status.state == State::Unregistered) {
-        return vec![Check::new(NAME, Finding::skipped("this machine is not registered"))];
+        return vec![Check::new(NAME, Finding::inapplicable("this machine is not registered"))];
     }
     let now = SystemClock.now();
     let check = |target: &Target| {
@@ -167,7 +179,12 @@ pub(super) fn privileges(patient: &Patient) -> Vec<Check> {
     const NAME: &str = "privileges";
     let Ok(settings) = &patient.settings else { return Patient::without_settings(NAME) };
     let Some(daemon) = &patient.daemon else {
-        return vec![Check::new(NAME, Finding::skipped("needs a daemon that this user may see"))];
+        let remedy = match &patient.status {
+            Err(complaint) if complaint.exit != Exit::Refused as u8 => AFTER_THAT,
+            _ => AS_ROOT,
+        };
+        let finding = Finding::skipped("needs a daemon that this user may see", remedy);
+        return vec![Check::new(NAME, finding)];
     };
     let found = diagnosis::privileges::judge(&daemon.process, &needs(settings, patient));
     let check = |(subject, finding)| Check { name: NAME, subject, finding };

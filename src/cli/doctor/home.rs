@@ -11,7 +11,7 @@ use crate::host::accounts::Account;
 use crate::programs::Root;
 use crate::pure::chain::{self, Content, Installation, Kind, SharedFile};
 use crate::pure::diagnosis::shadow::{self, Home};
-use crate::pure::diagnosis::{Check, Finding};
+use crate::pure::diagnosis::{AS_ROOT, Check, Finding};
 use crate::targets::Target;
 
 const NAME: &str = "shadow";
@@ -28,13 +28,13 @@ pub(super) fn shadows(
 ) -> Vec<Check> {
     let Some(home) = patient.home.as_deref().or(account.home.as_deref()) else {
         let reason = format!("{} has no home directory", account.name);
-        return vec![Check::new(NAME, Finding::skipped(reason))];
+        return vec![Check::new(NAME, Finding::inapplicable(reason))];
     };
     let home = look_at_home(&account.name, home);
     for file in [&home.credentials, &home.config] {
         if let (Some(path), Content::Unreadable(reason)) = (&file.path, &file.content) {
             let reason = format!("needs root: {}: {reason}", path.display());
-            return vec![Check::new(NAME, Finding::skipped(reason))];
+            return vec![Check::new(NAME, Finding::skipped(reason, AS_ROOT))];
         }
     }
     let outlet = |target: &&Target| chain::Outlet {

@@ -25,23 +25,26 @@ use crate::control::{self, Complaint};
 use crate::daemon::{Directories, Rules};
 use crate::host::accounts;
 use crate::host::clock::timeout;
-use crate::pure::advice::Exit;
-use crate::pure::diagnosis::{self, Check, Finding};
+use crate::pure::advice::{Advice, Exit};
+use crate::pure::diagnosis::{self, AFTER_THAT, Check, Finding};
 use crate::pure::source::Source;
 use crate::shelf::Status;
 use crate::surroundings::process;
+use crate::vault::Vault;
 
 /// Find what is wrong, and say what to do
 ///
 /// Looks at the settings, the vault, the hardware, the way to AWS, the daemon, its outlets and what
 /// else runs here. Changes nothing, asks for no credentials and prints no secret. What this user may
-/// not look at is skipped; root sees everything.
+/// not look at is skipped, and not known to be right; root sees everything.
 ///
-/// Exit status 0 when nothing is wrong, 75 with warnings alone, 78 when something is wrong.
+/// Exit status 0 when everything was looked at and nothing is wrong, 75 with warnings or skipped checks,
+/// 78 when something is wrong.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Doctor {
-    /// Print a JSON list: name, subject, verdict, finding, remedy and evidence of each check
+    /// Print a JSON list: name, subject, verdict (ok, inapplicable, skipped, warning, wrong), finding,
+    /// remedy and evidence of each check
     #[arg(long)]
     json: bool,
     /// Look at what this user may have, and whether it gets there
@@ -153,12 +156,19 @@ impl Patient {
     fn without_registration(&self, name: &'static str) -> Option<Vec<Check>> {
         let source = Some(self.source()).filter(|source| *source != Source::Hybrid)?;
         let finding = format!("none is used: the credentials' source is {source}");
-        Some(vec![Check::new(name, Finding::skipped(finding))])
+        Some(vec![Check::new(name, Finding::inapplicable(finding))])
     }
 
     /// What a look finds that needs the settings and has none.
     fn without_settings(name: &'static str) -> Vec<Check> {
-        vec![Check::new(name, Finding::skipped("needs settings that can be read"))]
+        vec![Check::new(name, Finding::skipped("needs settings that can be read", AFTER_THAT))]
+    }
+
+    /// Whether there is a vault that this user may not look into.
+    fn vault_is_closed(&self) -> bool {
+        let vault = Vault::read_only(&self.directories.state);
+        let read = vault.and_then(|vault| vault.registration());
+        read.is_err_and(|error| error.exit() == Exit::Refused)
     }
 }
 

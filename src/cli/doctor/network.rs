@@ -13,9 +13,10 @@ use crate::connection::{Connection, is_local};
 use crate::control::Complaint;
 use crate::daemon::{DaemonError, connection, sts_connection};
 use crate::host::clock::{Clock, ServiceClock, SystemClock};
+use crate::pure::advice::Exit;
 use crate::pure::diagnosis::proxy::Way;
 use crate::pure::diagnosis::service::{Attempt, Outcome, Service};
-use crate::pure::diagnosis::{self, Check, Finding};
+use crate::pure::diagnosis::{self, AFTER_THAT, AS_ROOT, Check, Finding};
 use crate::pure::identity::Region;
 use crate::pure::source::Source;
 use crate::ssm::Ssm;
@@ -42,7 +43,11 @@ pub(super) async fn services(patient: Arc<Patient>) -> Vec<Check> {
     let Ok(settings) = &patient.settings else { return Patient::without_settings("service") };
     let Some(region) = region(&patient, settings) else {
         let reason = "no region is known: it is in the settings, or in a registration";
-        return vec![Check::new("service", Finding::skipped(reason))];
+        let remedy = match patient.vault_is_closed() {
+            true => AS_ROOT,
+            false => AFTER_THAT,
+        };
+        return vec![Check::new("service", Finding::skipped(reason, remedy))];
     };
     let mut calls = Vec::new();
     // A container and an environment have theirs without it.
@@ -56,7 +61,7 @@ pub(super) async fn services(patient: Arc<Patient>) -> Vec<Check> {
     }
     let Some((service, connection)) = calls.first() else {
         let reason = format!("none is asked: the credentials' source is {}", patient.source());
-        return vec![Check::new("service", Finding::skipped(reason))];
+        return vec![Check::new("service", Finding::inapplicable(reason))];
     };
     let way = endpoint(*service, connection).ok();
     let way = way.map(|endpoint| way_to(&patient, settings, connection, &endpoint));
@@ -92,10 +97,13 @@ fn way_to(
     };
     let differing = patient.daemon.as_ref().and_then(|daemon| daemon.differing.as_ref());
     let differing = differing.map(|it| it.iter().copied().filter(counts).collect::<Vec<_>>());
-    [
-        Check::new("proxy", diagnosis::proxy::judge(&way)),
-        Check::new("environment", diagnosis::environment::judge(differing.as_deref())),
-    ]
+    let environment = match &patient.status {
+        Err(complaint) if complaint.exit != Exit::Refused as u8 => {
+            Finding::skipped("needs a daemon that answers", AFTER_THAT)
+        }
+        _ => diagnosis::environment::judge(differing.as_deref()),
+    };
+    [Check::new("proxy", diagnosis::proxy::judge(&way)), Check::new("environment", environment)]
 }
 
 /// A call, and this machine's time when its answer was there.
@@ -139,7 +147,7 @@ fn clock(attempts: &[Attempted]) -> Finding {
         });
     match told {
         Some((service, now)) => diagnosis::clock::judge(service, now),
-        None => Finding::skipped("no service answered, so nobody has told the time"),
+        None => Finding::skipped("no service answered, so nobody has told the time", AFTER_THAT),
     }
 }
 

@@ -5,14 +5,14 @@ use crate::cli::local;
 use crate::control::Complaint;
 use crate::pure::advice::Exit;
 use crate::pure::diagnosis::vault::{Entry, Kind};
-use crate::pure::diagnosis::{self, Check, Finding};
+use crate::pure::diagnosis::{self, AFTER_THAT, AS_ROOT, Check, Finding};
 use crate::pure::source::Source;
 use crate::vault::{self, Vault, VaultError};
 
 pub(super) fn vault(patient: &Patient) -> Vec<Check> {
     match Vault::examine(&patient.directories.state) {
         Err(VaultError::Missing { .. }) if patient.source() != Source::Hybrid => {
-            vec![Check::new("vault", Finding::skipped("nothing is kept: there is none"))]
+            vec![Check::new("vault", Finding::inapplicable("nothing is kept: there is none"))]
         }
         Ok(examined) => {
             let entries = examined.entries.into_iter().map(entry).collect::<Vec<_>>();
@@ -31,10 +31,14 @@ pub(super) fn hardware(patient: &Patient) -> Vec<Check> {
     {
         Ok(similarity) => diagnosis::hardware::judge(&similarity),
         Err(complaint) if complaint.exit == Exit::Configuration as u8 => {
-            Finding::skipped("this machine is not registered")
+            Finding::inapplicable("this machine is not registered")
         }
         // A damaged record has its line already.
-        Err(complaint) => Finding::skipped(format!("needs the vault: {}", complaint.message)),
+        Err(complaint) => {
+            let closed = complaint.exit == Exit::Refused as u8;
+            let remedy = if closed { AS_ROOT } else { AFTER_THAT };
+            Finding::skipped(format!("needs the vault: {}", complaint.message), remedy)
+        }
     };
     vec![Check::new("hardware", finding)]
 }

@@ -38,7 +38,7 @@ pub(super) fn look(patient: &Patient, account: &Account) -> Vec<Check> {
     checks.extend(targets.iter().map(|target| {
         let finding = match is_meant(&target) {
             true => passage(account, Aim::File, &target.path),
-            false => Finding::skipped(not_meant(account, target)),
+            false => Finding::inapplicable(not_meant(account, target)),
         };
         Check::of(PASSAGE, format!("target {}", target.name), finding)
     }));

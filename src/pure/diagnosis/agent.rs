@@ -1,6 +1,6 @@
 //! Does amazon-ssm-agent use the same registration? It would replace the key behind our back.
 
-use super::Finding;
+use super::{AS_ROOT, Finding};
 
 /// What was seen of the reference agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,13 +30,15 @@ pub fn judge(agent: &Agent, ours: Option<&str>) -> Finding {
             format!("amazon-ssm-agent has this registration, {theirs}, and its next start uses it"),
             STOP,
         ),
-        (Some(pid), Err(reason)) => Finding::skipped(format!(
-            "amazon-ssm-agent runs (pid {pid}); as whom is not to be seen: {reason}"
-        )),
-        (None, Err(reason)) => Finding::skipped(format!("not to be seen: {reason}")),
-        (Some(pid), Ok(Some(_))) if ours.is_none() => Finding::skipped(format!(
-            "amazon-ssm-agent runs (pid {pid}); whether as this machine needs the vault"
-        )),
+        (Some(pid), Err(reason)) => Finding::skipped(
+            format!("amazon-ssm-agent runs (pid {pid}); as whom is not to be seen: {reason}"),
+            AS_ROOT,
+        ),
+        (None, Err(reason)) => Finding::skipped(format!("not to be seen: {reason}"), AS_ROOT),
+        (Some(pid), Ok(Some(_))) if ours.is_none() => Finding::skipped(
+            format!("amazon-ssm-agent runs (pid {pid}); whether as this machine needs the vault"),
+            AS_ROOT,
+        ),
         (Some(pid), Ok(Some(theirs))) => {
             Finding::ok(format!("amazon-ssm-agent (pid {pid}) is another instance, {theirs}"))
         }

@@ -31,7 +31,7 @@ const REGISTER: &str =
 pub fn judge(held: &Held) -> Finding {
     let until = held.until.as_deref().unwrap_or("an unknown time");
     let Some(condition) = held.condition else {
-        return Finding::skipped("this machine is not registered");
+        return Finding::inapplicable("this machine is not registered");
     };
     let (message, remedy) = match &held.failure {
         Some(failure) => (failure.message.as_str(), failure.remedy.as_str()),
@@ -103,7 +103,7 @@ mod tests {
             }
         }
         let none = Held { condition: None, until: None, failure: None, next_try: None };
-        assert_eq!(judge(&none).verdict, Verdict::Skipped);
+        assert_eq!(judge(&none).verdict, Verdict::Inapplicable);
     }
 
     #[test]

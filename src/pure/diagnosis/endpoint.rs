@@ -1,6 +1,6 @@
 //! Does the daemon listen where its settings say?
 
-use super::Finding;
+use super::{AS_ROOT, Finding};
 
 /// Who listens at an endpoint's address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub fn judge(listener: &Listener) -> Finding {
             "systemctl restart rolekeeper: an address is taken at the start alone, and journalctl -u \
              rolekeeper says what was in the way",
         ),
-        (_, None) => Finding::skipped("needs a daemon that this user may see"),
+        (_, None) => Finding::skipped("needs a daemon that this user may see", AS_ROOT),
     }
 }
 

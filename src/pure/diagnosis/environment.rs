@@ -3,13 +3,13 @@
 //! Variables name proxies and certificates, and the daemon has an environment of its own: what works
 //! in a shell may fail there, and the reverse.
 
-use super::Finding;
+use super::{AS_ROOT, Finding};
 
 /// Judges by the variables that the daemon has otherwise; `None` where its environment is not to be
 /// seen.
 pub fn judge(differing: Option<&[&str]>) -> Finding {
     match differing {
-        None => Finding::skipped("needs a daemon, and root to see its environment"),
+        None => Finding::skipped("needs root, to see the daemon's environment", AS_ROOT),
         Some([]) => Finding::ok("the daemon has proxy and certificates as this shell has"),
         Some(names) => Finding::warning(
             format!(

@@ -55,7 +55,9 @@ pub struct Finding {
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     Ok,
-    /// It could not be looked at, or there is nothing to look at.
+    /// There is nothing to look at here.
+    Inapplicable,
+    /// It could not be looked at: nobody knows whether it is as it should be.
     Skipped,
     /// It works, and may soon not.
     Warning,
@@ -77,8 +79,13 @@ impl Finding {
         Self { verdict: Verdict::Ok, text: text.into(), remedy: None, evidence: Vec::new() }
     }
 
-    pub fn skipped(reason: impl Into<String>) -> Self {
-        Self { verdict: Verdict::Skipped, ..Self::ok(reason) }
+    pub fn inapplicable(reason: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Inapplicable, ..Self::ok(reason) }
+    }
+
+    /// `remedy` is how it can be looked at.
+    pub fn skipped(reason: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Skipped, remedy: Some(remedy.into()), ..Self::ok(reason) }
     }
 
     pub fn warning(text: impl Into<String>, remedy: impl Into<String>) -> Self {
@@ -114,6 +121,7 @@ impl Verdict {
     pub fn word(self) -> &'static str {
         match self {
             Self::Ok => "ok",
+            Self::Inapplicable => "n/a",
             Self::Skipped => "skipped",
             Self::Warning => "warn",
             Self::Wrong => "WRONG",
@@ -121,13 +129,19 @@ impl Verdict {
     }
 }
 
+/// How something can be looked at that this user may not see.
+pub const AS_ROOT: &str = "sudo rolekeeper doctor";
+
+/// How something can be looked at that needs what another check found wrong.
+pub const AFTER_THAT: &str = "mend what is wrong above; then rolekeeper doctor once more";
+
 /// How a diagnosis ends: 78 with something wrong ("found in a misconfigured state", sysexits(3)), 75
-/// with warnings alone (it works now), 0 otherwise.
+/// with warnings (it works now), or when something could not be looked at, 0 otherwise.
 pub fn exit(checks: &[Check]) -> Exit {
     match checks.iter().map(|check| check.finding.verdict).max() {
         Some(Verdict::Wrong) => Exit::Configuration,
-        Some(Verdict::Warning) => Exit::TryAgain,
-        Some(Verdict::Skipped | Verdict::Ok) | None => Exit::Done,
+        Some(Verdict::Warning | Verdict::Skipped) => Exit::TryAgain,
+        Some(Verdict::Inapplicable | Verdict::Ok) | None => Exit::Done,
     }
 }
 
@@ -136,15 +150,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_gravest_finding_decides_how_it_ends_and_what_was_skipped_is_never_wrong() {
+    fn the_gravest_finding_decides_how_it_ends_and_what_was_skipped_is_neither_wrong_nor_fine() {
         let check = |finding| Check::new("x", finding);
         let ok = || check(Finding::ok("fine"));
-        let skipped = || check(Finding::skipped("needs root"));
+        let skipped = || check(Finding::skipped("needs root", AS_ROOT));
+        let inapplicable = || check(Finding::inapplicable("there is none"));
         let warning = || check(Finding::warning("soon", "act"));
         let wrong = || check(Finding::wrong("now", "act"));
         for (checks, expected) in [
             (vec![], Exit::Done),
-            (vec![ok(), skipped()], Exit::Done),
+            (vec![ok(), inapplicable()], Exit::Done),
+            (vec![ok(), skipped()], Exit::TryAgain),
+            (vec![skipped(), wrong()], Exit::Configuration),
             (vec![warning(), ok(), skipped()], Exit::TryAgain),
             (vec![warning(), wrong(), ok()], Exit::Configuration),
         ] {
@@ -160,8 +177,8 @@ mod tests {
             r#"{"name":"target","subject":"backup","verdict":"wrong","finding":"it is","remedy":"this","evidence":["that"]}"#
         );
         assert_eq!(
-            serde_json::to_string(&Check::new("clock", Finding::skipped("why"))).unwrap(),
-            r#"{"name":"clock","subject":null,"verdict":"skipped","finding":"why","remedy":null,"evidence":[]}"#
+            serde_json::to_string(&Check::new("clock", Finding::skipped("why", "how"))).unwrap(),
+            r#"{"name":"clock","subject":null,"verdict":"skipped","finding":"why","remedy":"how","evidence":[]}"#
         );
     }
 }

@@ -1,7 +1,7 @@
 //! Can a user reach a file, and if not, which directory stops them?
 
-use super::Finding;
 use super::acl::{Permissions, READ, SEARCH, WRITE};
+use super::{AS_ROOT, Finding};
 
 /// The user in question.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,7 +87,7 @@ fn stop(who: &Who, aim: Aim, step: &Step) -> Option<Finding> {
             "sudo rolekeeper doctor --user with this name, which sees what is in the way",
         )),
         Node::Unseen(reason) => {
-            Some(Finding::skipped(format!("needs root to look at {path}: {reason}")))
+            Some(Finding::skipped(format!("needs root to look at {path}: {reason}"), AS_ROOT))
         }
         Node::Directory(permissions, names) => (!permissions.allow(who.uid, &who.groups, SEARCH))
             .then(|| {

@@ -3,8 +3,8 @@
 use time::UtcDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::Finding;
 use super::refusal::in_words;
+use super::{AS_ROOT, Finding};
 use crate::pure::advice::Complaint;
 
 /// A target as the daemon and its file show it.
@@ -66,7 +66,9 @@ pub fn judge(target: &Target, now: UtcDateTime) -> Finding {
         File::Unseen(_) if told.as_ref().is_some_and(|told| told.held) => {
             Finding::ok(format!("{place}, written by the daemon; this user may not read it"))
         }
-        File::Unseen(reason) => Finding::skipped(format!("needs root or its reader: {reason}")),
+        File::Unseen(reason) => {
+            Finding::skipped(format!("needs root or its reader: {reason}"), AS_ROOT)
+        }
         File::Others => Finding::wrong(
             format!("{place} holds keys that are not the daemon's"),
             "take them out, or give the target another profile; then rolekeeper refresh",

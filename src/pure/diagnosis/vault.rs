@@ -1,6 +1,6 @@
 //! Are the vault's records whole, and closed to others?
 
-use super::{Check, Finding};
+use super::{AS_ROOT, Check, Finding};
 use crate::pure::advice::{Complaint, Exit};
 
 /// The name of these checks.
@@ -58,9 +58,10 @@ pub fn judge(examined: Result<&[Entry], &Complaint>) -> Vec<Check> {
 fn closed(complaint: &Complaint) -> Finding {
     match complaint.exit {
         exit if exit == Exit::Refused as u8 => {
-            Finding::skipped(format!("needs root or the vault's owner: {}", complaint.message))
+            let reason = format!("needs root or the vault's owner: {}", complaint.message);
+            Finding::skipped(reason, AS_ROOT)
         }
-        exit if exit == Exit::Configuration as u8 => Finding::skipped("there is no vault yet"),
+        exit if exit == Exit::Configuration as u8 => Finding::inapplicable("there is no vault yet"),
         _ => complaint.clone().into(),
     }
 }
@@ -156,7 +157,7 @@ mod tests {
     fn what_only_others_may_open_is_skipped_and_never_wrong() {
         for (exit, verdict) in [
             (Exit::Refused, Verdict::Skipped),
-            (Exit::Configuration, Verdict::Skipped),
+            (Exit::Configuration, Verdict::Inapplicable),
             (Exit::BadData, Verdict::Wrong),
         ] {
             let checks = judge(Err(&Complaint::new(exit, "it is so", "do")));

@@ -1,0 +1,275 @@
+//! What says that all is well has looked: `register --ensure`, `status`, `deregister` and `register
+//! --force` on machines that are registered, and not as they should be.
+
+#[allow(dead_code, reason = "each file of tests plays with a part of it")]
+mod stage;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use rolekeeper::lab::faults::{Effect, Fault};
+use rolekeeper::lab::operation::Operation::{
+    DeregisterManagedInstance, RegisterManagedInstance, RequestManagedInstanceRoleToken,
+    UpdateManagedInstancePublicKey,
+};
+use rolekeeper::pure::advice::Exit;
+use serde_json::Value;
+
+use stage::{Stage, printed, refusal};
+
+fn fails(status: u16, code: Option<&str>) -> Fault {
+    let effect = Effect::Status { status, code: code.map(str::to_owned) };
+    Fault::always(effect).on(RequestManagedInstanceRoleToken)
+}
+
+fn ensure(stage: &Stage) -> Command {
+    let mut command = stage.registration(&stage.activation());
+    command.arg("--ensure");
+    command
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn ensure_asks_the_service_and_says_when_it_could_not() {
+    let mut stage = Stage::set();
+    let id = stage.register();
+    let before = stage.vault();
+    let verified = |stage: &Stage| {
+        let asked = stage.requests(RequestManagedInstanceRoleToken);
+        let output = ensure(stage).output().unwrap();
+        let said = said(&output);
+        assert_eq!(printed(output), format!("{id}\n"));
+        assert!(said.contains(", verified with the service; nothing was changed"), "{said}");
+        assert_eq!(stage.requests(RequestManagedInstanceRoleToken), asked + 1);
+    };
+    verified(&stage);
+    assert_eq!(stage.vault(), before);
+
+    let unverified = |stage: &Stage, reason: &str| {
+        let output = ensure(stage).output().unwrap();
+        let said = said(&output);
+        assert_eq!(printed(output), format!("{id}\n"));
+        assert!(said.contains("not verified with the service: Request"), "{said}");
+        assert!(said.contains(reason) && !said.contains(", verified"), "{said}");
+    };
+    for (effect, reason) in [
+        (Effect::Status { status: 500, code: None }, "InternalServerError"),
+        (Effect::Html { status: 403 }, "403"),
+        (Effect::Hang, "no answer in time"),
+    ] {
+        stage.fault(Fault::always(effect).on(RequestManagedInstanceRoleToken));
+        unverified(&stage, reason);
+        stage.clear_faults();
+    }
+    stage.drop_service();
+    unverified(&stage, "Connection refused");
+    stage.raise_service();
+
+    // The daemon has the vault, and is not in the way.
+    let _daemon = stage.start();
+    stage.status_when("fresh credentials", |status| status["state"] == "fresh");
+    verified(&stage);
+    assert_eq!((stage.requests(RegisterManagedInstance), stage.vault()), (1, before));
+}
+
+#[test]
+fn ensure_finds_each_thing_that_is_wrong_and_ends_differently() {
+    let stage = Stage::set();
+    let id = stage.register();
+    let records = ["RegistrationKey", "InstanceFingerprint"].map(|name| stage.record(name));
+    let [key, fingerprint] = &records;
+    let whole = records.clone().map(|record| fs::read(record).unwrap());
+    let spoil = |record: &PathBuf, from: &str, to: &str| {
+        let text = fs::read_to_string(record).unwrap();
+        assert!(text.contains(from), "no {from} in {text}");
+        fs::write(record, text.replace(from, to)).unwrap();
+    };
+    let own: Value = serde_json::from_slice(&whole[1]).unwrap();
+    let own = own["fingerprint"].as_str().unwrap();
+    let strange = "01234567-89ab-4cde-8f01-23456789abcd";
+    let staged = stage.record("StagedKey");
+    // What is wrong, how it ends, what is said, and whether the service is asked.
+    type Case<'a> = (&'a dyn Fn(), Exit, &'a str, usize);
+    let cases: [Case; 7] = [
+        (&|| fs::remove_file(fingerprint).unwrap(), Exit::NoInput, "there is no such record", 0),
+        (&|| fs::write(fingerprint, "{").unwrap(), Exit::BadData, "the record is damaged", 0),
+        (&|| fs::write(key, "").unwrap(), Exit::BadData, "the record is damaged", 0),
+        (&|| fs::write(&staged, "?").unwrap(), Exit::BadData, "the record is damaged", 0),
+        (&|| stage.pretend_other_hardware(), Exit::Refused, "not the machine that registered", 0),
+        (&|| spoil(fingerprint, own, strange), Exit::Refused, "MachineFingerprintDoesNotMatch", 1),
+        (
+            &|| {
+                stage.lab.with_service(|service| service.nodes.deregister(&id)).unwrap();
+            },
+            Exit::NoUser,
+            "InvalidInstanceId",
+            1,
+        ),
+    ];
+    for (act, exit, expected, requests) in cases {
+        act();
+        let (vault, asked) = (stage.vault(), stage.requests(RequestManagedInstanceRoleToken));
+        let output = ensure(&stage).output().unwrap();
+        let (message, remedy) = refusal(&output, exit);
+        assert!(message.contains(expected), "{message}");
+        assert!(output.stdout.is_empty() && !remedy.is_empty());
+        assert_eq!(stage.requests(RequestManagedInstanceRoleToken), asked + requests, "{message}");
+        assert_eq!(stage.vault(), vault, "{message}");
+        let _ = fs::remove_file(&staged);
+        records.iter().zip(&whole).for_each(|(record, bytes)| fs::write(record, bytes).unwrap());
+    }
+    assert_eq!(stage.requests(RegisterManagedInstance), 1, "no activation was used");
+}
+
+#[test]
+fn ensure_knows_the_key_of_a_rotation_that_is_under_way() {
+    let stage = Stage::set();
+    let id = stage.register();
+    // The service takes the new key, and nobody hears of it.
+    stage.fault(Fault::always(Effect::TornBody).on(UpdateManagedInstancePublicKey));
+    stage.fault(fails(500, None));
+    assert_eq!(stage.run(&["rotate-key"]).status.code(), Some(Exit::TryAgain as i32));
+    assert!(stage.record("StagedKey").exists());
+    stage.clear_faults();
+    let before = stage.vault();
+    let output = ensure(&stage).output().unwrap();
+    assert!(said(&output).contains(", verified with the service"), "{}", said(&output));
+    assert_eq!(printed(output), format!("{id}\n"));
+    assert_eq!(stage.vault(), before);
+}
+
+/// Asserts that the state is this one, in both forms, and that the command ends so.
+fn ends(stage: &Stage, state: &str, exit: Exit) -> Value {
+    for arguments in [&["status"][..], &["status", "--json"]] {
+        let output = stage.run(arguments);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(exit as i32), "{text}");
+        if let Ok(status) = serde_json::from_str::<Value>(&text) {
+            assert_eq!(status["state"], state, "{text}");
+            return status;
+        }
+        assert!(text.starts_with(&format!("state        {state}\n")), "{text}");
+    }
+    panic!("no JSON");
+}
+
+#[test]
+fn status_ends_as_the_machine_is() {
+    let mut stage = Stage::set();
+    ends(&stage, "unregistered", Exit::Unavailable);
+    let mut daemon = stage.start();
+    daemon.logged("not registered");
+    ends(&stage, "unregistered", Exit::Configuration);
+    stage.register();
+    ends(&stage, "fresh", Exit::Done);
+
+    stage.fault(fails(500, None));
+    stage.run(&["refresh"]);
+    ends(&stage, "stale", Exit::TryAgain);
+    stage.clear_faults();
+    stage.fault(fails(400, Some("AccessDeniedException")));
+    stage.run(&["refresh"]);
+    ends(&stage, "hibernating", Exit::Refused);
+    stage.clear_faults();
+    stage.succeed(&["refresh"]);
+
+    fs::remove_file(stage.credentials()).unwrap();
+    fs::create_dir(stage.credentials()).unwrap();
+    stage.run(&["refresh"]);
+    let status = ends(&stage, "fresh", Exit::CannotCreate);
+    assert!(!status["targets"][0]["error"].is_null(), "{status}");
+    fs::remove_dir(stage.credentials()).unwrap();
+    stage.succeed(&["refresh"]);
+    ends(&stage, "fresh", Exit::Done);
+
+    daemon.stop();
+    // Programs can use what is in the file, and nobody renews it.
+    ends(&stage, "stale", Exit::Unavailable);
+    fs::remove_file(stage.credentials()).unwrap();
+    fs::remove_file(stage.path("run/role-token")).unwrap();
+    stage.drop_service();
+    let mut daemon = stage.start();
+    stage.status_when("a failure", |status| !status["failure"].is_null());
+    ends(&stage, "expired", Exit::Unavailable);
+    daemon.stop();
+    stage.raise_service();
+
+    stage.pretend_other_hardware();
+    let _daemon = stage.start();
+    stage.status_when("other hardware", |status| status["state"] == "mismatch");
+    ends(&stage, "mismatch", Exit::Refused);
+}
+
+#[test]
+fn after_a_good_restart_the_status_is_good_before_the_first_answer() {
+    let stage = Stage::set();
+    let (_, mut daemon) = stage.start_registered();
+    let until = stage.status()["credentials"]["expires_at"].clone();
+    daemon.stop();
+    // The first answer is a minute away.
+    let file = stage.path("rolekeeper.toml");
+    let settings = fs::read_to_string(&file).unwrap();
+    fs::write(&file, settings.replace("timeout = \"1s\"", "timeout = \"20s\"")).unwrap();
+    stage.fault(Fault::always(Effect::Hang).on(RequestManagedInstanceRoleToken));
+    let _daemon = stage.start();
+    stage.status_when("what the run before held", |status| !status["credentials"].is_null());
+    let status = ends(&stage, "fresh", Exit::Done);
+    let target = &status["targets"][0];
+    assert_eq!((&target["held_until"], &target["written_at"]), (&until, &Value::Null));
+    let line = format!("holds an earlier run's, good until {}", until.as_str().unwrap());
+    assert!(stage.status_page().contains(&line), "{}", stage.status_page());
+}
+
+#[test]
+fn what_is_left_at_the_service_is_said_with_the_command_that_removes_it() {
+    let stage = Stage::set();
+    let first = stage.register();
+    let command = |id: &str| {
+        let url = stage.lab.endpoint_url();
+        format!(
+            "aws ssm deregister-managed-instance --region {} --instance-id {id} \
+             --endpoint-url {url}",
+            stage::REGION
+        )
+    };
+    let listed = |id: &rolekeeper::pure::identity::InstanceId| {
+        stage.lab.with_service(|service| service.nodes.get(id).unwrap().is_some())
+    };
+    let output = stage.registration(&stage.activation()).arg("--force").output().unwrap();
+    let text = said(&output);
+    let second = printed(output).trim_end().parse().unwrap();
+    assert!(text.contains(&format!("the service still lists {first}, which this machine was")));
+    assert!(text.contains(&command(first.as_str())) && listed(&first), "{text}");
+
+    // An id that cannot be read cannot be said, and that is said.
+    fs::write(stage.record("RegistrationKey"), "?").unwrap();
+    let output = stage.registration(&stage.activation()).arg("--force").output().unwrap();
+    assert!(said(&output).contains("its id is not known here"), "{}", said(&output));
+    let third = printed(output).trim_end().to_owned();
+
+    let output = stage.run(&["deregister", "--local-only"]);
+    let text = said(&output);
+    let expected = format!("{third} is out of use here, and the service still lists it\n");
+    assert_eq!(printed(output), expected);
+    assert!(text.contains(&command(&third)), "{text}");
+    assert!(listed(&second) && listed(&third.parse().unwrap()));
+    assert_eq!(stage.requests(DeregisterManagedInstance), 0);
+}
+
+#[test]
+fn a_deregistration_that_leaves_credentials_behind_is_no_success() {
+    let stage = Stage::set();
+    let (id, mut daemon) = stage.start_registered();
+    daemon.stop();
+    fs::write(stage.credentials(), "[default\naws_access_key_id = broken\n").unwrap();
+    let output = stage.run(&["deregister", "--local-only"]);
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(Exit::BadData as i32), "{text}");
+    let left = format!("rolekeeper: credentials of {id} may be left in a file: ");
+    assert!(text.contains(&left) && text.contains("\ntry: "), "{text}");
+    assert!(!stage.record("RegistrationKey").exists());
+}
