@@ -296,6 +296,11 @@ fn a_machine_before_its_registration_is_told_how_to_register() {
     assert_found(diagnosis.check("registration"), "wrong", &parts);
     assert_found(diagnosis.check("daemon"), "wrong", &["no daemon answers", "systemctl start"]);
     assert_found(diagnosis.check("vault"), "inapplicable", &["no vault yet"]);
+    assert_found(diagnosis.check("service"), "skipped", &["no region is known"]);
+    // Where it would register, by what the environment says.
+    let mut command = stage.command(&arguments(&stage, &["--json"]));
+    let diagnosis = Diagnosis::of(&command.env("AWS_REGION", "eu-central-1").output().unwrap());
+    assert_found(diagnosis.about("service", "Systems Manager"), "ok", &[]);
 
     // The service was asked and did not answer.
     let hangs = Fault::always(Effect::Reset).on(RegisterManagedInstance);

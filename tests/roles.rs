@@ -313,6 +313,14 @@ fn a_consumer_without_a_file_asks_for_a_role_of_its_own() {
     let (said, _) = stage.refused(&["credential-process", "--target", "closed"], Exit::TryAgain);
     assert_eq!(said, "there are no usable credentials now: denied");
     assert!(stage.status_page().contains("consumer     nightly: asks the daemon\n  role"));
+
+    let doctor = stage.run(&["doctor", "--json", "--metadata-address", "127.0.0.1:9"]);
+    let checks: Vec<Value> = serde_json::from_slice(&doctor.stdout).unwrap();
+    let consumers = checks.iter().filter(|check| check["name"] == "consumer");
+    let verdicts = consumers.map(|check| (check["subject"].clone(), check["verdict"].clone()));
+    let expected = [("nightly", "ok"), ("closed", "wrong")];
+    let expected = expected.map(|(name, verdict)| (json!(name), json!(verdict)));
+    assert_eq!(verdicts.collect::<Vec<_>>(), expected);
 }
 
 #[test]

@@ -211,9 +211,14 @@ listens() {
     [[ -n $(endpoint container) && -n $(endpoint imds) ]]
 }
 
+# What the daemon says of itself. Its exit status says whether that is good.
+shown() {
+    inside rolekeeper status || true
+}
+
 # endpoint KIND: where it listens.
 endpoint() {
-    inside rolekeeper status | sed -nE "s|^endpoint +$1: http://([^,]+),.*|\1|p"
+    shown | sed -nE "s|^endpoint +$1: http://([^,]+),.*|\1|p"
 }
 
 # http USER ADDRESS REQUEST HEADER...: the status, and whether there are credentials in the answer.
@@ -347,7 +352,7 @@ TOML
     check "without a rule: delivered" \
         "$(inside stat -c '%a %U:%G' /run/rolekeeper/legacy)" "640 rolekeeper:rolekeeper"
     check "without a rule: no service is told" "$(told legacy) $(told worker)" "0 0"
-    inside rolekeeper status | grep -A 4 '^  tells' | head -n 4 | sed 's/^/       /'
+    shown | grep -A 4 '^  tells' | head -n 4 | sed 's/^/       /'
 
     inside install -m 644 /usr/share/doc/rolekeeper/examples/50-rolekeeper.rules "$rule"
     # As the example says, and no more.
@@ -356,7 +361,7 @@ TOML
     wait_for "both to be told" both_told
     check "with the example rule: reloaded" "$( (($(told legacy) > 0)) && echo yes)" yes
     check "with the example rule: signalled" "$( (($(told worker) > 0)) && echo yes)" yes
-    inside rolekeeper status | grep '^  tells' | sed 's/^/       /'
+    shown | grep '^  tells' | sed 's/^/       /'
     local what
     for what in "restart legacy.service" "stop legacy.service" "kill legacy.service" \
         "try-reload-or-restart worker.service" "try-reload-or-restart other.service" \
@@ -426,7 +431,7 @@ may() {
 }
 
 refused_by_polkit() {
-    (($(inside rolekeeper status | grep -c 'failure .* denied: .* Interactive authentication required') == $#))
+    (($(shown | grep -c 'failure .* denied: .* Interactive authentication required') == $#))
 }
 
 # --- the container ----------------------------------------------------------------------------------

@@ -138,7 +138,18 @@ pub(super) fn files(patient: &Patient) -> Vec<Check> {
         diagnosis::target::judge(&target, now)
     };
     let checks = targets.iter().map(|it| Check::of(NAME, it.name.clone(), check(it)));
-    checks.chain(services(patient)).collect()
+    checks.chain(consumers(patient)).chain(services(patient)).collect()
+}
+
+/// The consumers with roles of their own.
+fn consumers(patient: &Patient) -> impl Iterator<Item = Check> {
+    let consumers = patient.status.iter().flat_map(|status| &status.consumers);
+    consumers.filter(|consumer| consumer.role_arn.is_some()).map(|consumer| {
+        let failure = consumer.failure.as_ref().map(complaint);
+        let held = consumer.credentials.is_some();
+        let finding = diagnosis::target::consumer(failure.as_ref(), held);
+        Check::of("consumer", consumer.name.clone(), finding)
+    })
 }
 
 /// The services that are told of new credentials, each once, whatever number of targets it reads.

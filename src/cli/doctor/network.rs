@@ -13,6 +13,7 @@ use crate::connection::{Connection, is_local};
 use crate::control::Complaint;
 use crate::daemon::{DaemonError, connection, sts_connection};
 use crate::host::clock::{Clock, ServiceClock, SystemClock};
+use crate::host::environment;
 use crate::pure::advice::Exit;
 use crate::pure::diagnosis::proxy::Way;
 use crate::pure::diagnosis::service::{Attempt, Outcome, Service};
@@ -152,12 +153,14 @@ fn clock(attempts: &[Attempted]) -> Finding {
 }
 
 /// The settings', else the registration's, which this user may not be able to read, else what the
-/// daemon says.
+/// daemon says, else where a registration from here would be.
 fn region(patient: &Patient, settings: &Settings) -> Option<Region> {
     let registered = || {
         let vault = Vault::read_only(&patient.directories.state).ok()?;
         Some(vault.registration().ok()?.region)
     };
     let told = || patient.status.as_ref().ok()?.region.as_ref()?.parse().ok();
-    settings.region.value.clone().or_else(registered).or_else(told)
+    let named = || settings.clone().with_region_variables(environment::variable).ok();
+    let named = || named()?.region.value;
+    settings.region.value.clone().or_else(registered).or_else(told).or_else(named)
 }

@@ -53,13 +53,7 @@ pub fn judge(target: &Target, now: UtcDateTime) -> Finding {
         return Finding::wrong(format!("not written: {}", complaint.message), complaint.remedy);
     }
     if let Some(Told { failure: Some(complaint), held, .. }) = told {
-        let words = in_words(&complaint.message).map(str::to_owned);
-        let text = format!("its role was not assumed: {}", complaint.message);
-        let finding = match held {
-            true => Finding::warning(text, complaint.remedy.clone()),
-            false => Finding::wrong(text, complaint.remedy.clone()),
-        };
-        return finding.all_seen(words);
+        return not_assumed(complaint, *held);
     }
     match file {
         File::Unusable(complaint) | File::PassedOver(complaint) => complaint.clone().into(),
@@ -91,6 +85,26 @@ pub fn judge(target: &Target, now: UtcDateTime) -> Finding {
             warnings.map(|it| Finding::warning(&it.message, &it.remedy)).next().unwrap_or(finding)
         }
     }
+}
+
+/// Judges a consumer with a role of its own, which has no file; `failure` is why the role was not
+/// assumed, and `held` whether there are credentials all the same.
+pub fn consumer(failure: Option<&Complaint>, held: bool) -> Finding {
+    match failure {
+        Some(complaint) => not_assumed(complaint, held),
+        None if held => Finding::ok("its role is assumed"),
+        None => Finding::warning("its role is not assumed yet", "rolekeeper refresh"),
+    }
+}
+
+fn not_assumed(complaint: &Complaint, held: bool) -> Finding {
+    let words = in_words(&complaint.message).map(str::to_owned);
+    let text = format!("its role was not assumed: {}", complaint.message);
+    let finding = match held {
+        true => Finding::warning(text, complaint.remedy.clone()),
+        false => Finding::wrong(text, complaint.remedy.clone()),
+    };
+    finding.all_seen(words)
 }
 
 /// Judges a service that is to be told of new credentials; `failure` is why it was not.
@@ -154,6 +168,19 @@ mod tests {
         let finding = judged(None, File::PassedOver(role));
         assert_eq!(finding.verdict, Verdict::Wrong);
         assert!(finding.text.contains("role_arn in line 2"));
+    }
+
+    #[test]
+    fn a_consumer_is_judged_by_what_it_is_given() {
+        let failure = Complaint::new(Exit::Refused, "AccessDenied: no", "trust it");
+        for (failure, held, verdict) in [
+            (None, true, Verdict::Ok),
+            (None, false, Verdict::Warning),
+            (Some(&failure), true, Verdict::Warning),
+            (Some(&failure), false, Verdict::Wrong),
+        ] {
+            assert_eq!(consumer(failure, held).verdict, verdict);
+        }
     }
 
     #[test]
