@@ -142,6 +142,41 @@ fn ensure_knows_the_key_of_a_rotation_that_is_under_way() {
     assert_eq!(stage.vault(), before);
 }
 
+#[test]
+fn the_unattended_registration_keeps_no_registered_machine_from_starting() {
+    let example =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/systemd/examples/register-on-first-start.conf");
+    let example = fs::read_to_string(example).unwrap();
+    let mut lines = example.lines();
+    let line = lines.find_map(|line| line.strip_prefix("ExecStartPre=/bin/sh -c '")).unwrap();
+    let stage = Stage::set();
+    let activation = stage.activation();
+    fs::write(stage.path("activation"), &activation.code).unwrap();
+    let line = line.trim_end_matches('\'').replace("/usr/bin/", "\"$BIN\"/");
+    let line = line.replace("01234567-89ab-4cde-8f01-23456789abcd", &activation.id);
+    let binary = PathBuf::from(env!("CARGO_BIN_EXE_rolekeeper"));
+    let start = || {
+        let mut shell = Command::new("/bin/sh");
+        shell.env_clear().env("BIN", binary.parent().unwrap()).args(["-c", &line]);
+        shell.env("ROLEKEEPER_CONFIG", stage.path("rolekeeper.toml"));
+        shell.env("STATE_DIRECTORY", stage.path("state"));
+        shell.env("RUNTIME_DIRECTORY", stage.path("run"));
+        shell.env("CREDENTIALS_DIRECTORY", stage.path("")).output().unwrap()
+    };
+    stage.fault(Fault::always(Effect::Reset).on(RegisterManagedInstance));
+    let output = start();
+    assert!(!output.status.success(), "it is to be tried again: {}", said(&output));
+    stage.clear_faults();
+    for expected in ["registered as mi-", ", verified with the service"] {
+        let output = start();
+        assert!(output.status.success() && said(&output).contains(expected), "{}", said(&output));
+    }
+    stage.pretend_other_hardware();
+    let output = start();
+    assert!(said(&output).contains("not the machine that registered"), "{}", said(&output));
+    assert!(output.status.success(), "the daemon shows what is wrong");
+}
+
 /// Asserts that the state is this one, in both forms, and that the command ends so.
 fn ends(stage: &Stage, state: &str, exit: Exit) -> Value {
     for arguments in [&["status"][..], &["status", "--json"]] {
