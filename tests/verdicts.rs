@@ -143,6 +143,30 @@ fn ensure_knows_the_key_of_a_rotation_that_is_under_way() {
 }
 
 #[test]
+fn ensure_completes_a_registration_that_a_crash_interrupted() {
+    let stage = Stage::set();
+    let id = stage.register();
+    // The service had answered, and neither record was in place.
+    let records = ["RegistrationKey", "InstanceFingerprint"].map(|name| stage.record(name));
+    let [key, fingerprint] = records.clone().map(|record| {
+        let value: Value = serde_json::from_slice(&fs::read(&record).unwrap()).unwrap();
+        fs::remove_file(&record).unwrap();
+        value
+    });
+    let journal = serde_json::json!({
+        "registrationKey": key,
+        "instanceFingerprint": fingerprint,
+        "acceptedDate": "",
+    });
+    fs::write(stage.record("PendingRegistration"), journal.to_string()).unwrap();
+    let output = ensure(&stage).output().unwrap();
+    assert!(said(&output).contains(", verified with the service"), "{}", said(&output));
+    assert_eq!(printed(output), format!("{id}\n"));
+    assert!(records.iter().all(|record| record.exists()));
+    assert_eq!(stage.requests(RegisterManagedInstance), 1);
+}
+
+#[test]
 fn the_unattended_registration_keeps_no_registered_machine_from_starting() {
     let example =
         concat!(env!("CARGO_MANIFEST_DIR"), "/systemd/examples/register-on-first-start.conf");

@@ -46,7 +46,7 @@ pub(super) struct Show {
 
 /// Show each attribute then and now, and the score
 ///
-/// Exit status 0 when this is still the machine that registered, 77 when it is not.
+/// Exit status 0 when this is still the machine that registered, or the check is off, 77 when it is not.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  rolekeeper fingerprint diff\n  rolekeeper fingerprint diff --json"
