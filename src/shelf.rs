@@ -13,7 +13,7 @@ use crate::pure::role_token::RoleToken;
 
 pub use status::{
     ConsumerStatus, Credentials, EndpointStatus, Failure, FingerprintStatus, Moment, ReloadStatus,
-    RoleStatus, State, Status, TargetStatus,
+    RoleStatus, SettingsTrouble, State, Status, TargetStatus,
 };
 
 /// The driver's half.

@@ -16,7 +16,7 @@ use futures_util::stream;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rolekeeper::config::Settings;
-use rolekeeper::daemon::{Application, Directories, Seams, connection, register};
+use rolekeeper::daemon::{Application, Directories, Seams, SettingsReader, connection, register};
 use rolekeeper::host::clock::{Clock, ServiceClock, Sleep, Steps, SystemClock, timeout};
 use rolekeeper::lab::authority::{self, Authority};
 use rolekeeper::lab::faults::{Effect, Fault};
@@ -467,7 +467,15 @@ fn a_certificate_that_is_not_valid_yet_is_said_and_tried_again_when_the_clock_is
         let early = lab(address, tomorrow).await;
         let directories = Directories { state: at("state"), runtime: at("run") };
         let (_, reloads) = mpsc::channel(1);
-        let daemon = rolekeeper::daemon::Daemon { settings, directories, seams, reloads };
+        let reader = SettingsReader::fixed(settings.clone());
+        let daemon = rolekeeper::daemon::Daemon {
+            settings,
+            directories,
+            seams,
+            reader,
+            trouble: None,
+            reloads,
+        };
         let (started, shelf) = oneshot::channel();
         let daemon = tokio::task::spawn_local(daemon.run(|shelf| drop(started.send(shelf))));
         let mut shelf = shelf.await.unwrap();

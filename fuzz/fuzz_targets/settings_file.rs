@@ -23,10 +23,15 @@ fuzz_target!(|text: &str| {
         }
         Err(error) => panic!("{error}"),
     };
-    let again = load(&settings.show()).expect("a page that shows settings is a settings file");
+    for disabled in settings.disabled() {
+        assert!(!disabled.error.is_empty() && !disabled.error.contains('\n'));
+    }
+    let page = settings.show(Path::new("/run/rolekeeper/credentials"));
+    let again = load(&page).expect("a page that shows settings is a settings file");
     assert_eq!(again.interval.value, settings.interval.value);
     assert_eq!(again.region.value, settings.region.value);
-    assert_eq!(again.targets.len(), settings.targets.len());
+    assert!(again.targets.len() >= settings.targets.len());
+    assert_eq!(again.disabled().next(), None);
 });
 
 fn load(text: &str) -> Result<Settings, ConfigError> {

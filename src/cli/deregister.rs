@@ -40,7 +40,7 @@ impl Deregister {
         let mut vault = Vault::open(&directories.state)?;
         let registration = vault.registration()?;
         let (id, mut now) = (&registration.instance_id, SystemClock.now());
-        let targets = targets(&settings, &directories.runtime)?;
+        let targets = targets(&settings, &directories.runtime);
         if !self.local_only {
             let region = registered_region(&settings, &registration, &vault)?;
             let ssm = local::ssm(&settings, region).await?;

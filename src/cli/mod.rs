@@ -15,6 +15,7 @@ mod man;
 mod names;
 mod refresh;
 mod register;
+mod reload;
 mod rotate_key;
 mod run;
 mod status;
@@ -31,7 +32,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::config::{ConfigError, Settings};
 use crate::control::Complaint;
-use crate::daemon::{Directories, no_registration};
+use crate::daemon::{Directories, SettingsReader, no_registration};
 use crate::host::progress::Progress;
 use crate::host::terminal::{complain, say};
 use crate::host::{environment, process};
@@ -99,6 +100,7 @@ enum Command {
     Run(run::Run),
     Status(status::Status),
     Refresh(refresh::Refresh),
+    Reload(reload::Reload),
     #[command(subcommand)]
     Fingerprint(fingerprint::Fingerprint),
     RotateKey(rotate_key::RotateKey),
@@ -154,6 +156,7 @@ fn execute(Arguments { places, command }: Arguments) -> Result<ExitCode, Complai
         // What it shows is no error of its own.
         Command::Status(command) => return wait(command.execute(&places)),
         Command::Refresh(command) => wait(command.execute(&places)),
+        Command::Reload(command) => wait(command.execute(&places)),
         Command::Fingerprint(command) => wait(command.execute(&places)),
         Command::RotateKey(command) => wait(command.execute(&places)),
         Command::CredentialProcess(command) => command.execute(&places),
@@ -190,10 +193,22 @@ impl Places {
     }
 
     fn settings(&self) -> Result<Settings, ConfigError> {
-        let settings = Settings::load(self.config.as_deref())?;
-        Ok(settings
-            .with_ca_bundle(CA_BUNDLE, environment::variable(CA_BUNDLE))
-            .with_source_variables(environment::variable))
+        Settings::load(self.config.as_deref()).map(in_this_environment)
+    }
+
+    /// Reads them as often as they are wanted.
+    fn reader(&self) -> SettingsReader {
+        self.reader_of(self.config.clone())
+    }
+
+    fn reader_of(&self, file: Option<PathBuf>) -> SettingsReader {
+        SettingsReader::new(file.clone(), move |kept| {
+            let settings = match kept {
+                Some(files) => Settings::of(files),
+                None => Settings::load(file.as_deref()),
+            };
+            settings.map(in_this_environment)
+        })
     }
 
     /// The settings of a machine that registers, for commands that are about its identity.
@@ -232,6 +247,13 @@ impl Places {
             runtime: place(&self.runtime_dir, "RUNTIME_DIRECTORY", RUNTIME_DIRECTORY),
         }
     }
+}
+
+/// The settings, and what the environment says where the files are silent.
+fn in_this_environment(settings: Settings) -> Settings {
+    settings
+        .with_ca_bundle(CA_BUNDLE, environment::variable(CA_BUNDLE))
+        .with_source_variables(environment::variable)
 }
 
 /// The command line's description, for completions, man pages and tests.

@@ -10,12 +10,14 @@ use clap::Args;
 use super::times::Times;
 use super::{Places, print};
 use crate::control::{self, Command, Complaint, ControlError, Reply};
-use crate::daemon::targets;
+use crate::daemon::{Rules, targets};
 use crate::host::clock::{Clock, SystemClock};
 use crate::host::terminal::{self, BAD, DOUBTFUL, GOOD};
 use crate::pure::advice::{Advice, Exit};
 use crate::pure::source::Source;
-use crate::shelf::{self, Credentials, EndpointStatus, Failure, Moment, ReloadStatus, State};
+use crate::shelf::{
+    self, Credentials, EndpointStatus, Failure, Moment, ReloadStatus, SettingsTrouble, State,
+};
 use crate::targets::{Warning, published};
 use crate::vault::{Vault, VaultError};
 
@@ -87,6 +89,7 @@ fn without_daemon(places: &Places, complaint: &Complaint) -> Result<shelf::Statu
     let directories = places.directories();
     let settings = places.settings()?;
     let mut status = shelf::Status::unregistered();
+    status.disabled = Rules::read(&settings, &directories.runtime).disabled;
     status.source = settings.identity.source.value;
     if status.source == Source::Hybrid {
         let vault = Vault::read_only(&directories.state);
@@ -103,7 +106,7 @@ fn without_daemon(places: &Places, complaint: &Complaint) -> Result<shelf::Statu
         // It needs no registration, and nobody else knows what it is.
         status.state = State::Expired;
     }
-    for target in targets(&settings, &directories.runtime)? {
+    for target in targets(&settings, &directories.runtime) {
         let said = settings.targets.iter().find(|said| said.name == target.name);
         let assumption = said.and_then(|said| said.assumption.as_ref());
         let held = published(&target);
@@ -221,6 +224,17 @@ fn page(status: &shelf::Status, times: &Times) -> String {
         if let Some(remedy) = remedy {
             line("  try", remedy);
         }
+    }
+    for disabled in &status.disabled {
+        line(
+            "disabled",
+            &format!("{} ({}): {}", disabled.subject(), disabled.place, disabled.error),
+        );
+        line("  try", &disabled.remedy);
+    }
+    if let Some(SettingsTrouble { error, remedy }) = &status.settings {
+        line("settings", &format!("NOT IN FORCE, the last good ones are: {error}"));
+        line("  try", remedy);
     }
     if let Some(failure) = &status.failure {
         failed(&mut line, times, ["failure", "try", "next try"], failure);

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 
-use super::file::{AbsolutePath, AccountName, FileMode, OutletName, Text};
+use super::file::{AbsolutePath, AccountName, FileMode, OutletName, Policies, Text};
 use super::role::{Misplaced, table_with_role};
-use super::{DEFAULT_MODE, Origin, Settings};
+use super::{DEFAULT_MODE, Origin, Tables, TargetSettings};
 use crate::pure::assumption::Assumption;
 
 /// A `[[consumer]]`. Names of users and groups are not looked up yet.
@@ -58,95 +58,67 @@ table_with_role! {
     }
 }
 
-/// Takes a file's consumers over. A later file's replaces an earlier one's of the same name.
+/// A consumer's settings; `span` is where its table begins.
 ///
 /// # Errors
 ///
 /// What is wrong, and where.
-pub(super) fn merge(
-    settings: &mut Settings,
-    consumers: Vec<Spanned<Consumer>>,
-    origin: impl Fn(Range<usize>) -> Origin,
+pub(super) fn settings(
+    consumer: Consumer,
+    span: &Range<usize>,
+    origin: Origin,
     directory: &Path,
-) -> Result<(), Misplaced> {
-    let mut here = Vec::new();
-    for consumer in consumers {
-        let span = consumer.span();
-        let consumer = consumer.into_inner();
-        let access_alone = consumer.token_file.is_none()
-            && (consumer.owner.is_some() || consumer.group.is_some() || consumer.mode.is_some());
-        let consumer = consumer_settings(consumer, origin(span.clone()), directory)?;
-        let name = consumer.name.clone();
-        let wrong = |message: String| (span.clone(), message);
-        if consumer.users.is_empty() && consumer.groups.is_empty() {
-            return Err(wrong(format!(
-                "consumer '{name}' names neither users nor groups; units and executables only \
-                 narrow them"
-            )));
-        }
-        if access_alone {
-            return Err(wrong(format!(
-                "consumer '{name}' gives an owner, group or mode to a token_file that it does not \
-                 name; who may ask stands in users and groups"
-            )));
-        }
-        if consumer.target.is_some() && consumer.assumption.is_some() {
-            return Err(wrong(format!(
-                "consumer '{name}' has a role of its own and a target's credentials: leave one out"
-            )));
-        }
-        if here.contains(&name) {
-            return Err(wrong(format!("consumer '{name}' stands twice in this file")));
-        }
-        here.push(name.clone());
-        match settings.consumers.iter_mut().find(|earlier| earlier.name == name) {
-            Some(earlier) => *earlier = consumer,
-            None => settings.consumers.push(consumer),
-        }
+    policy: &mut Policies<'_>,
+) -> Result<ConsumerSettings, Misplaced> {
+    let access_alone = consumer.token_file.is_none()
+        && (consumer.owner.is_some() || consumer.group.is_some() || consumer.mode.is_some());
+    let consumer = consumer_settings(consumer, origin, directory, policy)?;
+    let wrong = |message: &str| Err((span.clone(), message.to_owned()).into());
+    if consumer.users.is_empty() && consumer.groups.is_empty() {
+        return wrong("names neither users nor groups; units and executables only narrow them");
     }
-    Ok(())
+    if access_alone {
+        return wrong(
+            "gives an owner, group or mode to a token_file that it does not name; who may ask \
+             stands in users and groups",
+        );
+    }
+    if consumer.target.is_some() && consumer.assumption.is_some() {
+        return wrong("has a role of its own and a target's credentials: leave one out");
+    }
+    Ok(consumer)
 }
 
-/// Both are asked for by name, so a name is one or the other; and a file holds one thing.
-///
-/// # Errors
-///
-/// The name that is both, or the file.
-pub(super) fn check_names(settings: &Settings) -> Result<(), String> {
-    for consumer in &settings.consumers {
-        let target = settings.targets.iter().find(|target| target.name == consumer.name);
-        if let Some(target) = target {
-            return Err(format!(
-                "'{}' is the name of a consumer ({}) and of a target ({})",
-                consumer.name, consumer.origin, target.origin
-            ));
-        }
-        let Some(path) = consumer.token_file.as_ref().map(|file| &file.path) else { continue };
-        let shares = |other: &&ConsumerSettings| {
-            other.name != consumer.name
-                && other.token_file.as_ref().is_some_and(|file| file.path == *path)
-        };
-        let other = settings.consumers.iter().find(shares).map(|other| &other.origin);
-        let target = settings.targets.iter().find(|target| target.path == *path);
-        if let Some(origin) = other.or(target.map(|target| &target.origin)) {
-            return Err(format!(
-                "the token_file of consumer '{}' ({}) is another's file already ({origin})",
-                consumer.name, consumer.origin
-            ));
-        }
+/// What a consumer cannot be beside the targets and the consumers before it. Both are asked for by
+/// name, so a name is one or the other; and a file holds one thing.
+pub(super) fn clash(
+    consumer: &ConsumerSettings,
+    before: &Tables<ConsumerSettings>,
+    targets: &Tables<TargetSettings>,
+) -> Option<String> {
+    if let Some(target) = targets.iter().find(|target| target.name == consumer.name) {
+        return Some(format!("that is the name of a target, too ({})", target.origin));
     }
-    Ok(())
+    let path = consumer.token_file.as_ref().map(|file| &file.path)?;
+    let shares = |other: &&ConsumerSettings| {
+        other.token_file.as_ref().is_some_and(|file| file.path == *path)
+    };
+    let other = before.iter().find(shares).map(|other| &other.origin);
+    let target = targets.iter().find(|target| target.path == *path);
+    let origin = other.or(target.map(|target| &target.origin))?;
+    Some(format!("its token_file is another's file already ({origin})"))
 }
 
 fn consumer_settings(
     mut consumer: Consumer,
     origin: Origin,
     directory: &Path,
+    policy: &mut Policies<'_>,
 ) -> Result<ConsumerSettings, Misplaced> {
     let accounts = |names: Vec<Text<AccountName>>| {
         names.into_iter().map(|Text(AccountName(name))| name).collect()
     };
-    let assumption = consumer.take_role_keys().assumption(directory)?;
+    let assumption = consumer.take_role_keys().assumption(directory, policy)?;
     let account = |name: Option<Text<AccountName>>| name.map(|Text(AccountName(name))| name);
     let token_file = consumer.token_file.map(|Text(AbsolutePath(path))| TokenFileSettings {
         path,
@@ -192,7 +164,7 @@ impl std::str::FromStr for UnitName {
 
 #[cfg(test)]
 mod tests {
-    use super::super::file::{self, tests::read};
+    use super::super::file::tests::{read, read_all};
     use super::*;
 
     #[test]
@@ -202,7 +174,7 @@ mod tests {
                     token_file = \"/run/t\"\ngroup = \"backup\"\n";
         let settings = read(text).unwrap();
         assert_eq!(
-            settings.consumers,
+            settings.consumers.iter().cloned().collect::<Vec<_>>(),
             [ConsumerSettings {
                 name: "a".into(),
                 target: Some("t".into()),
@@ -226,7 +198,7 @@ mod tests {
     fn what_would_open_a_door_by_mistake_is_refused() {
         let consumer = |more: &str| format!("[[consumer]]\nname = \"a\"\n{more}\n");
         for (text, expected) in [
-            (consumer(""), ":1:1: consumer 'a' names neither users nor groups"),
+            (consumer(""), ":1:1: names neither users nor groups"),
             (consumer("units = [\"a.service\"]"), "names neither users nor groups"),
             (consumer("users = [\"a\"]\nunits = [\"backup\"]"), ":4:10: expected a unit's whole"),
             (consumer("users = [\"a\"]\nunits = [\".service\"]"), "expected a unit's whole"),
@@ -237,7 +209,7 @@ mod tests {
                 consumer(
                     "users = [\"a\"]\ntarget = \"b\"\nrole_arn = \"arn:aws:iam::111122223333:role/b\"",
                 ),
-                ":1:1: consumer 'a' has a role of its own and a target's",
+                ":1:1: has a role of its own and a target's",
             ),
             (consumer("users = [\"a:b\"]"), "expected the name or the number of a user"),
             (consumer("users = [\"a\"]\nuids = [1]"), ":4:1: unknown field `uids`"),
@@ -246,18 +218,18 @@ mod tests {
             (
                 consumer("users = [\"a\"]\ntoken_file = \"/c\"")
                     + "[[target]]\nname = \"b\"\npath = \"/c\"\n",
-                "of consumer 'a' (/etc/x.toml:1) is another's file already (/etc/x.toml:5)",
+                ":1: its token_file is another's file already (/etc/x.toml:5)",
             ),
             (
                 consumer("users = [\"a\"]\ntoken_file = \"/c\"")
                     + &consumer("users = [\"b\"]\ntoken_file = \"/c\"")
                         .replace("= \"a\"", "= \"b\""),
-                "is another's file already (/etc/x.toml:5)",
+                ":5: its token_file is another's file already (/etc/x.toml:1)",
             ),
-            (consumer("users = [\"a\"]").repeat(2), ":4:1: consumer 'a' stands twice"),
+            (consumer("users = [\"a\"]").repeat(2), ":4: stands twice"),
             (
                 consumer("users = [\"a\"]") + "[[target]]\nname = \"a\"\npath = \"/c\"\n",
-                "'a' is the name of a consumer (/etc/x.toml:1) and of a target (/etc/x.toml:4)",
+                ":1: that is the name of a target, too (/etc/x.toml:4)",
             ),
         ] {
             let error = read(&text).unwrap_err();
@@ -268,9 +240,8 @@ mod tests {
     #[test]
     fn a_later_file_replaces_a_consumer() {
         let consumer = |user: &str| format!("[[consumer]]\nname = \"a\"\nusers = [\"{user}\"]\n");
-        let mut settings = Settings::default();
-        file::merge(&mut settings, Path::new("/1.toml"), &consumer("one")).unwrap();
-        file::merge(&mut settings, Path::new("/2.toml"), &consumer("two")).unwrap();
+        let (one, two) = (consumer("one"), consumer("two"));
+        let settings = read_all(&[("/1.toml", &one), ("/2.toml", &two)]).unwrap();
         assert_eq!(settings.consumers.len(), 1);
         assert_eq!(settings.consumers[0].users, ["two"]);
     }

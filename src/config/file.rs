@@ -7,15 +7,17 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, Visitor};
 use toml::Spanned;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-use super::consumer::{self, Consumer};
 use super::endpoint::{self, Endpoints};
 use super::identity::{self, Identity};
-use super::reload::{ReloadTable, Reloads, check_shared_service};
+use super::reload::{ReloadTable, Reloads};
 use super::role::{Misplaced, table_with_role};
-use super::{ConfigError, OnExpiry, Origin, Setting, Settings, TargetSettings};
+use super::tables::{Table, position, salvage};
+use super::{ConfigError, OnExpiry, Origin, Setting, Settings, TargetSettings, consumer};
+use crate::pure::disabled::Kind;
 use crate::pure::duration::parse_duration;
 use crate::pure::identity::Region;
 use crate::pure::ini::ProfileName;
@@ -29,10 +31,12 @@ struct File {
     health: Option<Health>,
     endpoint: Option<Endpoints>,
     reload: Option<Reloads>,
-    #[serde(default)]
-    target: Vec<Spanned<Target>>,
-    #[serde(default)]
-    consumer: Vec<Spanned<Consumer>>,
+    targets: Option<Targets>,
+    // Taken out before, and named here for whoever misspells them.
+    #[serde(rename = "target")]
+    _target: Option<IgnoredAny>,
+    #[serde(rename = "consumer")]
+    _consumer: Option<IgnoredAny>,
 }
 
 #[derive(serde::Deserialize)]
@@ -62,6 +66,12 @@ struct Health {
     interval: Option<Spanned<Text<HealthInterval>>>,
 }
 
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields, expecting = "[targets] with `default`; a target is a [[target]]")]
+struct Targets {
+    default: Option<Spanned<bool>>,
+}
+
 table_with_role! {
     struct Target {
         name: Text<OutletName>,
@@ -74,18 +84,29 @@ table_with_role! {
     }
 }
 
-/// Reads `text` over what is set already.
-pub(super) fn merge(settings: &mut Settings, path: &Path, text: &str) -> Result<(), ConfigError> {
-    let invalid = |span: Option<Range<usize>>, message: String| {
-        let (line, column) = position(text, span.map_or(0, |span| span.start));
+/// Reads `text` over what is set already. What is wrong with a target or a consumer disables that one
+/// alone; policies are read by `policy`.
+///
+/// # Errors
+///
+/// What is wrong with the rest, which is everybody's.
+pub(super) fn merge(
+    settings: &mut Settings,
+    path: &Path,
+    text: &str,
+    policy: &mut Policies<'_>,
+) -> Result<(), ConfigError> {
+    let invalid = |Misplaced { span, message, .. }: Misplaced| {
+        let (line, column) = position(text, &span);
         ConfigError::Invalid { path: path.to_owned(), line, column, message }
     };
-    let file: File = toml::from_str(text)
-        .map_err(|error| invalid(error.span(), error.message().replace('\n', " ")))?;
-    let origin = |span: Range<usize>| Origin::File {
-        path: path.to_owned(),
-        line: position(text, span.start).0,
-    };
+    let mut tables = DeTable::parse(text).map_err(|error| invalid(error.into()))?;
+    let mut take = |key: &str| array(tables.get_mut().remove(key)).map_err(invalid);
+    let (targets, consumers) = (take("target")?, take("consumer")?);
+    let file = File::deserialize(toml::Deserializer::from(tables));
+    let file = file.map_err(|error| invalid(error.into()))?;
+    let origin =
+        |span: Range<usize>| Origin::File { path: path.to_owned(), line: position(text, &span).0 };
 
     if let Some(identity) = file.identity {
         identity::merge(&mut settings.identity, identity, origin);
@@ -113,55 +134,61 @@ pub(super) fn merge(settings: &mut Settings, path: &Path, text: &str) -> Result<
     }
     if let Some(endpoints) = file.endpoint {
         endpoint::merge(settings, endpoints, origin);
-        endpoint::check(settings).map_err(|message| invalid(None, message))?;
+        endpoint::check(settings).map_err(|message| invalid((0..0, message).into()))?;
     }
     if let Some(reload) = file.reload {
         let program = |Text(AbsolutePath(path))| Some(path);
         set(&mut settings.systemctl, reload.systemctl, program, origin);
     }
+    if let Some(targets) = file.targets {
+        set(&mut settings.default_target, targets.default, |default| default, origin);
+    }
     let directory = path.parent().unwrap_or(Path::new("/"));
-    let mut spans = Vec::new();
-    for target in file.target {
-        let span = target.span();
-        let target = target_settings(target.into_inner(), origin(span.clone()), directory)
-            .map_err(|(span, message)| invalid(Some(span), message))?;
-        spans.push((target.name.clone(), span.clone()));
-        match settings.targets.iter().position(|earlier| earlier.name == target.name) {
-            Some(index) if settings.targets[index].is_from(path) => {
-                let message = format!("target '{}' stands twice in this file", target.name);
-                return Err(invalid(Some(span), message));
-            }
-            Some(index) => settings.targets[index] = target,
-            None => settings.targets.push(target),
-        }
+    let disabled = |kind, table: &Spanned<DeValue<'_>>, misplaced: Misplaced| {
+        let (line, column) = position(text, &misplaced.span);
+        let place = format!("{}:{line}:{column}", path.display());
+        let remedy = misplaced.remedy.unwrap_or_else(|| MEND.to_owned());
+        let why = (misplaced.message, remedy);
+        salvage(kind, table.get_ref(), origin(table.span()), place, why)
+    };
+    for table in targets {
+        let read = read_table(&table)
+            .and_then(|target| target_settings(target, origin(table.span()), directory, policy))
+            .map_or_else(|it| Table::Disabled(disabled(Kind::Target, &table, it)), Table::Usable);
+        settings.targets.insert(read, path);
     }
-    // Of two the later one is named.
-    for (name, span) in spans.into_iter().rev() {
-        check_shared_file(&settings.targets, &name)
-            .and_then(|()| check_shared_service(settings, &name))
-            .map_err(|message| invalid(Some(span), message))?;
-    }
-    consumer::merge(settings, file.consumer, origin, directory)
-        .map_err(|(span, message)| invalid(Some(span), message))?;
-    consumer::check_names(settings).map_err(|message| invalid(None, message))
-}
-
-/// Two targets may share a file: with a profile each, and with one opinion on who may read it.
-fn check_shared_file(targets: &[TargetSettings], name: &str) -> Result<(), String> {
-    let Some(target) = targets.iter().find(|target| target.name == name) else { return Ok(()) };
-    let access =
-        |target: &TargetSettings| (target.owner.clone(), target.group.clone(), target.mode);
-    for other in targets.iter().filter(|other| other.name != name && other.path == target.path) {
-        let what = if other.profile == target.profile {
-            "writes the same profile of the same file as"
-        } else if access(other) != access(target) {
-            "gives the same file another owner, group or mode than"
-        } else {
-            continue;
-        };
-        return Err(format!("target '{name}' {what} target '{}' ({})", other.name, other.origin));
+    for table in consumers {
+        let span = table.span();
+        let read = read_table(&table)
+            .and_then(|it| consumer::settings(it, &span, origin(span.clone()), directory, policy))
+            .map_or_else(|it| Table::Disabled(disabled(Kind::Consumer, &table, it)), Table::Usable);
+        settings.consumers.insert(read, path);
     }
     Ok(())
+}
+
+/// Reads a policy's file.
+pub(super) type Policies<'a> = dyn FnMut(&Path) -> Result<String, String> + 'a;
+
+/// What helps against most mistakes.
+const MEND: &str = "mend that line, then rolekeeper reload";
+
+/// The elements of `[[target]]` or `[[consumer]]`, unread.
+fn array(value: Option<Spanned<DeValue<'_>>>) -> Result<Vec<Spanned<DeValue<'_>>>, Misplaced> {
+    let Some(value) = value else { return Ok(Vec::new()) };
+    let span = value.span();
+    match value.into_inner() {
+        DeValue::Array(tables) => Ok(tables.into_iter().collect()),
+        _ => Err((span, "expected [[target]] and [[consumer]], in double brackets".into()).into()),
+    }
+}
+
+fn read_table<'de, T: Deserialize<'de>>(table: &Spanned<DeValue<'de>>) -> Result<T, Misplaced> {
+    T::deserialize(ValueDeserializer::from(table.clone())).map_err(|error| {
+        let whole = table.span();
+        let misplaced = Misplaced::from(error);
+        if misplaced.span.is_empty() { Misplaced { span: whole, ..misplaced } } else { misplaced }
+    })
 }
 
 pub(super) fn set<T, U>(
@@ -180,10 +207,11 @@ fn target_settings(
     mut target: Target,
     origin: Origin,
     directory: &Path,
+    policy: &mut Policies<'_>,
 ) -> Result<TargetSettings, Misplaced> {
     let account = |name: Option<Text<AccountName>>| name.map(|Text(AccountName(name))| name);
     Ok(TargetSettings {
-        assumption: target.take_role_keys().assumption(directory)?,
+        assumption: target.take_role_keys().assumption(directory, policy)?,
         name: target.name.0.0,
         path: target.path.0.0,
         profile: target.profile.map_or_else(ProfileName::default, |Text(name)| name),
@@ -193,20 +221,6 @@ fn target_settings(
         reload: target.reload.map(Into::into),
         origin,
     })
-}
-
-impl TargetSettings {
-    fn is_from(&self, file: &Path) -> bool {
-        matches!(&self.origin, Origin::File { path, .. } if path == file)
-    }
-}
-
-/// Line and column, both from 1; columns count characters.
-fn position(text: &str, offset: usize) -> (usize, usize) {
-    let before = text.get(..offset).unwrap_or(text);
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-    (line, column)
 }
 
 /// A TOML string that is parsed where it stands, so that the error has its place.
@@ -355,12 +369,22 @@ impl<const LEAST: u64, const MOST: u64> FromStr for Bounded<LEAST, MOST> {
 pub(super) mod tests {
     use super::*;
 
-    /// Settings of a file's text, or the error as the operator sees it.
+    /// Settings of a file's text, or the first thing that is wrong, and where.
     pub(in crate::config) fn read(text: &str) -> Result<Settings, String> {
+        let settings = read_all(&[("/etc/x.toml", text)]).map_err(|error| error.to_string())?;
+        let first = settings.disabled().next();
+        let wrong = first.map(|disabled| format!("{}: {}", disabled.place, disabled.error));
+        wrong.map_or(Ok(settings), Err)
+    }
+
+    /// Settings of these files' texts, whatever is disabled.
+    pub(in crate::config) fn read_all(files: &[(&str, &str)]) -> Result<Settings, ConfigError> {
         let mut settings = Settings::default();
-        merge(&mut settings, Path::new("/etc/x.toml"), text)
-            .map(|()| settings)
-            .map_err(|error| error.to_string())
+        for (path, text) in files {
+            merge(&mut settings, Path::new(path), text, &mut |_| Err("no such file".to_owned()))?;
+        }
+        settings.settle();
+        Ok(settings)
     }
 
     #[test]
@@ -403,9 +427,8 @@ pub(super) mod tests {
     #[test]
     fn a_later_file_replaces_a_target_and_one_file_may_not() {
         let target = |path: &str| format!("[[target]]\nname = \"a\"\npath = \"{path}\"\n");
-        let mut settings = Settings::default();
-        merge(&mut settings, Path::new("/1.toml"), &target("/one")).unwrap();
-        merge(&mut settings, Path::new("/2.toml"), &target("/two")).unwrap();
+        let (one, two) = (target("/one"), target("/two"));
+        let settings = read_all(&[("/1.toml", &one), ("/2.toml", &two)]).unwrap();
         assert_eq!(settings.targets.len(), 1);
         assert_eq!(settings.targets[0].path, Path::new("/two"));
         let twice = target("/one") + &target("/two");
@@ -420,7 +443,7 @@ pub(super) mod tests {
         let first = target("a", "");
         assert!(read(&(first.clone() + &target("b", "profile = \"b\""))).is_ok());
         for (second, expected) in [
-            (target("b", ""), "/etc/x.toml:5:1: target 'b' writes the same profile"),
+            (target("b", ""), "/etc/x.toml:5: writes the same profile"),
             (target("b", "profile = \"b\"\nmode = \"0600\""), "than target 'a' (/etc/x.toml:1)"),
             (target("b", "profile = \"b\"\nowner = \"root\""), "another owner"),
         ] {

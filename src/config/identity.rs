@@ -142,8 +142,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str, variables: &[(&str, &str)]) -> Settings {
-        let mut settings = Settings::default();
-        file::merge(&mut settings, Path::new("/etc/x.toml"), text).unwrap();
+        let settings = file::tests::read(text).unwrap();
         let find = |name: &str| variables.iter().find(|(key, _)| *key == name);
         settings.with_source_variables(|name| find(name).map(|(_, value)| (*value).to_owned()))
     }
@@ -156,10 +155,8 @@ mod tests {
             assert_eq!(settings.identity.source.value, source);
             assert_eq!(settings.identity.source.origin.to_string(), "/etc/x.toml:2");
         }
-        let mut settings = Settings::default();
-        let text = "[identity]\nsource = \"ec2\"\n";
-        let error = file::merge(&mut settings, Path::new("/etc/x.toml"), text).unwrap_err();
-        assert!(error.to_string().contains("/etc/x.toml:2:10: expected \"hybrid\""), "{error}");
+        let error = file::tests::read("[identity]\nsource = \"ec2\"\n").unwrap_err();
+        assert!(error.contains("/etc/x.toml:2:10: expected \"hybrid\""), "{error}");
     }
 
     #[test]

@@ -3,15 +3,21 @@
 //! `/etc/rolekeeper/rolekeeper.toml`, then `/etc/rolekeeper/conf.d/*.toml` in the order of their
 //! names; a later file wins, a later `[[target]]` of the same name replaces the earlier one. An
 //! unknown key is an error with file, line and column: a setting that does nothing is a trap.
+//!
+//! A mistake in a `[[target]]` or a `[[consumer]]` disables that one, and the others are read. Every
+//! other mistake is one of the file's.
 
+mod clash;
 mod consumer;
 mod endpoint;
 mod error;
 mod file;
+mod files;
 mod identity;
 mod reload;
 mod role;
 mod show;
+mod tables;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -20,9 +26,12 @@ use std::time::Duration;
 
 pub use consumer::{ConsumerSettings, TokenFileSettings};
 pub use error::ConfigError;
+pub use files::SettingsFiles;
 pub use identity::IdentitySettings;
+pub use tables::{DisabledTable, Table, Tables, Whom};
 
 use crate::pure::assumption::Assumption;
+use crate::pure::disabled::Disabled;
 use crate::pure::identity::Region;
 use crate::pure::ini::ProfileName;
 use crate::pure::reload::Reload;
@@ -32,6 +41,9 @@ pub const DEFAULT_FILE: &str = "/etc/rolekeeper/rolekeeper.toml";
 
 /// Files in here are read after the main one.
 pub const DEFAULT_DIRECTORY: &str = "/etc/rolekeeper/conf.d";
+
+/// The name of the target that is there without any settings.
+pub const DEFAULT_TARGET: &str = "default";
 
 /// How often at most, and as a rule, credentials are renewed: half of a token's hour.
 pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(30 * 60);
@@ -92,8 +104,8 @@ pub enum OnExpiry {
 /// The effective settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// The files that were read.
-    pub files: Vec<PathBuf>,
+    /// The files that were read, and what they said.
+    pub files: SettingsFiles,
     pub identity: IdentitySettings,
     /// From the registration when absent, or as the source says.
     pub region: Setting<Option<Region>>,
@@ -114,9 +126,10 @@ pub struct Settings {
     pub imds_listen: Setting<Option<SocketAddr>>,
     /// Looked for in the usual places when absent.
     pub systemctl: Setting<Option<PathBuf>>,
-    /// Empty when no file names one: the default target then stands.
-    pub targets: Vec<TargetSettings>,
-    pub consumers: Vec<ConsumerSettings>,
+    /// Whether there is the default target, too. One of that name takes its place.
+    pub default_target: Setting<bool>,
+    pub targets: Tables<TargetSettings>,
+    pub consumers: Tables<ConsumerSettings>,
 }
 
 /// A `[[target]]`. Names of users and groups are not looked up yet.
@@ -141,18 +154,67 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// The first thing wrong, with file, line and column.
+    /// The first thing wrong, with file, line and column, unless it is one target's or consumer's.
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        Self::of(SettingsFiles::read(file)?)
+    }
+
+    /// The settings that these files made when they were read.
+    ///
+    /// # Errors
+    ///
+    /// As [`Settings::load`].
+    pub fn of(mut files: SettingsFiles) -> Result<Self, ConfigError> {
         let mut settings = Self::default();
-        match file {
-            Some(path) => settings.read(path)?,
-            None => {
-                for path in default_files()? {
-                    settings.read(&path)?;
-                }
+        for (path, text) in files.texts().to_vec() {
+            file::merge(&mut settings, &path, &text, &mut |path| files.policy(path))?;
+        }
+        settings.settle();
+        Ok(Self { files, ..settings })
+    }
+
+    /// What is wrong with single targets and consumers.
+    pub fn disabled(&self) -> impl Iterator<Item = &Disabled> {
+        self.targets.disabled().chain(self.consumers.disabled()).map(|table| &table.fault)
+    }
+
+    /// The target that is there beside those of the files, where its file is `path`: unless it is
+    /// switched off, or another has its name or its place. It shares a file in its owner's way.
+    pub fn default_target(&self, path: &Path) -> Option<TargetSettings> {
+        let named = |table: &Table<TargetSettings>| match table {
+            Table::Usable(target) => target.name == DEFAULT_TARGET,
+            Table::Disabled(disabled) => disabled.fault.name.as_deref() == Some(DEFAULT_TARGET),
+        };
+        if !self.default_target.value || self.targets.in_order().iter().any(named) {
+            return None;
+        }
+        let default = TargetSettings {
+            name: DEFAULT_TARGET.to_owned(),
+            path: path.to_owned(),
+            profile: ProfileName::default(),
+            owner: None,
+            group: None,
+            mode: DEFAULT_MODE,
+            assumption: None,
+            reload: None,
+            origin: self.default_target.origin.clone(),
+        };
+        let mut beside = self.targets.iter().filter(|target| target.path == path);
+        match beside.clone().next() {
+            _ if beside.any(|target| target.profile == default.profile) => None,
+            None => Some(default),
+            Some(TargetSettings { owner, group, mode, .. }) => {
+                let (owner, group) = (owner.clone(), group.clone());
+                Some(TargetSettings { owner, group, mode: *mode, ..default })
             }
         }
-        Ok(settings)
+    }
+
+    /// Of two that clash, the later one is disabled.
+    fn settle(&mut self) {
+        self.targets.settle(clash::clash);
+        let targets = &self.targets;
+        self.consumers.settle(|consumer, before| consumer::clash(consumer, before, targets));
     }
 
     /// Takes what `--endpoint-url` says, which beats the files.
@@ -182,20 +244,12 @@ impl Settings {
         }
         self
     }
-
-    fn read(&mut self, path: &Path) -> Result<(), ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-        file::merge(self, path, &text)?;
-        self.files.push(path.to_owned());
-        Ok(())
-    }
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            files: Vec::new(),
+            files: SettingsFiles::default(),
             identity: IdentitySettings::default(),
             region: default(None),
             endpoint_url: default(None),
@@ -212,8 +266,9 @@ impl Default for Settings {
             container_listen: default(None),
             imds_listen: default(None),
             systemctl: default(None),
-            targets: Vec::new(),
-            consumers: Vec::new(),
+            default_target: default(true),
+            targets: Tables::default(),
+            consumers: Tables::default(),
         }
     }
 }
@@ -231,31 +286,4 @@ impl fmt::Display for Origin {
 
 fn default<T>(value: T) -> Setting<T> {
     Setting { value, origin: Origin::Default }
-}
-
-/// The main file, where there is one, and the files of the directory, where there is one.
-fn default_files() -> Result<Vec<PathBuf>, ConfigError> {
-    let mut files = Vec::new();
-    let main = Path::new(DEFAULT_FILE);
-    if main.exists() {
-        files.push(main.to_owned());
-    }
-    let directory = Path::new(DEFAULT_DIRECTORY);
-    let unreadable = |source| ConfigError::Unreadable { path: directory.to_owned(), source };
-    match std::fs::read_dir(directory) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(unreadable(error)),
-        Ok(entries) => {
-            let mut more = Vec::new();
-            for entry in entries {
-                let path = entry.map_err(unreadable)?.path();
-                if path.extension().is_some_and(|extension| extension == "toml") {
-                    more.push(path);
-                }
-            }
-            more.sort();
-            files.extend(more);
-        }
-    }
-    Ok(files)
 }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::file::{AbsolutePath, Bounded, Text};
-use super::{DEFAULT_RELOAD_INTERVAL, DEFAULT_RELOAD_JITTER, Settings, TargetSettings};
+use super::{DEFAULT_RELOAD_INTERVAL, DEFAULT_RELOAD_JITTER};
 use crate::pure::reload::{Pace, Reload};
 use crate::pure::unit::{ServiceName, SignalName};
 
@@ -44,28 +44,6 @@ impl From<ReloadTable> for Reload {
                 jitter: table.jitter.map_or(DEFAULT_RELOAD_JITTER, |Text(Bounded(time))| time),
             },
         }
-    }
-}
-
-/// Targets may share a service: then it is told once, in one way.
-///
-/// # Errors
-///
-/// What the target of this name wants of a service that another target wants otherwise.
-pub(super) fn check_shared_service(settings: &Settings, name: &str) -> Result<(), String> {
-    let target = settings.targets.iter().find(|target| target.name == name);
-    let Some(reload) = target.and_then(|target| target.reload.as_ref()) else { return Ok(()) };
-    let differs = |other: &&TargetSettings| {
-        let other = other.reload.as_ref();
-        other.is_some_and(|other| other.unit == reload.unit && other != reload)
-    };
-    match settings.targets.iter().find(differs) {
-        Some(other) => Err(format!(
-            "target '{name}' wants {} told with another signal or at another pace than target '{}' \
-             ({})",
-            reload.unit, other.name, other.origin
-        )),
-        None => Ok(()),
     }
 }
 
@@ -131,7 +109,7 @@ mod tests {
         let other = target("b", "{ unit = \"a.service\", signal = \"SIGHUP\" }");
         let error = read(&(first + &other)).unwrap_err();
         assert!(
-            error.starts_with("/etc/x.toml:5:1: target 'b' wants a.service told with another")
+            error.starts_with("/etc/x.toml:5: wants a.service told with another")
                 && error.ends_with("than target 'a' (/etc/x.toml:1)"),
             "{error}"
         );

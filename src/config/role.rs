@@ -1,24 +1,24 @@
 //! The keys by which a table asks for a role of its own.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
 
 use toml::Spanned;
 
-use super::file::Text;
+use super::file::{Policies, Text};
 use crate::pure::assumption::{
-    Assumption, ExternalId, MOST_POLICY_ARNS, MalformedSessionPolicy, PolicyArn, RoleArn,
-    RoleChain, SessionDuration, SessionName, SessionPolicy, SessionTags, SourceIdentity,
+    Assumption, ExternalId, MOST_POLICY_ARNS, PolicyArn, RoleArn, RoleChain, SessionDuration,
+    SessionName, SessionPolicy, SessionTags, SourceIdentity,
 };
 
-/// A policy's file is not read further than this: the blanks of one that fits have an end.
-const LARGEST_POLICY_FILE: u64 = 64 * 1024;
-
 /// What is wrong, and where it stands.
-pub(super) type Misplaced = (Range<usize>, String);
+pub(super) struct Misplaced {
+    pub span: Range<usize>,
+    pub message: String,
+    /// Where mending the line does not help.
+    pub remedy: Option<String>,
+}
 
 /// What a table says of its role.
 pub(super) struct RoleKeys {
@@ -78,12 +78,17 @@ pub(super) use table_with_role;
 impl RoleKeys {
     /// What is to be assumed, if anything is. A policy's file is looked for from `directory` on, the
     /// settings file's.
-    pub fn assumption(mut self, directory: &Path) -> Result<Option<Assumption>, Misplaced> {
+    pub fn assumption(
+        mut self,
+        directory: &Path,
+        policy: &mut Policies<'_>,
+    ) -> Result<Option<Assumption>, Misplaced> {
         let Some(chain) = self.take_chain()? else {
             return match self.first_key() {
                 None => Ok(None),
                 Some((key, span)) => {
-                    Err((span, format!("{key} is of no use without role_arn or role_chain")))
+                    let message = format!("{key} is of no use without role_arn or role_chain");
+                    Err((span, message).into())
                 }
             };
         };
@@ -94,7 +99,10 @@ impl RoleKeys {
             source_identity: self.source_identity.map(text),
             tags: tags(self.tags, self.transitive_tags)?,
             duration: self.duration.map(text).unwrap_or_default(),
-            policy: self.session_policy.map(|policy| read_policy(policy, directory)).transpose()?,
+            policy: self
+                .session_policy
+                .map(|written| read_policy(written, directory, policy))
+                .transpose()?,
             policy_arns: self.session_policy_arns.map_or(Ok(Vec::new()), policy_arns)?,
         }))
     }
@@ -108,11 +116,11 @@ impl RoleKeys {
             (Some(_), Some(chain)) => {
                 let message = "role_arn and role_chain exclude one another: the role of a chain is \
                                its last";
-                return Err((chain.span(), message.to_owned()));
+                return Err((chain.span(), message.to_owned()).into());
             }
         };
         let roles = roles.into_iter().map(|Text(role)| role).collect::<Vec<_>>();
-        RoleChain::try_from(roles).map(Some).map_err(|error| (span, error.to_string()))
+        RoleChain::try_from(roles).map(Some).map_err(|error| (span, error.to_string()).into())
     }
 
     fn first_key(&self) -> Option<(&'static str, Range<usize>)> {
@@ -145,51 +153,57 @@ fn tags(
         None => SessionTags::default(),
         Some(tags) => {
             let span = tags.span();
-            SessionTags::new(tags.into_inner()).map_err(|error| (span, error.to_string()))?
+            let checked = SessionTags::new(tags.into_inner());
+            checked.map_err(|error| (span, error.to_string()))?
         }
     };
     let Some(transitive) = transitive else { return Ok(checked) };
     let span = transitive.span();
-    checked.with_transitive(transitive.get_ref()).map_err(|error| (span, error.to_string()))
+    checked.with_transitive(transitive.get_ref()).map_err(|error| (span, error.to_string()).into())
 }
 
 fn policy_arns(arns: Spanned<Vec<Text<PolicyArn>>>) -> Result<Vec<PolicyArn>, Misplaced> {
     match arns.get_ref().len() {
         count if count > MOST_POLICY_ARNS => {
             let message = format!("{count} policies, and a session has at most {MOST_POLICY_ARNS}");
-            Err((arns.span(), message))
+            Err((arns.span(), message).into())
         }
         _ => Ok(arns.into_inner().into_iter().map(|Text(arn)| arn).collect()),
     }
 }
 
 /// A policy that stands there, or the path of a file that holds one.
-fn read_policy(policy: Spanned<String>, directory: &Path) -> Result<SessionPolicy, Misplaced> {
+fn read_policy(
+    policy: Spanned<String>,
+    directory: &Path,
+    read: &mut Policies<'_>,
+) -> Result<SessionPolicy, Misplaced> {
     let (span, written) = (policy.span(), policy.into_inner());
     if written.trim_start().starts_with('{') {
-        return written.parse().map_err(|error| (span, format!("session_policy: {error}")));
+        let policy = written.parse::<SessionPolicy>();
+        return policy.map_err(|error| (span, format!("session_policy: {error}")).into());
     }
     let path = directory.join(&written);
-    let misplaced =
-        |reason: String| (span.clone(), format!("session_policy {}: {reason}", path.display()));
-    let text = read_file(&path).map_err(&misplaced)?;
-    text.parse().map_err(|error: MalformedSessionPolicy| misplaced(error.to_string()))
+    let misplaced = |reason: String, remedy: &str| Misplaced {
+        span: span.clone(),
+        message: format!("session_policy {}: {reason}", path.display()),
+        remedy: Some(format!("{remedy} {}, then rolekeeper reload", path.display())),
+    };
+    let text = read(&path)
+        .map_err(|reason| misplaced(reason, "let the service's user read a policy in"))?;
+    let parsed = text.parse::<SessionPolicy>();
+    parsed.map_err(|error| misplaced(error.to_string(), "mend the policy in"))
 }
 
-fn read_file(path: &Path) -> Result<String, String> {
-    // Opening a pipe would wait for its other end.
-    let found = std::fs::metadata(path).map_err(|error| error.to_string())?;
-    if !found.is_file() {
-        return Err("this is not a file".to_owned());
+impl From<(Range<usize>, String)> for Misplaced {
+    fn from((span, message): (Range<usize>, String)) -> Self {
+        Self { span, message, remedy: None }
     }
-    let file = File::open(path).map_err(|error| error.to_string())?;
-    let mut text = String::new();
-    let read = file.take(LARGEST_POLICY_FILE + 1).read_to_string(&mut text);
-    match read.map_err(|error| error.to_string())? as u64 {
-        length if length > LARGEST_POLICY_FILE => {
-            Err(format!("larger than {LARGEST_POLICY_FILE} bytes"))
-        }
-        _ => Ok(text),
+}
+
+impl From<toml::de::Error> for Misplaced {
+    fn from(error: toml::de::Error) -> Self {
+        (error.span().unwrap_or_default(), error.message().replace('\n', " ")).into()
     }
 }
 
@@ -207,8 +221,11 @@ mod tests {
         let file = directory.join("x.toml");
         let text = format!("[[target]]\nname = \"a\"\npath = \"/c\"\n{keys}\n");
         std::fs::write(&file, text).unwrap();
-        let settings = Settings::load(Some(&file)).map_err(|error| error.to_string())?;
-        Ok(settings.targets.into_iter().next().unwrap().assumption)
+        let settings = Settings::load(Some(&file)).unwrap();
+        match settings.disabled().next() {
+            None => Ok(settings.targets[0].assumption.clone()),
+            Some(disabled) => Err(format!("{}: {}", disabled.place, disabled.error)),
+        }
     }
 
     fn read(keys: &str) -> Result<Option<Assumption>, String> {

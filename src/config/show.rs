@@ -1,17 +1,20 @@
 //! `config show`: the effective settings as a settings file, each line with its origin.
 
 use std::fmt::{self, Display, Write};
+use std::path::Path;
 
 use super::{
-    ConsumerSettings, IdentitySettings, OnExpiry, Origin, Setting, Settings, TargetSettings,
+    ConsumerSettings, DisabledTable, IdentitySettings, OnExpiry, Origin, Setting, Settings, Table,
+    TargetSettings,
 };
 use crate::pure::assumption::Assumption;
 use crate::pure::duration::display_duration;
 use crate::pure::reload::Reload;
 
 impl Settings {
-    /// As TOML. A proxy's password is left out; an absent value is a comment.
-    pub fn show(&self) -> String {
+    /// As TOML, with the default target, whose file `default_path` is. A proxy's password is left out;
+    /// an absent value is a comment, and so is what is disabled.
+    pub fn show(&self, default_path: &Path) -> String {
         let mut page = Page::default();
         page.identity(&self.identity);
         page.section("[service]");
@@ -55,11 +58,22 @@ impl Settings {
             page.section("[reload]");
             page.line("systemctl", quoted(program.display()), &self.systemctl.origin);
         }
-        for target in &self.targets {
-            page.target(target);
+        page.section("[targets]");
+        page.setting("default", &self.default_target);
+        if let Some(target) = self.default_target(default_path) {
+            page.target(&target);
         }
-        for consumer in &self.consumers {
-            page.consumer(consumer);
+        for table in self.targets.in_order() {
+            match table {
+                Table::Usable(target) => page.target(target),
+                Table::Disabled(disabled) => page.disabled(disabled),
+            }
+        }
+        for table in self.consumers.in_order() {
+            match table {
+                Table::Usable(consumer) => page.consumer(consumer),
+                Table::Disabled(disabled) => page.disabled(disabled),
+            }
         }
         page.0
     }
@@ -94,6 +108,11 @@ impl Page {
     fn line(&mut self, name: &str, value: impl Display, origin: &Origin) {
         let assignment = format!("{name} = {value}");
         let _ = writeln!(self.0, "{assignment:<48} # {origin}");
+    }
+
+    fn disabled(&mut self, disabled: &DisabledTable) {
+        let kind = disabled.fault.kind.name();
+        let _ = write!(self.0, "\n# [[{kind}]] is disabled: {}\n", disabled.fault);
     }
 
     fn identity(&mut self, identity: &IdentitySettings) {
@@ -253,32 +272,31 @@ fn without_password(url: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::file::tests::read;
     use super::*;
 
     #[test]
     fn what_is_shown_reads_back_as_the_same_settings() {
-        let mut settings = Settings::default();
         let text = "[service]\nregion = \"eu-central-1\"\n[[target]]\nname = \"a\"\npath = \"/c\"\n\
                     owner = \"backup\"\nreload = { unit = \"a.service\", signal = \"SIGHUP\" }\n\
                     [reload]\nsystemctl = \"/s\"\n[[consumer]]\nname = \"b\"\nusers = [\"x\", \"y\"]\n\
                     units = [\"b.service\"]\ntoken_file = \"/t\"\ngroup = \"x\"\n\
                     [endpoint.imds]\nlisten = \"127.0.0.1:1339\"\n[refresh]\non_expiry = \"keep\"\n";
-        super::super::file::merge(&mut settings, "/1".as_ref(), text).unwrap();
-        let mut again = Settings::default();
-        super::super::file::merge(&mut again, "/1".as_ref(), &settings.show()).unwrap();
+        let settings = read(text).unwrap();
+        let again = read(&settings.show("/default".as_ref())).unwrap();
         assert_eq!(again.region.value, settings.region.value);
         assert_eq!(again.on_expiry.value, OnExpiry::Keep);
-        assert_eq!(again.targets[0].owner, settings.targets[0].owner);
+        assert_eq!(again.targets[1].owner, settings.targets[0].owner);
         assert!(settings.targets[0].reload.is_some());
-        assert_eq!(again.targets[0].reload, settings.targets[0].reload);
+        assert_eq!(again.targets[1].reload, settings.targets[0].reload);
         assert_eq!(again.systemctl.value, settings.systemctl.value);
         assert_eq!(again.consumers[0].users, ["x", "y"]);
         assert_eq!(again.consumers[0].units, settings.consumers[0].units);
         assert_eq!(again.consumers[0].token_file, settings.consumers[0].token_file);
         assert_eq!(again.imds_listen.value, settings.imds_listen.value);
-        assert!(settings.show().contains("# /1:2"));
+        assert_eq!(again.targets[0].name, "default");
+        assert!(settings.show("/default".as_ref()).contains("# /etc/x.toml:2"));
     }
-
     #[test]
     fn a_role_that_is_shown_reads_back_as_the_same_role() {
         let text = r#"
@@ -299,11 +317,9 @@ name = "b"
 path = "/d"
 role_arn = "arn:aws:iam::111122223333:role/b"
 "#;
-        let mut settings = Settings::default();
-        super::super::file::merge(&mut settings, "/1".as_ref(), text).unwrap();
-        let mut again = Settings::default();
-        super::super::file::merge(&mut again, "/1".as_ref(), &settings.show()).unwrap();
-        for (shown, target) in again.targets.iter().zip(&settings.targets) {
+        let settings = read(text).unwrap();
+        let again = read(&settings.show("/default".as_ref())).unwrap();
+        for (shown, target) in again.targets.iter().skip(1).zip(&settings.targets) {
             assert!(target.assumption.is_some());
             assert_eq!(shown.assumption, target.assumption);
         }
@@ -322,10 +338,8 @@ role_arn = "arn:aws:iam::111122223333:role/b"
                     metadata_endpoint_url = \"http://127.0.0.1:1339\"\n\
                     container_credentials_url = \"http://127.0.0.1:1338/x\"\n\
                     container_token_file = \"/t\"\n";
-        let mut settings = Settings::default();
-        super::super::file::merge(&mut settings, "/1".as_ref(), text).unwrap();
-        let mut again = Settings::default();
-        super::super::file::merge(&mut again, "/1".as_ref(), &settings.show()).unwrap();
+        let settings = read(text).unwrap();
+        let again = read(&settings.show("/default".as_ref())).unwrap();
         let (again, settings) = (again.identity, settings.identity);
         assert_eq!(again.source.value, settings.source.value);
         assert_eq!(again.metadata_endpoint_url.value, settings.metadata_endpoint_url.value);

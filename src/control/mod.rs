@@ -30,6 +30,8 @@ pub struct Order {
 pub enum Wish {
     AcceptFingerprint,
     Refresh,
+    /// Reads the settings again; answered when they are in force, or are not to be.
+    Reload,
     RotateKey,
     SetThreshold(SimilarityThreshold),
 }

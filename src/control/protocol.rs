@@ -11,6 +11,7 @@ use crate::shelf::Status;
 pub enum Command {
     AcceptFingerprint,
     Refresh,
+    Reload,
     RotateKey,
     /// 1 to 100, or -1.
     SetThreshold {

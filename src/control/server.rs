@@ -101,6 +101,7 @@ fn wish(command: &Command) -> Result<Option<Wish>, Complaint> {
     Ok(match command {
         Command::AcceptFingerprint => Some(Wish::AcceptFingerprint),
         Command::Refresh => Some(Wish::Refresh),
+        Command::Reload => Some(Wish::Reload),
         Command::RotateKey => Some(Wish::RotateKey),
         Command::SetThreshold { threshold } => {
             let threshold = SimilarityThreshold::try_from(*threshold);

@@ -1,102 +1,199 @@
-//! From settings to the rules of who may have what: names become numbers.
+//! From settings to the rules of who may have what: names become numbers. What cannot be served as it
+//! stands keeps its place among the rules, and is reported.
 
 use std::path::Path;
 
 use nix::unistd::{Gid, Uid, getegid, geteuid};
 
-use super::{DaemonError, targets};
-use crate::config::{ConsumerSettings, Settings, TargetSettings};
-use crate::host::accounts;
+use super::accounts::Accounts;
+use super::targets::{Resolved, resolved};
+use crate::config::{ConsumerSettings, DisabledTable, Origin, Settings, Table, Whom};
+use crate::host::accounts::AccountError;
+use crate::host::replace::Access as FileAccess;
 use crate::pure::access::{Access, Grant, Rule};
-use crate::targets::Target;
-
-/// The rules that the settings make for this process.
-///
-/// # Errors
-///
-/// A user or a group that this machine does not have, or a target that the settings do not have.
-pub(super) fn access(settings: &Settings, runtime_dir: &Path) -> Result<Access, DaemonError> {
-    access_of(settings, runtime_dir, (geteuid(), getegid()))
-}
+use crate::pure::disabled::{Disabled, Kind};
 
 /// The rules that the settings make for a daemon of that user and group.
-///
-/// # Errors
-///
-/// As [`Rules::read`](super::Rules::read).
-pub fn access_of(
+pub fn access_of(settings: &Settings, runtime_dir: &Path, daemon: (Uid, Gid)) -> Access {
+    let accounts = Accounts::look_up(settings);
+    let targets = resolved(settings, runtime_dir, &accounts);
+    access(settings, &targets, &accounts, daemon, &mut Vec::new())
+}
+
+/// Whom this process runs as.
+pub(super) fn own_ids() -> (Uid, Gid) {
+    (geteuid(), getegid())
+}
+
+/// The rules, and what cannot be served.
+pub(super) fn access(
     settings: &Settings,
-    runtime_dir: &Path,
+    targets: &[Resolved],
+    accounts: &Accounts,
     daemon: (Uid, Gid),
-) -> Result<Access, DaemonError> {
-    let targets = targets(settings, runtime_dir)?;
-    let grant = |target: &Target| {
-        let named = settings.targets.iter().find(|settings| settings.name == target.name);
-        let name = target.name.clone();
-        Grant { target: Some(name.clone()), name, rule: readers(target, named, daemon) }
+    disabled: &mut Vec<Disabled>,
+) -> Access {
+    let grant = |target: &Resolved| {
+        let name = target.settings.name.clone();
+        let rule = readers(target, daemon);
+        Grant { target: Some(name.clone()), name, rule, disabled: false }
     };
-    Ok(Access {
-        owner: daemon.0.as_raw(),
-        targets: targets.iter().map(grant).collect(),
-        consumers: settings
-            .consumers
-            .iter()
-            .map(|settings| consumer(settings, &targets))
-            .collect::<Result<_, _>>()?,
-    })
+    // The default target, which no table stands for, comes first.
+    let (default, mut tables) = match targets.split_first() {
+        Some((default, named)) if named.len() == settings.targets.len() => {
+            (Some(default), named.iter())
+        }
+        _ => (None, targets.iter()),
+    };
+    let mut grants = default.map(grant).into_iter().collect::<Vec<_>>();
+    for table in settings.targets.in_order() {
+        match table {
+            Table::Usable(_) => grants.extend(tables.next().map(grant)),
+            Table::Disabled(table) => {
+                disabled.push(table.fault.clone());
+                grants.push(keep_place(table, accounts));
+            }
+        }
+    }
+    disabled.extend(targets.iter().filter_map(unwritable));
+    let mut consumers = Vec::new();
+    for table in settings.consumers.in_order() {
+        consumers.push(match table {
+            Table::Disabled(table) => {
+                disabled.push(table.fault.clone());
+                keep_place(table, accounts)
+            }
+            Table::Usable(settings) => consumer(settings, targets, accounts, disabled),
+        });
+    }
+    Access { owner: daemon.0.as_raw(), targets: grants, consumers }
+}
+
+/// Whom a file is given to.
+fn unwritable(target: &Resolved) -> Option<Disabled> {
+    let errors = target.errors();
+    let first = errors.first()?;
+    let error = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    let (name, origin) = (&target.settings.name, &target.settings.origin);
+    let error = format!("{error}; its file is not written");
+    Some(report(Kind::Target, name, origin, error, remedy(first)))
 }
 
 /// Whoever the file gives the credentials to. Where the settings name an owner and no group, the
 /// service's group is the file's only for want of another, and the directory may well be closed to
 /// it: it is not meant.
-fn readers(target: &Target, settings: Option<&TargetSettings>, daemon: (Uid, Gid)) -> Rule {
-    let (owner, group) = target.access.ids_for(daemon);
-    let meant = settings.is_none_or(|target| target.group.is_some() || target.owner.is_none());
-    let reads = |bit: u32| target.access.mode & bit != 0;
-    Rule {
-        users: vec![owner.as_raw()],
-        groups: if meant && reads(0o040) { vec![group.as_raw()] } else { Vec::new() },
-        everyone: reads(0o004),
-        ..Rule::default()
+fn readers(target: &Resolved, daemon: (Uid, Gid)) -> Rule {
+    let settings = &target.settings;
+    let known = FileAccess {
+        mode: settings.mode,
+        owner: target.owner.as_ref().and_then(|owner| owner.clone().ok()),
+        group: target.group.as_ref().and_then(|group| group.clone().ok()),
+    };
+    let (owner, group) = known.ids_for(daemon);
+    let is_known = |given: bool, found: bool| !given || found;
+    let meant = settings.group.is_some() || settings.owner.is_none();
+    let reads = |bit: u32| settings.mode & bit != 0;
+    let mut rule = Rule { everyone: reads(0o004), ..Rule::default() };
+    if is_known(target.owner.is_some(), known.owner.is_some()) {
+        rule.users.push(owner.as_raw());
     }
+    if meant && reads(0o040) && is_known(target.group.is_some(), known.group.is_some()) {
+        rule.groups.push(group.as_raw());
+    }
+    rule.incomplete = target.errors().iter().any(is_for_now);
+    rule
 }
 
-fn consumer(settings: &ConsumerSettings, targets: &[Target]) -> Result<Grant, DaemonError> {
-    if let Some(name) = &settings.target
-        && !targets.iter().any(|target| target.name == *name)
-    {
-        return Err(DaemonError::NoTarget {
-            origin: settings.origin.clone(),
-            consumer: settings.name.clone(),
-            target: name.clone(),
-        });
-    }
-    let unknown = |source| DaemonError::Account {
-        origin: settings.origin.clone(),
-        kind: "consumer",
-        name: settings.name.clone(),
-        source,
+/// What is left of a table that cannot be used: whoever it names is refused in its place.
+fn keep_place(table: &DisabledTable, accounts: &Accounts) -> Grant {
+    let Whom { users, groups, everyone, units, executables, incomplete } = &table.whom;
+    let mut rule = Rule {
+        everyone: *everyone,
+        units: units.clone(),
+        executables: executables.clone(),
+        ..named(users, groups, accounts).0
     };
-    let users = settings.users.iter().map(|name| accounts::user(name).map(|uid| uid.as_raw()));
-    let groups = settings.groups.iter().map(|name| accounts::group(name).map(|gid| gid.as_raw()));
-    Ok(Grant {
-        name: settings.name.clone(),
-        target: settings.target.clone(),
-        rule: Rule {
-            users: users.collect::<Result<_, _>>().map_err(unknown)?,
-            groups: groups.collect::<Result<_, _>>().map_err(unknown)?,
-            everyone: false,
-            units: settings.units.clone(),
-            executables: settings.executables.clone(),
-        },
-    })
+    rule.incomplete |= *incomplete;
+    let name = table.fault.name.clone().unwrap_or_else(|| table.fault.subject());
+    Grant { name, target: None, rule, disabled: true }
+}
+
+/// A consumer of which some accounts are not known serves the others.
+fn consumer(
+    settings: &ConsumerSettings,
+    targets: &[Resolved],
+    accounts: &Accounts,
+    disabled: &mut Vec<Disabled>,
+) -> Grant {
+    let ConsumerSettings { name, target, users, groups, units, executables, origin, .. } = settings;
+    let (rule, errors) = named(users, groups, accounts);
+    let served = users.len() + groups.len() - errors.len();
+    for error in errors {
+        let others = if served > 0 { "; the others are served" } else { "" };
+        let text = format!("{error}{others}");
+        disabled.push(report(Kind::Consumer, name, origin, text, remedy(&error)));
+    }
+    let known = |name: &&String| targets.iter().any(|target| target.settings.name == **name);
+    let missing = target.as_ref().filter(|target| !known(target));
+    if let Some(target) = missing {
+        let text = format!("there is no target '{target}' that can be served");
+        let remedy = "name a [[target]] of the settings that is not disabled, or none".to_owned();
+        disabled.push(report(Kind::Consumer, name, origin, text, remedy));
+    }
+    let rule = Rule { units: units.clone(), executables: executables.clone(), ..rule };
+    Grant { name: name.clone(), target: target.clone(), rule, disabled: missing.is_some() }
+}
+
+/// The accounts that are known, and why others are not.
+fn named(users: &[String], groups: &[String], accounts: &Accounts) -> (Rule, Vec<AccountError>) {
+    let (mut rule, mut errors) = (Rule::default(), Vec::new());
+    for user in users {
+        match accounts.user(user) {
+            Ok(uid) => rule.users.push(uid.as_raw()),
+            Err(error) => errors.push(error),
+        }
+    }
+    for group in groups {
+        match accounts.group(group) {
+            Ok(gid) => rule.groups.push(gid.as_raw()),
+            Err(error) => errors.push(error),
+        }
+    }
+    // Who does not exist asks for nothing; who could not be looked up may.
+    rule.incomplete = errors.iter().any(is_for_now);
+    (rule, errors)
+}
+
+fn is_for_now(error: &AccountError) -> bool {
+    matches!(error, AccountError::Unavailable { .. })
+}
+
+pub(super) fn report(
+    kind: Kind,
+    name: &str,
+    origin: &Origin,
+    error: String,
+    remedy: String,
+) -> Disabled {
+    Disabled { kind, name: Some(name.to_owned()), place: origin.to_string(), error, remedy }
+}
+
+pub(super) fn remedy(error: &AccountError) -> String {
+    match error {
+        AccountError::Unknown { kind, .. } => {
+            format!("create the {kind}, or name another in the settings")
+        }
+        AccountError::Unavailable { kind, name, .. } => {
+            let database = if *kind == "user" { "passwd" } else { "group" };
+            format!("mend the account database: getent {database} {name}; it is asked each minute")
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Origin;
-    use crate::host::replace::Access as FileAccess;
+    use crate::config::TargetSettings;
     use crate::pure::ini::ProfileName;
 
     fn rule(owner: Option<u32>, group: Option<u32>, mode: u32) -> Rule {
@@ -111,11 +208,9 @@ mod tests {
             reload: None,
             origin: Origin::Default,
         };
-        let access =
-            FileAccess { mode, owner: owner.map(Uid::from_raw), group: group.map(Gid::from_raw) };
-        let target =
-            Target { name: "a".into(), path: "/c".into(), profile: ProfileName::default(), access };
-        readers(&target, Some(&settings), (geteuid(), getegid()))
+        let (owner, group) =
+            (owner.map(|uid| Ok(uid.into())), group.map(|gid| Ok(Gid::from_raw(gid))));
+        readers(&Resolved { settings, owner, group }, own_ids())
     }
 
     #[test]

@@ -36,11 +36,18 @@ const AT_ONCE: usize = 8;
 /// What the driver says to a task.
 #[derive(Debug)]
 pub(super) enum Word {
-    /// It is no target any more: take our keys out of the file, say so, and end.
-    Leave(oneshot::Sender<()>),
+    /// It is no target any more: see to our keys in the file, say so, and end.
+    Leave(Keys, oneshot::Sender<()>),
     /// The operator wants it now; the answer comes when an attempt has ended.
     Nudge(oneshot::Sender<Result<(), Complaint>>),
     Policy(Policy),
+}
+
+/// What becomes of the keys in the file of one that leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keys {
+    Keep,
+    Withdraw,
 }
 
 /// What all tasks share.
@@ -111,8 +118,10 @@ impl Assumption {
             next = tokio::select! {
                 word = words.recv() => match word {
                     None => return,
-                    Some(Word::Leave(done)) => {
-                        self.write(Announcer::withdraw);
+                    Some(Word::Leave(keys, done)) => {
+                        if keys == Keys::Withdraw {
+                            self.write(Announcer::withdraw);
+                        }
                         // The place is empty before another has it.
                         drop(self);
                         // Who asked may have left.

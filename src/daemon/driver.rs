@@ -11,19 +11,21 @@ use futures_util::StreamExt;
 use time::UtcDateTime;
 use tokio::sync::mpsc;
 
+use super::accounts::AccountLookup;
 use super::assumption::{Means, Turns};
 use super::provider::{Footing, Provider};
 use super::reload::Reloads;
 use super::report::{self, LastFailure, TargetOutcome};
 use super::roles::Roles;
 use super::rules::{Rulebook, Rules};
-use super::targets::{AssumedOutlet, targets_by_role};
-use super::{Daemon, DaemonError, Seams, held, sts_connection};
-use crate::control::{Order, Wish};
+use super::targets::{AssumedOutlet, Outlets};
+use super::{Daemon, DaemonError, Seams, held, settings, sts_connection};
+use crate::control::{Complaint, Order, Wish};
 use crate::host::clock::ServiceClock;
 use crate::host::service_manager;
 use crate::pure::advice::Advice;
-use crate::pure::refresher::{Action, AskAs, Event, Policy, Refresher};
+use crate::pure::disabled::Disabled;
+use crate::pure::refresher::{Action, AskAs, Condition, Event, Policy, Refresher};
 use crate::pure::role_token::RoleToken;
 use crate::shelf::{Moment, Shelf};
 use crate::sts::Sts;
@@ -38,11 +40,15 @@ pub(super) struct Driver {
     daemon: Daemon,
     shelf: Shelf,
     rules: Rulebook,
+    accounts: AccountLookup,
+    disabled: Vec<Disabled>,
     clock: ServiceClock,
     provider: Provider,
     refresher: Refresher,
     targets: Vec<Target>,
     outcomes: Vec<TargetOutcome>,
+    /// Files of targets that are disabled now: what they hold is left until it ends.
+    left: Vec<Target>,
     failure: Option<LastFailure>,
     /// Names of those who have the registered role's credentials and no file.
     consumers: Vec<String>,
@@ -61,12 +67,15 @@ impl Driver {
         daemon: Daemon,
         shelf: Shelf,
         rules: Rulebook,
+        accounts: AccountLookup,
         clock: ServiceClock,
         provider: Provider,
     ) -> Result<Self, DaemonError> {
-        let (targets, assumed) = targets_by_role(&daemon.settings, &daemon.directories.runtime)?;
         // The settings may have been read again since the sockets were bound.
-        rules.put(Rules::read(&daemon.settings, &daemon.directories.runtime)?);
+        let read = daemon.rules(&accounts);
+        rules.put(&read);
+        let Rules { disabled, outlets, .. } = read;
+        let Outlets { registered: targets, without_file: consumers, assumed } = outlets;
         // What an earlier run left stays while it is valid. A file that cannot be read is reported
         // when it is written.
         let left = targets.iter().map(|target| published(target).ok()??.expires_at);
@@ -76,17 +85,19 @@ impl Driver {
         let earlier = earlier(&daemon, &provider, clock.now());
         let refresher = Refresher::new(policy(&daemon), published_until, clock.now())
             .with_earlier(earlier.map(Arc::new));
-        let consumers = consumers(&daemon);
         let reloads = Reloads::new(&daemon.directories.runtime, &daemon.seams, &clock);
         let mut driver = Self {
             daemon,
             shelf,
             rules,
+            accounts,
+            disabled,
             clock,
             provider,
             refresher,
             targets,
             outcomes,
+            left: Vec::new(),
             failure: None,
             consumers,
             roles: Roles::default(),
@@ -98,6 +109,7 @@ impl Driver {
         };
         driver.reloads.engage(&driver.daemon.settings, &driver.shelf);
         driver.engage(assumed)?;
+        driver.keep_settings();
         Ok(driver)
     }
 
@@ -121,12 +133,17 @@ impl Driver {
             let pause = service_manager::within_watchdog(self.pause());
             tokio::select! {
                 Some(order) = inbox.recv() => self.obey(order).await,
-                Some(settings) = self.daemon.reloads.recv() => {
-                    self.daemon.take_settings(settings);
-                    self.reload().await;
+                Some(()) = self.daemon.reloads.recv() => {
+                    // What is wrong is in the log and in the status.
+                    let _ = self.reload().await;
+                    self.handle(Event::Nudged).await;
+                }
+                news = self.accounts.end() => if news { self.apply().await },
+                () = self.clock.sleep(pause) => {
+                    self.look_again().await;
+                    self.handle(Event::Deadline).await;
                 }
                 Some(()) = steps.next() => self.note_step().await,
-                () = self.clock.sleep(pause) => self.handle(Event::Deadline).await,
             }
         }
     }
@@ -229,6 +246,7 @@ impl Driver {
     fn withdraw(&mut self) -> Event {
         let announcer = self.reloads.announcer();
         let complete = self.deliver(|target| announcer.withdraw(target));
+        self.withdraw_left();
         if let Err(error) = held::forget(&self.daemon.directories.runtime) {
             tracing::warn!("{error}");
         }
@@ -242,33 +260,68 @@ impl Driver {
         Some(Event::Token(Arc::new(token)))
     }
 
-    /// New settings: targets, roles, rules and pace at once, the connection at the next start.
-    async fn reload(&mut self) {
-        let (settings, directory) = (&self.daemon.settings, &self.daemon.directories.runtime);
-        let read = Rules::read(settings, directory)
-            .and_then(|rules| Ok((rules, targets_by_role(settings, directory)?)));
-        match read {
-            Ok((rules, (targets, assumed))) => {
-                // What changes hands is emptied first, and nobody is let in before that shows.
-                self.roles.dismiss(&assumed).await;
-                self.retarget(targets);
-                self.reloads.engage(&self.daemon.settings, &self.shelf);
-                self.consumers = consumers(&self.daemon);
-                self.rules.put(rules);
-                self.report();
-                self.refresher.set_policy(policy(&self.daemon));
-                self.roles.set_policy(policy(&self.daemon)).await;
-                if let Err(error) = self.engage(assumed) {
-                    tracing::error!("{error}; no new role is assumed; try: {}", error.remedy());
+    /// Reads the settings again, and says what became of that.
+    async fn reload(&mut self) -> Result<String, Complaint> {
+        if let Err(complaint) = self.daemon.read_again().await {
+            self.report();
+            return Err(complaint);
+        }
+        self.accounts.wait_for(&self.daemon.settings).await;
+        self.apply().await;
+        self.keep_settings();
+        tracing::info!("settings reloaded");
+        settings::outcome(&self.disabled)
+    }
+
+    /// Looks whether what was wrong with the settings, or with one target or consumer, has gone.
+    async fn look_again(&mut self) {
+        if self.daemon.trouble.is_some() {
+            // What is wrong is in the log and in the status.
+            let _ = self.reload().await;
+        } else if self.daemon.settings.files.lack_a_policy() {
+            let files = self.daemon.settings.files.clone();
+            match self.daemon.reader.complete(files).await {
+                Ok(settings) if settings.files != self.daemon.settings.files => {
+                    self.daemon.take_settings(settings);
+                    self.apply().await;
+                    self.keep_settings();
                 }
-                tracing::info!("settings reloaded");
-                self.handle(Event::Retargeted).await;
-            }
-            Err(error) => {
-                tracing::error!("{error}; the targets stay as they were; try: {}", error.remedy());
+                // It still cannot be read, as the status says.
+                _ => {}
             }
         }
-        self.handle(Event::Nudged).await;
+        self.accounts.begin(&self.daemon.settings);
+        self.withdraw_left();
+    }
+
+    /// Puts the settings in force: targets, roles, rules and pace at once, the connection at the next
+    /// start.
+    async fn apply(&mut self) {
+        let rules = self.daemon.rules(&self.accounts);
+        rules.log(&self.disabled);
+        let Outlets { registered, without_file, assumed } = rules.outlets.clone();
+        // What changes hands is emptied first, and nobody is let in before that shows.
+        let left = self.roles.dismiss(&assumed, |target| rules.may_be_unserved(target)).await;
+        self.left.extend(left);
+        self.retarget(registered, &assumed, &rules);
+        self.reloads.engage(&self.daemon.settings, &self.shelf);
+        self.consumers = without_file;
+        self.rules.put(&rules);
+        self.disabled = rules.disabled;
+        self.report();
+        self.refresher.set_policy(policy(&self.daemon));
+        self.roles.set_policy(policy(&self.daemon)).await;
+        if let Err(error) = self.engage(assumed) {
+            tracing::error!("{error}; no new role is assumed; try: {}", error.remedy());
+        }
+        self.handle(Event::Retargeted).await;
+    }
+
+    /// For a start that cannot read them.
+    fn keep_settings(&self) {
+        if self.daemon.trouble.is_none() {
+            self.daemon.reader.keep(&self.daemon.directories.state, &self.daemon.settings);
+        }
     }
 
     /// Starts the tasks of those with a role of their own that have none yet.
@@ -313,8 +366,8 @@ impl Driver {
     }
 
     /// What stays keeps its history; what is no target any more loses our keys, which nobody would
-    /// renew.
-    fn retarget(&mut self, targets: Vec<Target>) {
+    /// renew. What is only disabled keeps them until they end.
+    fn retarget(&mut self, targets: Vec<Target>, assumed: &[AssumedOutlet], rules: &Rules) {
         let before = std::mem::take(&mut self.targets);
         let outcomes = std::mem::take(&mut self.outcomes);
         let mut before = before.into_iter().zip(outcomes).collect::<Vec<_>>();
@@ -324,14 +377,40 @@ impl Driver {
         });
         self.outcomes = outcomes.collect();
         self.targets = targets;
+        let assumed = assumed.iter().filter_map(|outlet| outlet.target.as_ref());
+        let wanted = self.targets.iter().chain(assumed).collect::<Vec<_>>();
         let goes_on = |gone: &Target| {
-            let mut targets = self.targets.iter();
+            let mut targets = wanted.iter();
             targets.any(|target| target.path == gone.path && target.profile == gone.profile)
         };
-        for (gone, mut outcome) in before.into_iter().filter(|(gone, _)| !goes_on(gone)) {
+        let left = std::mem::take(&mut self.left).into_iter();
+        let gone = left.chain(before.into_iter().map(|(gone, _)| gone));
+        for gone in gone.filter(|gone| !goes_on(gone)).collect::<Vec<_>>() {
+            if rules.may_be_unserved(&gone) {
+                self.left.push(gone);
+                continue;
+            }
             let withdrawn = self.reloads.announcer().withdraw(&gone);
-            outcome.note(&gone, withdrawn, self.clock.now());
+            TargetOutcome::default().note(&gone, withdrawn, self.clock.now());
         }
+    }
+
+    /// Takes our keys out of the files of disabled targets once they have ended, as the settings have
+    /// it; on another machine at once.
+    fn withdraw_left(&mut self) {
+        let (now, mismatch) =
+            (self.clock.now(), self.refresher.condition(self.clock.now()) == Condition::Mismatch);
+        let withdraws = policy(&self.daemon).withdraw_expired;
+        let announcer = self.reloads.announcer();
+        self.left.retain(|target| {
+            let held = published(target).ok().flatten();
+            let ended = held.and_then(|held| held.expires_at).is_some_and(|end| end <= now);
+            let over = mismatch || (ended && withdraws);
+            if over {
+                TargetOutcome::default().note(target, announcer.withdraw(target), now);
+            }
+            !over
+        });
     }
 
     /// Does one thing to every target, and says whether all took it.
@@ -353,6 +432,8 @@ impl Driver {
             targets: &self.targets,
             outcomes: &self.outcomes,
             failure: self.failure.as_ref(),
+            disabled: &self.disabled,
+            settings: self.daemon.trouble.as_ref(),
         };
         let status = report.status();
         let line = report::line(&status);
@@ -393,10 +474,4 @@ fn policy(daemon: &Daemon) -> Policy {
         interval: daemon.settings.interval.value,
         withdraw_expired: daemon.settings.on_expiry.value == crate::config::OnExpiry::Withdraw,
     }
-}
-
-fn consumers(daemon: &Daemon) -> Vec<String> {
-    let consumers = daemon.settings.consumers.iter();
-    let registered = consumers.filter(|one| one.assumption.is_none() && one.target.is_none());
-    registered.map(|consumer| consumer.name.clone()).collect()
 }

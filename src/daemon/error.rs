@@ -4,9 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::OtherRegion;
-use crate::config::Origin;
 use crate::connection::UnusableConnection;
-use crate::host::accounts::UnknownAccount;
 use crate::pure::advice::{Advice, Exit};
 use crate::sources::UnusableVariables;
 use crate::ssm::SsmError;
@@ -15,14 +13,10 @@ use crate::vault::VaultError;
 /// Why a daemon cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
-    #[error("{origin}: {kind} '{name}': {source}")]
-    Account { origin: Origin, kind: &'static str, name: String, source: UnknownAccount },
     #[error("no endpoint is named that gives this container its credentials")]
     NoContainer,
     #[error("roles cannot be assumed without a region")]
     NoRegion,
-    #[error("{origin}: consumer '{consumer}': there is no target '{target}'")]
-    NoTarget { origin: Origin, consumer: String, target: String },
     #[error("{}: another daemon answers here", path.display())]
     Occupied { path: PathBuf },
     #[error("{url}: that is this daemon's own endpoint, and it would ask itself")]
@@ -41,13 +35,26 @@ pub enum DaemonError {
     Vault(#[from] VaultError),
 }
 
+impl DaemonError {
+    /// Whether other settings would help, and not only another time.
+    pub fn is_of_settings(&self) -> bool {
+        match self {
+            Self::NoContainer
+            | Self::NoRegion
+            | Self::OtherRegion(_)
+            | Self::OwnEndpoint { .. }
+            | Self::Unusable(_)
+            | Self::Variables(_) => true,
+            Self::Connection(_) | Self::Occupied { .. } | Self::Socket { .. } | Self::Vault(_) => {
+                false
+            }
+        }
+    }
+}
+
 impl Advice for DaemonError {
     fn remedy(&self) -> String {
         match self {
-            Self::Account { source, .. } => {
-                format!("create the {0}, or name another in the settings", source.kind)
-            }
-            Self::NoTarget { .. } => "name a [[target]] of the settings, or none".to_owned(),
             Self::NoContainer => {
                 "run in ECS, EKS or CloudShell, which set AWS_CONTAINER_CREDENTIALS_RELATIVE_URI or \
                  AWS_CONTAINER_CREDENTIALS_FULL_URI; or set container_credentials_url in [identity]"
@@ -77,10 +84,8 @@ impl Advice for DaemonError {
 
     fn exit(&self) -> Exit {
         match self {
-            Self::Account { .. }
-            | Self::NoContainer
+            Self::NoContainer
             | Self::NoRegion
-            | Self::NoTarget { .. }
             | Self::OwnEndpoint { .. }
             | Self::Unusable(_)
             | Self::Variables(_) => Exit::Configuration,

@@ -6,6 +6,7 @@
 //! a role of its own, which performs what `pure::assumer` decides.
 
 mod access;
+mod accounts;
 mod assumption;
 mod driver;
 mod ec2;
@@ -23,9 +24,11 @@ mod report;
 mod roles;
 mod rotation;
 mod rules;
+mod settings;
 mod targets;
 mod verification;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
@@ -33,6 +36,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use access::access_of;
+pub use accounts::Accounts;
 pub use error::DaemonError;
 pub use held::{HeldError, forget as forget_role_token};
 pub use provider::no_registration;
@@ -40,7 +44,8 @@ pub use region::{OtherRegion, registered_region};
 pub use registration::{Application, RegistrationError, Step as RegistrationStep, register};
 pub use rotation::{RotationOutcome, rotate};
 pub use rules::Rules;
-pub use targets::targets;
+pub use settings::{InForce, SettingsReader};
+pub use targets::{default_path, targets};
 pub use verification::{Examined, Verdict, VerificationError, examine};
 
 use tokio::sync::mpsc;
@@ -48,7 +53,7 @@ use tokio::task::JoinSet;
 
 use crate::config::Settings;
 use crate::connection::Connection;
-use crate::control::{self, Complaint, Order};
+use crate::control::{self, Complaint, Order, Wish};
 use crate::hardware::{Probe, SystemProbe};
 use crate::host::clock::{Clock, ServiceClock, SystemClock};
 use crate::host::entropy::{Entropy, SystemEntropy};
@@ -56,11 +61,12 @@ use crate::host::service_manager;
 use crate::pure::advice::Exit;
 use crate::pure::identity::Region;
 use crate::pure::source::Source;
-use crate::shelf::{Shelf, ShelfReader};
+use crate::shelf::{Shelf, ShelfReader, Status};
 use crate::ssm::Ssm;
 use crate::vault::{Notice, Vault, VaultError};
 use crate::vending::{self, Stock};
 
+use accounts::AccountLookup;
 use driver::Driver;
 use ec2::Ec2;
 use health::Reporter;
@@ -91,8 +97,18 @@ pub struct Daemon {
     pub settings: Settings,
     pub directories: Directories,
     pub seams: Seams,
-    /// New settings, when the operator asks for a reload.
-    pub reloads: mpsc::Receiver<Settings>,
+    /// Reads the settings again.
+    pub reader: SettingsReader,
+    /// Why `settings` are not those that the files hold now.
+    pub trouble: Option<Complaint>,
+    /// Says that the operator asks for a reload.
+    pub reloads: mpsc::Receiver<()>,
+}
+
+/// Orders that wait for a registration, and more that come.
+struct Desk<'a> {
+    inbox: &'a mut mpsc::Receiver<Order>,
+    waiting: &'a mut Vec<Order>,
 }
 
 /// How often an unregistered machine looks for a registration; `register` also wakes it.
@@ -126,9 +142,12 @@ impl Daemon {
         let (shelf, reader) = Shelf::new();
         started(reader.clone());
         let (orders, mut inbox) = mpsc::channel(ORDERS);
+        let mut accounts = AccountLookup::default();
         // Wrong settings show at once, also on a machine that is not registered yet.
-        targets(&self.settings, &self.directories.runtime)?;
-        let rules = Rulebook::new(Rules::read(&self.settings, &self.directories.runtime)?);
+        accounts.wait_for(&self.settings).await;
+        let read = self.rules(&accounts);
+        self.show(&shelf, &read);
+        let rules = Rulebook::new(&read);
         let source = self.settings.identity.source.value;
         let vault = match source {
             Source::Hybrid => self.open_vault()?,
@@ -149,7 +168,10 @@ impl Daemon {
             Source::Hybrid => {
                 let vault = match vault {
                     Some(vault) => vault,
-                    None => self.registered(&mut inbox, &mut waiting).await?,
+                    None => {
+                        let desk = Desk { inbox: &mut inbox, waiting: &mut waiting };
+                        self.registered(desk, &shelf, &mut accounts).await?
+                    }
                 };
                 Provider::Hybrid(Box::new(self.hybrid(vault, &clock, &reader, &mut tasks)?))
             }
@@ -159,7 +181,7 @@ impl Daemon {
             Source::Container => Provider::container(&self.settings, clock.clone())?,
             Source::Environment => Provider::environment(&self.settings, clock.clone())?,
         };
-        let driver = Driver::new(self, shelf, rules, clock, provider)?;
+        let driver = Driver::new(self, shelf, rules, accounts, clock, provider)?;
         // In a box: what is nested deeper than this, the compiler does not lay out.
         Box::pin(driver.run(inbox, waiting)).await
     }
@@ -181,18 +203,68 @@ impl Daemon {
         Ok((control, vending::bind(directory).map_err(failed)?))
     }
 
+    /// What the settings come to with these accounts.
+    fn rules(&self, accounts: &AccountLookup) -> Rules {
+        Rules::of(&self.settings, &self.directories.runtime, accounts.found())
+    }
+
+    /// Before there is a driver, the settings are all that there is to show.
+    fn show(&self, shelf: &Shelf, rules: &Rules) {
+        rules.log(&[]);
+        let status = Status {
+            disabled: rules.disabled.clone(),
+            settings: self.trouble.as_ref().map(report::settings),
+            ..Status::unregistered()
+        };
+        shelf.put(status, None, BTreeSet::new());
+    }
+
     /// Waits until this machine is registered.
     async fn registered(
         &mut self,
-        inbox: &mut mpsc::Receiver<Order>,
-        waiting: &mut Vec<Order>,
+        mut desk: Desk<'_>,
+        shelf: &Shelf,
+        accounts: &mut AccountLookup,
     ) -> Result<Vault, DaemonError> {
         tracing::info!("{UNREGISTERED}");
         loop {
-            if let Some(vault) = self.wait_for_registration(inbox, waiting).await? {
+            if let Some(vault) = self.wait_for_registration(&mut desk, shelf, accounts).await? {
+                accounts.wait_for(&self.settings).await;
                 return Ok(vault);
             }
         }
+    }
+
+    /// Reads the settings again. Those that cannot be used change nothing.
+    async fn read_again(&mut self) -> Result<(), Complaint> {
+        match self.reader.read_soon().await {
+            Ok(settings) => {
+                self.trouble = None;
+                self.take_settings(settings);
+                Ok(())
+            }
+            Err(complaint) => {
+                if self.trouble.as_ref() != Some(&complaint) {
+                    let Complaint { message, remedy, .. } = &complaint;
+                    tracing::error!("{message}; the settings stay as they were; try: {remedy}");
+                }
+                self.trouble = Some(complaint.clone());
+                Err(complaint)
+            }
+        }
+    }
+
+    /// The same of a machine that is not registered.
+    async fn reload(
+        &mut self,
+        shelf: &Shelf,
+        accounts: &mut AccountLookup,
+    ) -> Result<String, Complaint> {
+        let read = self.read_again().await;
+        accounts.wait_for(&self.settings).await;
+        let rules = self.rules(accounts);
+        self.show(shelf, &rules);
+        read.and_then(|()| settings::outcome(&rules.disabled))
     }
 
     /// What asks for a registered machine, and the task that says that it is alive.
@@ -260,16 +332,28 @@ impl Daemon {
     /// driver. The vault is not locked meanwhile, so that `register` can have it.
     async fn wait_for_registration(
         &mut self,
-        inbox: &mut mpsc::Receiver<Order>,
-        waiting: &mut Vec<Order>,
+        Desk { inbox, waiting }: &mut Desk<'_>,
+        shelf: &Shelf,
+        accounts: &mut AccountLookup,
     ) -> Result<Option<Vault>, DaemonError> {
         service_manager::ready(UNREGISTERED);
         service_manager::alive();
         let pause = service_manager::within_watchdog(REGISTRATION_LOOK);
         tokio::select! {
-            Some(settings) = self.reloads.recv() => self.take_settings(settings),
-            Some(order) = inbox.recv() => waiting.push(order),
-            () = self.seams.clock.sleep(pause) => {}
+            Some(()) = self.reloads.recv() => {
+                // What is wrong is in the log and in the status.
+                let _ = self.reload(shelf, accounts).await;
+            }
+            Some(order) = inbox.recv() => match order.wish {
+                Wish::Reload => {
+                    // Who asked may have left.
+                    let _ = order.reply.send(self.reload(shelf, accounts).await);
+                }
+                _ => waiting.push(order),
+            },
+            () = self.seams.clock.sleep(pause) => if self.trouble.is_some() {
+                let _ = self.reload(shelf, accounts).await;
+            },
         }
         match self.open_vault() {
             // `register` is at work.

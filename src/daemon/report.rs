@@ -7,12 +7,15 @@ use time::UtcDateTime;
 use super::provider::Whose;
 use crate::control::Complaint;
 use crate::pure::advice::{Advice, Exit};
+use crate::pure::disabled::Disabled;
 use crate::pure::failure::FailureClass;
 use crate::pure::fingerprint::{Attribute, Similarity};
 use crate::pure::refresher::{Condition, Refresher};
 use crate::pure::role_token::RoleToken;
 use crate::pure::service_time::TimeEstimate;
-use crate::shelf::{Credentials, Failure, FingerprintStatus, Moment, State, Status, TargetStatus};
+use crate::shelf::{
+    Credentials, Failure, FingerprintStatus, Moment, SettingsTrouble, State, Status, TargetStatus,
+};
 use crate::sources::SourceError;
 use crate::ssm::SsmError;
 use crate::sts::StsError;
@@ -28,6 +31,8 @@ pub(super) struct Report<'a> {
     pub targets: &'a [Target],
     pub outcomes: &'a [TargetOutcome],
     pub failure: Option<&'a LastFailure>,
+    pub disabled: &'a [Disabled],
+    pub settings: Option<&'a Complaint>,
 }
 
 /// Why there is no new token.
@@ -206,6 +211,8 @@ impl Report<'_> {
             targets: self.targets.iter().zip(self.outcomes).map(target).collect(),
             failure: self.failure.map(failure),
             credentials,
+            disabled: self.disabled.to_vec(),
+            settings: self.settings.map(settings),
             ..Status::unregistered()
         }
     }
@@ -254,8 +261,26 @@ pub(super) fn credentials(token: &RoleToken, next_refresh_at: Moment) -> Credent
     }
 }
 
-/// The state in one line, for the service manager.
+/// Settings that cannot be used.
+pub(super) fn settings(trouble: &Complaint) -> SettingsTrouble {
+    SettingsTrouble { error: trouble.message.clone(), remedy: trouble.remedy.clone() }
+}
+
+/// The state in one line, for the service manager, and what the settings lack.
 pub(super) fn line(status: &Status) -> String {
+    let mut line = state_line(status);
+    if let Some(trouble) = &status.settings {
+        line += &format!("; settings not in force: {}", trouble.error);
+    }
+    match status.disabled.len() {
+        0 => {}
+        1 => line += "; 1 target or consumer is disabled",
+        count => line += &format!("; {count} targets and consumers are disabled"),
+    }
+    line
+}
+
+fn state_line(status: &Status) -> String {
     let id = status.instance_id.as_deref().unwrap_or_else(|| status.source.name());
     let state = status.state.name();
     match (&status.credentials, &status.failure) {

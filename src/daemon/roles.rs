@@ -6,11 +6,12 @@ use futures_util::future::join_all;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use super::assumption::{Assumption, Means, Word};
+use super::assumption::{Assumption, Keys, Means, Word};
 use super::targets::AssumedOutlet;
 use crate::control::Complaint;
 use crate::pure::assumer::Policy;
 use crate::shelf::Shelf;
+use crate::targets::Target;
 
 /// Words that may wait for a task.
 const WORDS: usize = 16;
@@ -30,21 +31,31 @@ struct Member {
 
 impl Roles {
     /// Lets those go that are not wanted as they are: their files lose our keys, which would be
-    /// another role's or nobody's.
-    pub(super) async fn dismiss(&mut self, wanted: &[AssumedOutlet]) {
+    /// another role's or nobody's. The files of those that `are_left` keep them, and are returned.
+    pub(super) async fn dismiss(
+        &mut self,
+        wanted: &[AssumedOutlet],
+        are_left: impl Fn(&Target) -> bool,
+    ) -> Vec<Target> {
         let (kept, gone) = std::mem::take(&mut self.members)
             .into_iter()
             .partition::<Vec<_>, _>(|member| wanted.contains(&member.of));
         self.members = kept;
-        let leaving = gone.into_iter().map(|member| async move {
-            let (done, left) = oneshot::channel();
-            // One that has ended already has left.
-            let _ = member.words.send(Word::Leave(done)).await;
-            let _ = left.await;
+        let leaving = gone.into_iter().map(|member| {
+            let target = member.of.target.clone().filter(&are_left);
+            async move {
+                let (done, left) = oneshot::channel();
+                let keys = if target.is_some() { Keys::Keep } else { Keys::Withdraw };
+                // One that has ended already has left.
+                let _ = member.words.send(Word::Leave(keys, done)).await;
+                let _ = left.await;
+                target
+            }
         });
-        join_all(leaving).await;
+        let left = join_all(leaving).await;
         // Of those that have ended nothing is kept.
         while self.tasks.try_join_next().is_some() {}
+        left.into_iter().flatten().collect()
     }
 
     /// Starts those that are wanted and do not run.

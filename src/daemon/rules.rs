@@ -4,21 +4,32 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use nix::unistd::{Gid, Uid};
 use tokio::sync::watch;
 
-use super::DaemonError;
-use super::access::access;
+use super::access::{access, own_ids, remedy, report};
+use super::accounts::Accounts;
+use super::targets::{Outlets, resolved};
 use crate::config::{ConsumerSettings, Settings, TokenFileSettings};
 use crate::endpoints::TokenFile;
-use crate::host::accounts::{self, UnknownAccount};
+use crate::host::accounts::AccountError;
 use crate::host::replace;
 use crate::pure::access::Access;
+use crate::pure::disabled::{Disabled, Kind};
+use crate::targets::Target;
 
-/// Who may have what, and by which tokens some are known. Names have become numbers.
+/// Who may have what, where it is written, and by which tokens some are known. Names have become
+/// numbers, and what could not be served is named.
 #[derive(Debug, Clone)]
 pub struct Rules {
     pub access: Access,
     pub token_files: Vec<TokenFile>,
+    /// What is wrong with single targets and consumers.
+    pub disabled: Vec<Disabled>,
+    pub(super) outlets: Outlets,
+    /// Targets that are in the settings and not served: their names and files, as far as these can be
+    /// read.
+    unserved: Vec<(Option<String>, Option<std::path::PathBuf>)>,
     /// Where the container endpoint and the IMDS endpoint are to listen.
     listen: [Option<SocketAddr>; 2],
 }
@@ -33,42 +44,83 @@ pub(super) struct Rulebook {
 }
 
 impl Rules {
-    /// The rules that the settings make.
-    ///
-    /// # Errors
-    ///
-    /// A user or a group that this machine does not have.
-    pub fn read(settings: &Settings, runtime_dir: &Path) -> Result<Self, DaemonError> {
-        let files = settings.consumers.iter().filter_map(|consumer| {
-            let file = consumer.token_file.as_ref()?;
-            Some(token_file(consumer, file).map_err(|source| DaemonError::Account {
-                origin: consumer.origin.clone(),
-                kind: "consumer",
-                name: consumer.name.clone(),
-                source,
-            }))
-        });
-        Ok(Self {
-            access: access(settings, runtime_dir)?,
-            token_files: files.collect::<Result<_, _>>()?,
+    /// The rules that the settings make. Takes as long as the account database does.
+    pub fn read(settings: &Settings, runtime_dir: &Path) -> Self {
+        Self::of(settings, runtime_dir, &Accounts::look_up(settings))
+    }
+
+    /// The rules that the settings make with these accounts.
+    pub fn of(settings: &Settings, runtime_dir: &Path, accounts: &Accounts) -> Self {
+        let mut disabled = Vec::new();
+        let targets = resolved(settings, runtime_dir, accounts);
+        let access = access(settings, &targets, accounts, own_ids(), &mut disabled);
+        let mut token_files = Vec::new();
+        for consumer in &settings.consumers {
+            let Some(file) = &consumer.token_file else { continue };
+            // Where the consumer is not served, neither is its token.
+            if access.bearer(&consumer.name).is_none() {
+                continue;
+            }
+            match token_file(consumer, file, accounts) {
+                Ok(file) => token_files.push(file),
+                Err(error) => {
+                    let text = format!("{error}; its token_file is not written");
+                    let (name, origin) = (&consumer.name, &consumer.origin);
+                    let remedy = remedy(&error);
+                    disabled.push(report(Kind::Consumer, name, origin, text, remedy));
+                }
+            }
+        }
+        let unserved =
+            settings.targets.disabled().map(|it| (it.fault.name.clone(), it.path.clone()));
+        let unwritten = targets.iter().filter(|target| target.target().is_none());
+        let unwritten = unwritten
+            .map(|target| (Some(target.settings.name.clone()), Some(target.settings.path.clone())));
+        Self {
+            unserved: unserved.chain(unwritten).collect(),
+            outlets: Outlets::of(settings, &targets),
+            access,
+            token_files,
+            disabled,
             listen: [settings.container_listen.value, settings.imds_listen.value],
+        }
+    }
+
+    /// Says what is wrong with single targets and consumers, but for what was said `before`.
+    pub(super) fn log(&self, before: &[Disabled]) {
+        for disabled in self.disabled.iter().filter(|it| !before.contains(it)) {
+            tracing::error!("{disabled}; try: {}", disabled.remedy);
+        }
+        for mended in before.iter().filter(|it| !self.disabled.contains(it)) {
+            tracing::info!("mended: {mended}");
+        }
+    }
+
+    /// Whether a target that is not wanted any more may be one that is only disabled. Then its file
+    /// stays as it is: it holds the credentials of a role that was given to it, and they end soon.
+    pub(super) fn may_be_unserved(&self, target: &Target) -> bool {
+        self.unserved.iter().any(|unserved| match unserved {
+            (Some(name), _) => *name == target.name,
+            (None, Some(path)) => *path == target.path,
+            // It may be any.
+            (None, None) => true,
         })
     }
 }
 
 impl Rulebook {
-    pub(super) fn new(rules: Rules) -> Self {
+    pub(super) fn new(rules: &Rules) -> Self {
         Self {
-            access: watch::Sender::new(Arc::new(rules.access)),
-            token_files: watch::Sender::new(rules.token_files),
+            access: watch::Sender::new(Arc::new(rules.access.clone())),
+            token_files: watch::Sender::new(rules.token_files.clone()),
             listen: rules.listen,
         }
     }
 
     /// Rules to go by from now on.
-    pub(super) fn put(&self, rules: Rules) {
-        self.access.send_replace(Arc::new(rules.access));
-        self.token_files.send_replace(rules.token_files);
+    pub(super) fn put(&self, rules: &Rules) {
+        self.access.send_replace(Arc::new(rules.access.clone()));
+        self.token_files.send_replace(rules.token_files.clone());
         if rules.listen != self.listen {
             tracing::warn!("[endpoint] has changed: the addresses hold from the next start on");
         }
@@ -86,9 +138,10 @@ impl Rulebook {
 fn token_file(
     consumer: &ConsumerSettings,
     file: &TokenFileSettings,
-) -> Result<TokenFile, UnknownAccount> {
-    let owner = file.owner.as_deref().map(accounts::user).transpose()?;
-    let group = file.group.as_deref().map(accounts::group).transpose()?;
+    accounts: &Accounts,
+) -> Result<TokenFile, AccountError> {
+    let owner: Option<Uid> = file.owner.as_deref().map(|it| accounts.user(it)).transpose()?;
+    let group: Option<Gid> = file.group.as_deref().map(|it| accounts.group(it)).transpose()?;
     Ok(TokenFile {
         consumer: consumer.name.clone(),
         path: file.path.clone(),

@@ -2,89 +2,119 @@
 
 use std::path::Path;
 
-use super::DaemonError;
-use crate::config::{DEFAULT_MODE, Settings, TargetSettings};
-use crate::host::accounts;
+use nix::unistd::{Gid, Uid};
+
+use super::accounts::Accounts;
+use crate::config::{DEFAULT_TARGET, Settings, TargetSettings};
+use crate::host::accounts::{AccountError, own_uid};
 use crate::host::replace::Access;
 use crate::pure::assumption::Assumption;
-use crate::pure::ini::ProfileName;
 use crate::targets::Target;
 
 /// The group that may read the default target, where it exists.
-const GROUP: &str = "rolekeeper";
+pub(super) const GROUP: &str = "rolekeeper";
 
 /// A target or a consumer with a role of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct AssumedOutlet {
     pub name: String,
-    /// A consumer has none: it asks.
+    /// A consumer has none: it asks. Neither has a target whose file cannot be given to whom it is
+    /// meant for.
     pub target: Option<Target>,
     pub assumption: Assumption,
 }
 
-/// The targets that the settings name; `<runtime>/credentials` when they name none.
-///
-/// # Errors
-///
-/// A user or a group that this machine does not have.
-pub fn targets(settings: &Settings, runtime_dir: &Path) -> Result<Vec<Target>, DaemonError> {
-    if settings.targets.is_empty() {
-        return Ok(vec![default_target(runtime_dir)]);
-    }
-    settings.targets.iter().map(target).collect()
+/// Who gets which role's credentials, and in which file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Outlets {
+    /// Files of the registered role.
+    pub registered: Vec<Target>,
+    /// Names of those who have the registered role's credentials and no file.
+    pub without_file: Vec<String>,
+    pub assumed: Vec<AssumedOutlet>,
 }
 
-/// The targets of the registered role, and all who have roles of their own.
-pub(super) fn targets_by_role(
+/// A target of the settings, or the default one, with the accounts that it names.
+#[derive(Debug)]
+pub(super) struct Resolved {
+    pub settings: TargetSettings,
+    pub owner: Option<Result<Uid, AccountError>>,
+    pub group: Option<Result<Gid, AccountError>>,
+}
+
+/// The targets whose files are written, the default one first.
+pub fn targets(settings: &Settings, runtime_dir: &Path) -> Vec<Target> {
+    let accounts = Accounts::look_up(settings);
+    resolved(settings, runtime_dir, &accounts).iter().filter_map(Resolved::target).collect()
+}
+
+/// The default target's file.
+pub fn default_path(runtime_dir: &Path) -> std::path::PathBuf {
+    runtime_dir.join("credentials")
+}
+
+/// All targets that can be read, the default one first: a new one takes nothing from whoever relies on
+/// it.
+pub(super) fn resolved(
     settings: &Settings,
     runtime_dir: &Path,
-) -> Result<(Vec<Target>, Vec<AssumedOutlet>), DaemonError> {
-    let (mut registered, mut assumed) = (Vec::new(), Vec::new());
-    // The default target stands in none of the settings, and has no role.
-    let assumptions = settings.targets.iter().map(|target| target.assumption.clone());
-    let assumptions = assumptions.chain(std::iter::repeat(None));
-    for (target, assumption) in targets(settings, runtime_dir)?.into_iter().zip(assumptions) {
-        match assumption {
-            None => registered.push(target),
-            Some(assumption) => {
-                let (name, target) = (target.name.clone(), Some(target));
-                assumed.push(AssumedOutlet { name, target, assumption });
+    accounts: &Accounts,
+) -> Vec<Resolved> {
+    let default = settings.default_target(&default_path(runtime_dir));
+    default.iter().chain(&settings.targets).map(|target| resolve(target, accounts)).collect()
+}
+
+impl Outlets {
+    pub(super) fn of(settings: &Settings, targets: &[Resolved]) -> Self {
+        let mut outlets = Self::default();
+        for resolved in targets {
+            let (name, target) = (resolved.settings.name.clone(), resolved.target());
+            match (resolved.settings.assumption.clone(), target) {
+                (None, Some(target)) => outlets.registered.push(target),
+                (None, None) => outlets.without_file.push(name),
+                (Some(assumption), target) => {
+                    outlets.assumed.push(AssumedOutlet { name, target, assumption });
+                }
             }
         }
-    }
-    let consumers = settings.consumers.iter().filter_map(|consumer| {
-        let (name, assumption) = (consumer.name.clone(), consumer.assumption.clone()?);
-        Some(AssumedOutlet { name, target: None, assumption })
-    });
-    assumed.extend(consumers);
-    Ok((registered, assumed))
-}
-
-/// Root hands the file to the service's group; everybody else can only give away what is theirs.
-fn default_target(runtime_dir: &Path) -> Target {
-    let privileged = accounts::own_uid().is_root();
-    let group = if privileged { accounts::group(GROUP).ok() } else { None };
-    Target {
-        name: "default".to_owned(),
-        path: runtime_dir.join("credentials"),
-        profile: ProfileName::default(),
-        access: Access { mode: DEFAULT_MODE, owner: None, group },
+        for consumer in settings.consumers.iter().filter(|consumer| consumer.target.is_none()) {
+            let name = consumer.name.clone();
+            match consumer.assumption.clone() {
+                None => outlets.without_file.push(name),
+                Some(assumption) => {
+                    outlets.assumed.push(AssumedOutlet { name, target: None, assumption });
+                }
+            }
+        }
+        outlets
     }
 }
 
-fn target(settings: &TargetSettings) -> Result<Target, DaemonError> {
-    let unknown = |source| DaemonError::Account {
-        origin: settings.origin.clone(),
-        kind: "target",
-        name: settings.name.clone(),
-        source,
-    };
-    let owner = settings.owner.as_deref().map(accounts::user).transpose().map_err(unknown)?;
-    let group = settings.group.as_deref().map(accounts::group).transpose().map_err(unknown)?;
-    Ok(Target {
-        name: settings.name.clone(),
-        path: settings.path.clone(),
-        profile: settings.profile.clone(),
-        access: Access { mode: settings.mode, owner, group },
-    })
+impl Resolved {
+    /// What is written; nothing while it is unknown whom the file would belong to.
+    pub(super) fn target(&self) -> Option<Target> {
+        let owner = self.owner.clone().transpose().ok()?;
+        let group = self.group.clone().transpose().ok()?;
+        let TargetSettings { name, path, profile, mode, .. } = self.settings.clone();
+        Some(Target { name, path, profile, access: Access { mode, owner, group } })
+    }
+
+    /// What keeps the file from being written.
+    pub(super) fn errors(&self) -> Vec<AccountError> {
+        let owner = self.owner.as_ref().and_then(|owner| owner.clone().err());
+        let group = self.group.as_ref().and_then(|group| group.clone().err());
+        owner.into_iter().chain(group).collect()
+    }
+}
+
+/// Root hands the default target's file to the service's group; everybody else can only give away what
+/// is theirs.
+fn resolve(settings: &TargetSettings, accounts: &Accounts) -> Resolved {
+    let owner = settings.owner.as_deref().map(|name| accounts.user(name));
+    let mut group = settings.group.as_deref().map(|name| accounts.group(name));
+    if settings.name == DEFAULT_TARGET && owner.is_none() && group.is_none() && own_uid().is_root()
+    {
+        group = accounts.group(GROUP).ok().map(Ok);
+    }
+    Resolved { settings: settings.clone(), owner, group }
 }

@@ -3,14 +3,16 @@
 use std::ffi::CString;
 use std::path::PathBuf;
 
+use nix::errno::Errno;
 use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 
-/// A name that this machine does not know.
+/// Why a name has no number. An account database that fails has not said that there is no such account.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no {kind} '{name}' on this machine")]
-pub struct UnknownAccount {
-    pub kind: &'static str,
-    pub name: String,
+pub enum AccountError {
+    #[error("there is no {kind} '{name}' on this machine")]
+    Unknown { kind: &'static str, name: String },
+    #[error("{kind} '{name}' could not be looked up: {reason}")]
+    Unavailable { kind: &'static str, name: String, reason: String },
 }
 
 /// A user with all groups.
@@ -31,7 +33,7 @@ pub struct Account {
 /// # Errors
 ///
 /// As [`user`].
-pub fn account(name: &str) -> Result<Account, UnknownAccount> {
+pub fn account(name: &str) -> Result<Account, AccountError> {
     let uid = user(name)?;
     Ok(match User::from_uid(uid).ok().flatten() {
         Some(known) => Account {
@@ -53,11 +55,10 @@ pub fn account(name: &str) -> Result<Account, UnknownAccount> {
 ///
 /// # Errors
 ///
-/// When neither the account database nor the text itself gives one.
-pub fn user(name: &str) -> Result<Uid, UnknownAccount> {
-    let known = User::from_name(name).ok().flatten().map(|user| user.uid);
-    let unknown = || UnknownAccount { kind: "user", name: name.to_owned() };
-    known.or_else(|| name.parse().ok().map(Uid::from_raw)).ok_or_else(unknown)
+/// When neither the account database nor the text itself gives one, or the database does not answer.
+pub fn user(name: &str) -> Result<Uid, AccountError> {
+    let known = User::from_name(name).map(|user| user.map(|user| user.uid));
+    number("user", name, known).map(|found| found.unwrap_or_else(Uid::from_raw))
 }
 
 /// The number of a group.
@@ -65,10 +66,32 @@ pub fn user(name: &str) -> Result<Uid, UnknownAccount> {
 /// # Errors
 ///
 /// As [`user`].
-pub fn group(name: &str) -> Result<Gid, UnknownAccount> {
-    let known = Group::from_name(name).ok().flatten().map(|group| group.gid);
-    let unknown = || UnknownAccount { kind: "group", name: name.to_owned() };
-    known.or_else(|| name.parse().ok().map(Gid::from_raw)).ok_or_else(unknown)
+pub fn group(name: &str) -> Result<Gid, AccountError> {
+    let known = Group::from_name(name).map(|group| group.map(|group| group.gid));
+    number("group", name, known).map(|found| found.unwrap_or_else(Gid::from_raw))
+}
+
+/// What the account database says; else the number that stands in the place of a name.
+fn number<T>(
+    kind: &'static str,
+    name: &str,
+    known: nix::Result<Option<T>>,
+) -> Result<Result<T, u32>, AccountError> {
+    if let Ok(Some(known)) = known {
+        return Ok(Ok(known));
+    }
+    match (name.parse(), known) {
+        (Ok(number), _) => Ok(Err(number)),
+        // Without its files the database has no accounts (getpwnam(3), ENOENT and ESRCH).
+        (_, Ok(_) | Err(Errno::ENOENT | Errno::ESRCH)) => {
+            Err(AccountError::Unknown { kind, name: name.to_owned() })
+        }
+        (_, Err(errno)) => Err(AccountError::Unavailable {
+            kind,
+            name: name.to_owned(),
+            reason: errno.desc().to_owned(),
+        }),
+    }
 }
 
 /// The name of a user, or the number when there is none.
@@ -144,6 +167,22 @@ mod tests {
         assert_eq!(home_of(4_000_000_000), None);
         assert_eq!(local_user_name(0).as_deref(), Some("root"));
         assert_eq!(local_user_name(4_000_000_000), None);
-        assert_eq!(user("no such user").unwrap_err().name, "no such user");
+        let unknown = user("no such user").unwrap_err().to_string();
+        assert_eq!(unknown, "there is no user 'no such user' on this machine");
+    }
+
+    #[test]
+    fn a_database_that_fails_has_not_said_that_there_is_no_such_account() {
+        let asked = |name, known| number::<u32>("user", name, known);
+        assert_eq!(asked("web", Ok(Some(33))), Ok(Ok(33)));
+        let unknown = Err(AccountError::Unknown { kind: "user", name: "web".into() });
+        assert_eq!(asked("web", Ok(None)), unknown);
+        assert_eq!(asked("web", Err(Errno::ENOENT)), unknown);
+        for errno in [Errno::EIO, Errno::EMFILE, Errno::ECONNREFUSED, Errno::EACCES] {
+            let error = asked("web", Err(errno)).unwrap_err();
+            assert!(matches!(error, AccountError::Unavailable { .. }), "{error}");
+            // A number needs no database.
+            assert_eq!(asked("33", Err(errno)), Ok(Err(33)));
+        }
     }
 }

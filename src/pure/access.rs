@@ -4,6 +4,9 @@
 //! rule names them. Users and groups are what a rule names: the kernel vouches for both. A unit and a
 //! program narrow a rule and never open one, because a process can hand its connection to another,
 //! and because who may start a program may also look like it.
+//!
+//! A rule that is disabled keeps its place: whom it names is refused there, and never gets what a later,
+//! perhaps wider rule gives.
 
 pub mod peer;
 pub mod socket_diagnosis;
@@ -30,6 +33,8 @@ pub struct Grant {
     /// The target whose credentials these are; the registered role's when there is none.
     pub target: Option<String>,
     pub rule: Rule,
+    /// Whoever is meant is refused, with the reason that `status` shows.
+    pub disabled: bool,
 }
 
 /// Who is meant: one of the users, or a member of one of the groups; in one of the units and running
@@ -42,6 +47,8 @@ pub struct Rule {
     pub everyone: bool,
     pub units: Vec<String>,
     pub executables: Vec<PathBuf>,
+    /// It names more than is known now: an account could not be looked up, or a name not be read.
+    pub incomplete: bool,
 }
 
 /// The credentials that a peer gets.
@@ -85,6 +92,12 @@ pub enum Denial {
     OtherExecutable { name: String, seen: Option<PathBuf> },
     #[error("'{name}' is for other units than {}", shown(seen.as_ref().map(PathBuf::from).as_ref()))]
     OtherUnit { name: String, seen: Option<String> },
+    /// Those whom it names hear this, and those who may have everything.
+    #[error("'{0}' is disabled by a mistake in the settings")]
+    Disabled(String),
+    /// A rule comes first that may be meant for the user.
+    #[error("whether a rule that comes first is for user {0} cannot be told now")]
+    Undecided(u32),
     /// Only those hear this who may have everything.
     #[error("there are no credentials named '{0}'")]
     Unknown(String),
@@ -107,6 +120,9 @@ impl Access {
     /// What the bearer of a consumer's token gets, whoever that is.
     pub fn bearer(&self, consumer: &str) -> Option<Allowed<'_>> {
         let grant = self.consumers.iter().find(|grant| grant.name == consumer)?;
+        if grant.disabled {
+            return None;
+        }
         let target = grant.target.as_deref();
         Some(Allowed { name: &grant.name, target, because: Grounds::Token })
     }
@@ -114,7 +130,8 @@ impl Access {
     /// Every name that the peer may ask for.
     pub fn open_to(&self, peer: &Peer) -> Vec<&str> {
         let all = self.administrator(peer).is_some();
-        self.grants().filter(|g| all || g.judge(peer).is_ok()).map(|g| g.name.as_str()).collect()
+        let usable = self.grants().filter(|grant| !grant.disabled);
+        usable.filter(|g| all || g.judge(peer).is_ok()).map(|g| g.name.as_str()).collect()
     }
 
     fn for_administrator(
@@ -123,27 +140,43 @@ impl Access {
         because: Grounds,
     ) -> Result<Allowed<'_>, Denied> {
         let mut in_order = self.targets.iter().chain(&self.consumers);
-        let grant = in_order.find(|grant| wanted.is_none_or(|wanted| grant.name == wanted));
-        grant.map(|grant| grant.allow(because)).ok_or_else(|| Denied {
-            because: Denial::Unknown(wanted.unwrap_or_default().to_owned()),
-            instead: self.grants().map(|grant| grant.name.clone()).collect(),
-        })
+        let because = match in_order.find(|it| wanted.is_none_or(|wanted| it.name == wanted)) {
+            Some(grant) if grant.disabled => Denial::Disabled(grant.name.clone()),
+            Some(grant) => return Ok(grant.allow(because)),
+            None => Denial::Unknown(wanted.unwrap_or_default().to_owned()),
+        };
+        let usable = self.grants().filter(|grant| !grant.disabled);
+        Err(Denied { because, instead: usable.map(|grant| grant.name.clone()).collect() })
     }
 
+    /// Behind a rule that may be meant for the peer, only its own name tells it from whomever that rule
+    /// means: as a member of a group, or one of all, it may be just that one, for whom the later rule's
+    /// credentials are not. Who is named is served, and so is who asks by name.
     fn for_others(&self, wanted: Option<&str>, peer: &Peer) -> Result<Allowed<'_>, Denied> {
-        let mut narrower = None;
+        let (mut refused, mut undecided) = (None, false);
         for grant in self.grants().filter(|g| wanted.is_none_or(|wanted| g.name == wanted)) {
             match grant.judge(peer) {
-                Ok(because) => return Ok(grant.allow(because)),
-                Err(denial) => narrower = narrower.or(denial),
+                Ok(_) if grant.disabled => {
+                    refused = Some(Denial::Disabled(grant.name.clone()));
+                    break;
+                }
+                Ok(Grounds::User) => return Ok(grant.allow(Grounds::User)),
+                Ok(because) if !undecided => return Ok(grant.allow(because)),
+                // For whoever is named by a later rule.
+                Ok(_) => {}
+                Err(denial) => {
+                    refused = refused.or(denial);
+                    undecided |= grant.rule.incomplete;
+                }
             }
         }
+        let undecided = undecided.then_some(Denial::Undecided(peer.uid));
         let not_named = || match wanted {
             None => Denial::Nothing(peer.uid),
             Some(name) => Denial::NotNamed { uid: peer.uid, name: name.to_owned() },
         };
         Err(Denied {
-            because: narrower.unwrap_or_else(not_named),
+            because: refused.or(undecided).unwrap_or_else(not_named),
             instead: self.open_to(peer).into_iter().map(str::to_owned).collect(),
         })
     }
@@ -168,7 +201,7 @@ impl Grant {
 
     /// `Err(None)`: this rule does not name the peer at all.
     fn judge(&self, peer: &Peer) -> Result<Grounds, Option<Denial>> {
-        let Rule { users, groups, everyone, units, executables } = &self.rule;
+        let Rule { users, groups, everyone, units, executables, .. } = &self.rule;
         let because = if users.contains(&peer.uid) {
             Grounds::User
         } else if groups.iter().any(|group| peer.is_member(*group)) {
@@ -210,6 +243,10 @@ impl Grounds {
 impl Advice for Denied {
     fn remedy(&self) -> String {
         match &self.because {
+            Denial::Disabled(_) => "mend what `rolekeeper status` says of it".to_owned(),
+            Denial::Undecided(_) if self.instead.is_empty() => {
+                "mend what `rolekeeper status` calls disabled".to_owned()
+            }
             _ if !self.instead.is_empty() => format!("--target {}", self.instead.join(" or ")),
             Denial::OtherUnit { seen: None, .. } | Denial::OtherExecutable { seen: None, .. } => {
                 "let the service see other users' processes: examples/consumers-by-unit.conf"
@@ -219,7 +256,10 @@ impl Advice for Denied {
                 "widen that [[consumer]] in the settings, then systemctl reload rolekeeper"
                     .to_owned()
             }
-            Denial::Nothing(_) | Denial::NotNamed { .. } | Denial::Unknown(_) => {
+            Denial::Nothing(_)
+            | Denial::NotNamed { .. }
+            | Denial::Undecided(_)
+            | Denial::Unknown(_) => {
                 "name the user in a [[consumer]] of the settings, then systemctl reload rolekeeper"
                     .to_owned()
             }
@@ -229,6 +269,8 @@ impl Advice for Denied {
     fn exit(&self) -> Exit {
         match self.because {
             Denial::Unknown(_) => Exit::Usage,
+            Denial::Disabled(_) => Exit::Configuration,
+            Denial::Undecided(_) => Exit::TryAgain,
             _ => Exit::Refused,
         }
     }
@@ -257,7 +299,7 @@ mod tests {
     }
 
     fn grant(name: &str, rule: Rule) -> Grant {
-        Grant { name: name.to_owned(), target: None, rule }
+        Grant { name: name.to_owned(), target: None, rule, disabled: false }
     }
 
     fn access() -> Access {
@@ -358,6 +400,48 @@ mod tests {
         access.targets[0].rule.everyone = true;
         let allowed = access.judge(None, &peer(NOBODY, &[])).unwrap();
         assert_eq!(allowed, Allowed { name: "default", target: None, because: Grounds::Everyone });
+    }
+
+    #[test]
+    fn a_disabled_rule_keeps_its_place_and_nobody_else_feels_it() {
+        let mut access = access();
+        access.consumers[0].disabled = true;
+        let backup = peer(BACKUP, &[]);
+        let denied = access.judge(None, &backup).unwrap_err();
+        assert_eq!(denied.because, Denial::Disabled("backup".into()));
+        assert_eq!(
+            (denied.exit(), denied.remedy().contains("status")),
+            (Exit::Configuration, true)
+        );
+        assert_eq!(denied.instead, ["dump"]);
+        // By its name the later rule is still what it was.
+        assert_eq!(access.judge(Some("dump"), &backup).unwrap().name, "dump");
+        let root = access.judge(Some("backup"), &peer(0, &[])).unwrap_err();
+        assert_eq!(root.because, Denial::Disabled("backup".into()));
+        assert_eq!(access.judge(None, &peer(1000, &[OWNER])).unwrap().name, "default");
+        let stranger = access.judge(Some("backup"), &peer(NOBODY, &[])).unwrap_err();
+        assert_eq!(stranger.because, Denial::NotNamed { uid: NOBODY, name: "backup".into() });
+        assert_eq!(access.bearer("backup"), None);
+        assert!(access.bearer("web").is_some());
+    }
+
+    #[test]
+    fn behind_a_rule_that_is_not_known_whole_who_is_named_is_served() {
+        let mut access = access();
+        access.consumers[1] =
+            grant("web", Rule { users: vec![WEB], incomplete: true, ..Rule::default() });
+        assert_eq!(access.judge(None, &peer(WEB, &[])).unwrap().name, "web");
+        assert_eq!(access.judge(None, &peer(BACKUP, &[])).unwrap().name, "backup");
+        access.consumers.remove(0);
+        assert_eq!(access.judge(None, &peer(BACKUP, &[])).unwrap().name, "dump");
+        // A member of the group may be whomever the rule means.
+        let member = peer(1000, &[OWNER]);
+        let denied = access.judge(None, &member).unwrap_err();
+        assert_eq!((&denied.because, denied.exit()), (&Denial::Undecided(1000), Exit::TryAgain));
+        assert_eq!(denied.instead, ["default"]);
+        assert_eq!(access.judge(Some("default"), &member).unwrap().name, "default");
+        let stranger = access.judge(None, &peer(NOBODY, &[])).unwrap_err();
+        assert_eq!(stranger.because, Denial::Undecided(NOBODY));
     }
 
     proptest! {

@@ -9,6 +9,7 @@ pub mod assumer;
 pub mod assumption;
 pub mod chain;
 pub mod diagnosis;
+pub mod disabled;
 pub mod duration;
 pub mod failure;
 pub mod fingerprint;

@@ -8,7 +8,9 @@ use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 
 use crate::pure::advice::Complaint;
+use crate::pure::disabled::Disabled;
 use crate::pure::source::Source;
+
 /// All of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
@@ -30,7 +32,20 @@ pub struct Status {
     pub consumers: Vec<ConsumerStatus>,
     #[serde(default)]
     pub endpoints: Vec<EndpointStatus>,
+    /// Targets and consumers that cannot be served as the settings have them.
+    #[serde(default)]
+    pub disabled: Vec<Disabled>,
+    /// Why the settings that are in force are not those that the files hold.
+    #[serde(default)]
+    pub settings: Option<SettingsTrouble>,
     pub failure: Option<Failure>,
+}
+
+/// Settings that cannot be used. The last good ones are in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettingsTrouble {
+    pub error: String,
+    pub remedy: String,
 }
 
 /// The state in one word.
@@ -167,6 +182,8 @@ impl Status {
             targets: Vec::new(),
             consumers: Vec::new(),
             endpoints: Vec::new(),
+            disabled: Vec::new(),
+            settings: None,
             failure: None,
         }
     }

@@ -118,10 +118,8 @@ pub(super) fn credentials(patient: &Patient) -> Vec<Check> {
 pub(super) fn files(patient: &Patient) -> Vec<Check> {
     const NAME: &str = "target";
     let Ok(settings) = &patient.settings else { return Patient::without_settings(NAME) };
-    let Ok(targets) = targets(settings, &patient.directories.runtime) else {
-        // The settings' own line says which name is unknown.
-        return Patient::without_settings(NAME);
-    };
+    // Of those that are not written the settings' own line tells.
+    let targets = targets(settings, &patient.directories.runtime);
     if patient.status.as_ref().is_ok_and(|status| status.state == State::Unregistered) {
         return vec![Check::new(NAME, Finding::inapplicable("this machine is not registered"))];
     }
@@ -203,9 +201,10 @@ pub(super) fn privileges(patient: &Patient) -> Vec<Check> {
 }
 
 fn needs(settings: &Settings, patient: &Patient) -> Needs {
-    let targets = targets(settings, &patient.directories.runtime).unwrap_or_default();
+    let targets = targets(settings, &patient.directories.runtime);
     // The default target stands in no settings, and gets what the daemon has to give.
-    let named = targets.iter().filter(|_| !settings.targets.is_empty());
+    let is_named = |target: &&Target| settings.targets.iter().any(|it| it.name == target.name);
+    let named = targets.iter().filter(is_named);
     let given = named.map(|target| {
         let (owner, group) = (target.access.owner, target.access.group);
         (target.name.clone(), owner.map(Uid::as_raw), group.map(Gid::as_raw))

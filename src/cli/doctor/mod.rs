@@ -28,7 +28,7 @@ use crate::host::clock::timeout;
 use crate::pure::advice::{Advice, Exit};
 use crate::pure::diagnosis::{self, AFTER_THAT, Check, Finding};
 use crate::pure::source::Source;
-use crate::shelf::Status;
+use crate::shelf::{SettingsTrouble, Status};
 use crate::surroundings::process;
 use crate::vault::Vault;
 
@@ -197,20 +197,39 @@ async fn bounded((name, look): Look) -> Vec<Check> {
     })
 }
 
+/// What this user finds in the files, and what the daemon found in them: it may be less.
 fn settings_read(patient: &Patient) -> Vec<Check> {
-    let finding = match &patient.settings {
-        Err(complaint) => complaint.clone().into(),
-        Ok(settings) => match Rules::read(settings, &patient.directories.runtime) {
-            Err(error) => Complaint::of(&error).into(),
-            Ok(_) => {
-                let files = settings.files.iter().map(|path| path.display().to_string());
-                let files = files.collect::<Vec<_>>();
-                Finding::ok(match files.as_slice() {
-                    [] => "no settings file: the defaults hold".to_owned(),
-                    files => files.join(", "),
-                })
-            }
-        },
+    const NAME: &str = "settings";
+    let told = patient.status.as_ref().ok();
+    let trouble = told.and_then(|status| status.settings.clone());
+    let finding = match (&patient.settings, trouble) {
+        (Err(complaint), _) => complaint.clone().into(),
+        (Ok(_), Some(SettingsTrouble { error, remedy })) => {
+            let text = format!("the daemon goes by the last good ones: {error}");
+            Finding::wrong(text, remedy)
+        }
+        (Ok(settings), None) => {
+            let files = settings.files.paths().map(|path| path.display().to_string());
+            let files = files.collect::<Vec<_>>();
+            Finding::ok(match files.as_slice() {
+                [] => "no settings file: the defaults hold".to_owned(),
+                files => files.join(", "),
+            })
+        }
     };
-    vec![Check::new("settings", finding)]
+    let own = patient
+        .settings
+        .as_ref()
+        .map(|settings| Rules::read(settings, &patient.directories.runtime).disabled);
+    let mut disabled = own.unwrap_or_default();
+    for told in told.into_iter().flat_map(|status| &status.disabled) {
+        if !disabled.contains(told) {
+            disabled.push(told.clone());
+        }
+    }
+    let checks = disabled.into_iter().map(|disabled| {
+        let text = format!("{}: {}", disabled.place, disabled.error);
+        Check::of(NAME, disabled.subject(), Finding::wrong(text, disabled.remedy))
+    });
+    [Check::new(NAME, finding)].into_iter().chain(checks).collect()
 }

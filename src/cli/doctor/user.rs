@@ -27,9 +27,9 @@ pub(super) fn look(patient: &Patient, account: &Account) -> Vec<Check> {
     const NAME: &str = "access";
     let runtime = &patient.directories.runtime;
     let Ok(settings) = &patient.settings else { return Patient::without_settings(NAME) };
-    let read = (access_of(settings, runtime, daemon(patient)), targets(settings, runtime));
     // Where a name is unknown, the settings' own line says so.
-    let (Ok(access), Ok(targets)) = read else { return Patient::without_settings(NAME) };
+    let (access, targets) =
+        (access_of(settings, runtime, daemon(patient)), targets(settings, runtime));
     let peer = peer(account);
     let is_meant = |target: &&Target| consent::is_named(&access, &target.name, &peer);
     let meant = targets.iter().filter(is_meant).collect::<Vec<_>>();

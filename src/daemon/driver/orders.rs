@@ -20,6 +20,11 @@ impl Driver {
                 self.handle(Event::Nudged).await;
                 return self.answer_refresh(reply);
             }
+            Wish::Reload => {
+                // Whoever waits for it need not wait for AWS; it may have left.
+                let _ = reply.send(self.reload().await);
+                return self.handle(Event::Nudged).await;
+            }
             Wish::RotateKey => self.rotate_on_order().await,
             Wish::SetThreshold(threshold) => self.set_threshold(threshold).await,
         };

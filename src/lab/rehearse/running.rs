@@ -5,7 +5,7 @@ use tokio::task::{AbortHandle, JoinSet, yield_now};
 
 use crate::config::Settings;
 use crate::control::{self, Command, ControlError, Reply};
-use crate::daemon::{Daemon, DaemonError};
+use crate::daemon::{Daemon, DaemonError, SettingsReader};
 use crate::host::clock::timeout;
 use crate::shelf::{Credentials, ShelfReader, State, Status};
 
@@ -44,7 +44,8 @@ impl Running {
         let Machine { directories, seams, .. } = machine.clone();
         // Nobody sends new settings.
         let (_, reloads) = mpsc::channel(1);
-        let daemon = Daemon { settings, directories, seams, reloads };
+        let reader = SettingsReader::fixed(settings.clone());
+        let daemon = Daemon { settings, directories, seams, reader, trouble: None, reloads };
         let (started, shelf) = oneshot::channel();
         let mut task = JoinSet::new();
         let handle = task.spawn_local(daemon.run(|shelf| drop(started.send(shelf))));

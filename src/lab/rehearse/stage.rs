@@ -194,9 +194,8 @@ impl Machine {
 
     /// The credentials file that a daemon without settings keeps.
     pub fn target(&self) -> Target {
-        let targets = targets(&Settings::default(), &self.directories.runtime);
-        // Only a name in the settings can be unknown.
-        targets.ok().and_then(|mut targets| targets.pop()).expect("there is a default target")
+        let mut targets = targets(&Settings::default(), &self.directories.runtime);
+        targets.pop().expect("there is a default target")
     }
 
     pub fn vault(&self) -> PathBuf {

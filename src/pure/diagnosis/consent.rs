@@ -2,7 +2,7 @@
 
 use super::Finding;
 use crate::pure::access::peer::Peer;
-use crate::pure::access::{Access, Denial};
+use crate::pure::access::{Access, Denial, Denied};
 use crate::pure::advice::Advice;
 
 /// Judges what the sockets would say to a user, whatever unit or program it comes from.
@@ -21,6 +21,9 @@ pub fn judge(access: &Access, name: &str, peer: &Peer) -> Finding {
             "{name} may have {}, from the units and programs that the settings name",
             narrowed.join(", ")
         )),
+        Err(denied @ Denied { because: Denial::Disabled(_) | Denial::Undecided(_), .. }) => {
+            Finding::wrong(denied.to_string(), denied.remedy())
+        }
         Err(denied) => Finding::wrong(
             format!("no target and no consumer names {name} or one of their groups"),
             denied.remedy(),
@@ -57,7 +60,8 @@ mod tests {
 
     #[test]
     fn a_user_whom_nobody_names_has_nothing_and_a_narrowed_one_has_something() {
-        let grant = |name: &str, rule| Grant { name: name.into(), target: None, rule };
+        let grant =
+            |name: &str, rule| Grant { name: name.into(), target: None, rule, disabled: false };
         let group = |gid| Rule { groups: vec![gid], ..Rule::default() };
         let user = |uid| Rule { users: vec![uid], ..Rule::default() };
         let access = Access {

@@ -1,0 +1,34 @@
+//! `rolekeeper reload`
+
+use clap::Args;
+
+use super::Places;
+use super::refresh::ask;
+use crate::control::{self, Command, Complaint, Reply};
+
+/// Have the daemon read its settings again, and wait for the outcome
+///
+/// Targets, consumers, roles and rules are in force when this returns, and nothing else is touched.
+/// Settings that cannot be used change nothing. A mistake in one target or consumer disables that one
+/// alone.
+///
+/// Exit status 78 when the settings were refused, or anything in them is disabled. systemctl reload
+/// rolekeeper calls this.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  rolekeeper config check && rolekeeper reload")]
+pub(super) struct Reload {}
+
+impl Reload {
+    pub(super) async fn execute(self, places: &Places) -> Result<(), Complaint> {
+        let outcome = ask(places, &Command::Reload).await;
+        if outcome.is_err()
+            && let Ok(Reply::Status(status)) =
+                control::ask(&places.directories().runtime, &Command::Status).await
+            && status.disabled.len() > 1
+        {
+            // The error has room for the first.
+            super::config::list(&status.disabled)?;
+        }
+        outcome
+    }
+}

@@ -1,0 +1,345 @@
+//! The `[[target]]`s or the `[[consumer]]`s of the settings, in their order. What is wrong with one is
+//! that one's: it stays in its place, disabled, and the others are read.
+
+use std::ops::{Index, Range};
+use std::path::{Path, PathBuf};
+
+use toml::de::DeValue;
+
+use super::file::{AbsolutePath, AccountName, OutletName};
+use super::{ConsumerSettings, Origin, TargetSettings};
+use crate::pure::disabled::{Disabled, Kind};
+
+/// Tables of one kind, of which names are unique among those that can be used. Iterates over these.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tables<T>(Vec<Table<T>>);
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Table<T> {
+    Usable(T),
+    Disabled(DisabledTable),
+}
+
+/// One that cannot be used, and what can be read of it all the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DisabledTable {
+    pub fault: Disabled,
+    pub whom: Whom,
+    /// A target's file.
+    pub path: Option<PathBuf>,
+    pub origin: Origin,
+}
+
+/// Whom a table that cannot be used is meant for. What follows in the order of the rules is not for
+/// them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Whom {
+    pub users: Vec<String>,
+    pub groups: Vec<String>,
+    pub everyone: bool,
+    /// Where all of them can be read; otherwise the table counts as if it named none of them.
+    pub units: Vec<String>,
+    pub executables: Vec<PathBuf>,
+    /// It may name more than can be read.
+    pub incomplete: bool,
+}
+
+/// A table that has a name, and the place where it begins.
+pub trait Named {
+    fn name(&self) -> &str;
+    fn origin(&self) -> &Origin;
+    /// What stays of it when it cannot be used for this reason.
+    fn disabled(&self, error: String, remedy: String) -> DisabledTable;
+}
+
+type Usable<'a, T> =
+    std::iter::FilterMap<std::slice::Iter<'a, Table<T>>, fn(&Table<T>) -> Option<&T>>;
+
+impl<T> Default for Tables<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> Tables<T> {
+    /// Those that can be used.
+    pub fn iter(&self) -> Usable<'_, T> {
+        self.0.iter().filter_map(Table::usable)
+    }
+
+    /// All of them.
+    pub fn in_order(&self) -> &[Table<T>] {
+        &self.0
+    }
+
+    /// Those that cannot be used.
+    pub fn disabled(&self) -> impl Iterator<Item = &DisabledTable> + Clone {
+        self.0.iter().filter_map(|table| match table {
+            Table::Usable(_) => None,
+            Table::Disabled(disabled) => Some(disabled),
+        })
+    }
+
+    /// How many can be used.
+    pub fn len(&self) -> usize {
+        self.iter().count()
+    }
+
+    /// Whether none can be used.
+    pub fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
+    }
+}
+
+impl<T: Named> Tables<T> {
+    /// Takes a file's table in. A later file's replaces an earlier one's of the same name, also where
+    /// it cannot be used: nobody wants the old one back by a mistake in the new one.
+    pub(super) fn insert(&mut self, table: Table<T>, file: &Path) {
+        let same = |earlier: &Table<T>| table.name().is_some() && earlier.name() == table.name();
+        match self.0.iter().position(same) {
+            None => self.0.push(table),
+            Some(index) if !self.0[index].origin().is_of(file) => self.0[index] = table,
+            // Of two the first one counts.
+            Some(_) => self.0.push(match table {
+                Table::Usable(usable) => Table::Disabled(
+                    usable.disabled(
+                        "stands twice in this file".to_owned(),
+                        "give one of them another name, or remove it; then rolekeeper reload"
+                            .to_owned(),
+                    ),
+                ),
+                disabled => disabled,
+            }),
+        }
+    }
+
+    /// Disables each that clashes with one before it, as `clash` says.
+    pub(super) fn settle(&mut self, clash: impl Fn(&T, &Self) -> Option<String>) {
+        let tables = std::mem::take(&mut self.0);
+        for table in tables {
+            let clashes = match &table {
+                Table::Usable(usable) => clash(usable, self).map(|error| {
+                    let remedy = "change one of the two, then rolekeeper reload".to_owned();
+                    usable.disabled(error, remedy)
+                }),
+                Table::Disabled(_) => None,
+            };
+            self.0.push(clashes.map_or(table, Table::Disabled));
+        }
+    }
+}
+
+impl<T> Table<T> {
+    fn usable(&self) -> Option<&T> {
+        match self {
+            Self::Usable(usable) => Some(usable),
+            Self::Disabled(_) => None,
+        }
+    }
+}
+
+impl<T: Named> Table<T> {
+    fn name(&self) -> Option<&str> {
+        match self {
+            Self::Usable(usable) => Some(usable.name()),
+            Self::Disabled(disabled) => disabled.fault.name.as_deref(),
+        }
+    }
+
+    fn origin(&self) -> &Origin {
+        match self {
+            Self::Usable(usable) => usable.origin(),
+            Self::Disabled(disabled) => &disabled.origin,
+        }
+    }
+}
+
+impl Named for TargetSettings {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    fn disabled(&self, error: String, remedy: String) -> DisabledTable {
+        DisabledTable {
+            fault: fault(Kind::Target, &self.name, &self.origin, error, remedy),
+            whom: Whom {
+                users: self.owner.iter().cloned().collect(),
+                groups: self.group.iter().cloned().collect(),
+                everyone: self.mode & 0o004 != 0,
+                ..Whom::default()
+            },
+            path: Some(self.path.clone()),
+            origin: self.origin.clone(),
+        }
+    }
+}
+
+impl Named for ConsumerSettings {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    fn disabled(&self, error: String, remedy: String) -> DisabledTable {
+        DisabledTable {
+            fault: fault(Kind::Consumer, &self.name, &self.origin, error, remedy),
+            whom: Whom {
+                users: self.users.clone(),
+                groups: self.groups.clone(),
+                units: self.units.clone(),
+                executables: self.executables.clone(),
+                ..Whom::default()
+            },
+            path: None,
+            origin: self.origin.clone(),
+        }
+    }
+}
+
+fn fault(kind: Kind, name: &str, origin: &Origin, error: String, remedy: String) -> Disabled {
+    Disabled { kind, name: Some(name.to_owned()), place: origin.to_string(), error, remedy }
+}
+
+/// What can be read of a table that cannot be used.
+pub(super) fn salvage(
+    kind: Kind,
+    table: &DeValue<'_>,
+    origin: Origin,
+    place: String,
+    (error, remedy): (String, String),
+) -> DisabledTable {
+    let text = |key: &str| table.get(key).map(|value| value.get_ref()).and_then(DeValue::as_str);
+    let name = text("name").filter(|name| name.parse::<OutletName>().is_ok()).map(str::to_owned);
+    let path = text("path").and_then(|path| path.parse::<AbsolutePath>().ok());
+    DisabledTable {
+        fault: Disabled { kind, name, place, error, remedy },
+        whom: match kind {
+            Kind::Target => file_readers(table),
+            Kind::Consumer => whom(table),
+        },
+        path: path.map(|AbsolutePath(path)| path),
+        origin,
+    }
+}
+
+/// Keys of a consumer that do not say whom it is for. Any other key may be a misspelt `users`.
+const SAY_NO_ACCOUNT: [&str; 16] = [
+    "name",
+    "target",
+    "token_file",
+    "mode",
+    "owner",
+    "group",
+    "role_arn",
+    "role_chain",
+    "session_name",
+    "external_id",
+    "source_identity",
+    "tags",
+    "transitive_tags",
+    "duration",
+    "session_policy",
+    "session_policy_arns",
+];
+
+/// Everything in a consumer that may be the name of a user or of a group. With none of them readable,
+/// nobody knows whom it was to serve.
+fn whom(table: &DeValue<'_>) -> Whom {
+    let mut whom = Whom::default();
+    let Some(keys) = table.as_table() else { return Whom { incomplete: true, ..whom } };
+    for (key, value) in keys {
+        let read = match key.get_ref().as_ref() {
+            "units" => texts(value.get_ref()).map(|units| whom.units = units),
+            "executables" => texts(value.get_ref())
+                .map(|paths| whom.executables = paths.into_iter().map(PathBuf::from).collect()),
+            key if SAY_NO_ACCOUNT.contains(&key) => Some(()),
+            key => {
+                let (mut names, complete) = names(value.get_ref());
+                if key != "groups" {
+                    whom.users.extend(names.iter().cloned());
+                }
+                if key != "users" {
+                    whom.groups.append(&mut names);
+                }
+                complete.then_some(())
+            }
+        };
+        // Units and programs only narrow: without them it is for more, and all of these are known.
+        if read.is_none() && !["units", "executables"].contains(&key.get_ref().as_ref()) {
+            whom.incomplete = true;
+        }
+    }
+    whom.incomplete |= whom.users.is_empty() && whom.groups.is_empty();
+    whom
+}
+
+/// Whom a target's file was to be given to.
+fn file_readers(table: &DeValue<'_>) -> Whom {
+    let account = |key: &str| match table.get(key) {
+        None => (Vec::new(), true),
+        Some(value) => names(value.get_ref()),
+    };
+    let ((users, all_users), (groups, all_groups)) = (account("owner"), account("group"));
+    Whom { users, groups, incomplete: !all_users || !all_groups, ..Whom::default() }
+}
+
+/// The names and numbers of accounts in a value of any shape, and whether there is nothing else.
+fn names(value: &DeValue<'_>) -> (Vec<String>, bool) {
+    match value {
+        DeValue::String(text) if text.parse::<AccountName>().is_ok() => {
+            (vec![text.to_string()], true)
+        }
+        DeValue::Integer(number) if number.radix() == 10 => (vec![number.to_string()], true),
+        DeValue::Array(items) => {
+            let read = items.iter().map(|item| names(item.get_ref())).collect::<Vec<_>>();
+            let complete = read.iter().all(|(_, complete)| *complete);
+            (read.into_iter().flat_map(|(names, _)| names).collect(), complete)
+        }
+        _ => (Vec::new(), false),
+    }
+}
+
+fn texts(value: &DeValue<'_>) -> Option<Vec<String>> {
+    let items = value.as_array()?.iter();
+    items.map(|item| item.get_ref().as_str().map(str::to_owned)).collect()
+}
+
+impl Origin {
+    fn is_of(&self, file: &Path) -> bool {
+        matches!(self, Self::File { path, .. } if path == file)
+    }
+}
+
+/// Line and column, both from 1; columns count characters.
+pub(super) fn position(text: &str, span: &Range<usize>) -> (usize, usize) {
+    let before = text.get(..span.start).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    (line, column)
+}
+
+impl<T> Index<usize> for Tables<T> {
+    type Output = T;
+
+    /// Of those that can be used.
+    fn index(&self, index: usize) -> &T {
+        self.iter().nth(index).expect("as many can be used")
+    }
+}
+
+impl<'a, T> IntoIterator for &'a Tables<T> {
+    type Item = &'a T;
+    type IntoIter = Usable<'a, T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
