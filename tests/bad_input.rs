@@ -115,20 +115,24 @@ fn settings_that_would_open_a_file_to_others_are_refused() {
     let stage = Stage::set();
     let file = stage.path("credentials");
     for (more, expected) in [
-        ("mode = \"0666\"", ":9:8: credentials are never executable and never writable"),
-        ("mode = \"0777\"", ":9:8: credentials are never executable and never writable"),
-        ("mode = \"rw\"", ":9:8: expected an octal mode"),
+        (
+            "mode = \"0666\"",
+            ":9:8: target 'a': credentials are never executable and never writable",
+        ),
+        (
+            "mode = \"0777\"",
+            ":9:8: target 'a': credentials are never executable and never writable",
+        ),
+        ("mode = \"rw\"", ":9:8: target 'a': expected an octal mode"),
     ] {
         stage.settings(&stage.target("a", &file, more));
-        for command in [&["run"][..], &["config", "check"]] {
-            let (message, _) = stage.refused(command, Exit::Configuration);
-            assert!(message.contains(expected), "{message}");
-        }
+        let (message, _) = stage.refused(&["config", "check"], Exit::Configuration);
+        assert!(message.contains(expected), "{message}");
     }
     let one = stage.target("a", &file, "");
     stage.settings(&(one + &stage.target("b", &file, "profile = \"b\"\nmode = \"0600\"")));
-    let (message, _) = stage.refused(&["run"], Exit::Configuration);
-    assert!(message.contains(":10:1: target 'b' gives the same file another owner"), "{message}");
+    let (message, _) = stage.refused(&["config", "check"], Exit::Configuration);
+    assert!(message.contains(":10: target 'b': gives the same file another owner"), "{message}");
 }
 
 #[test]
@@ -169,7 +173,8 @@ fn a_directory_that_others_can_write_is_refused() {
     fs::create_dir(&directory).unwrap();
     fs::write(directory.join("credentials"), FOREIGN).unwrap();
     allow(&directory, 0o777);
-    stage.settings(&stage.target("a", &directory.join("credentials"), ""));
+    let target = stage.target("a", &directory.join("credentials"), "");
+    stage.settings(&format!("[targets]\ndefault = false\n{target}"));
     let expected = "is writable by more than its owner (mode 0777)";
     let (_daemon, remedy) = assert_target_refused(&stage, Exit::Refused, expected);
     assert_eq!(remedy, format!("chmod go-w {}", directory.display()));
@@ -462,15 +467,14 @@ fn a_disk_without_room_keeps_the_identity_and_spends_no_activation() {
 }
 
 #[test]
-fn a_reload_of_wrong_settings_keeps_the_old_ones() {
+fn a_reload_with_a_mistake_in_a_target_disables_that_one() {
     let stage = Stage::set();
     let (_, daemon) = stage.start_registered();
     stage.settings(&stage.target("a", &stage.path("a"), "owner = \"no-such-user\""));
     daemon.signal(Signal::SIGHUP);
     let line = daemon.logged("no-such-user");
-    assert!(line.contains("the targets stay as they were; try: create the user"), "{line}");
-    stage.settings("");
-    let status = stage.status();
+    assert!(line.contains("its file is not written; try: create the user"), "{line}");
+    let status = stage.status_when("a reload", |status| status["disabled"][0]["name"] == "a");
     assert_eq!(
         (&status["state"], &status["targets"][0]["name"]),
         (&json!("fresh"), &json!("default"))

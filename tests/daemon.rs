@@ -20,9 +20,7 @@ use rolekeeper::lab::operation::Operation::{
 use rolekeeper::pure::advice::Exit;
 use serde_json::{Value, json};
 
-use stage::{
-    Daemon, Stage, allow, is_root, mode, moment, printed, refusal, two_lines, value, wait_for,
-};
+use stage::{Daemon, Stage, allow, is_root, mode, moment, printed, refusal, value, wait_for};
 
 const FOREIGN: &str = "# the operator's\n[other]\nregion = x\n";
 
@@ -85,6 +83,8 @@ fn a_registered_machine_gets_credentials_and_shows_how_it_is() {
         }],
         "consumers": [],
         "endpoints": [],
+        "disabled": [],
+        "settings": null,
         "failure": null,
     });
     // A second may have passed between the answer and the writing.
@@ -263,10 +263,10 @@ fn a_reload_takes_over_a_changed_list_of_targets() {
     stage.settings(&(stays + &stage.target("three", &three, "profile = \"app\"\nmode = \"0600\"")));
     daemon.signal(Signal::SIGHUP);
     let status = stage.status_when("the new target", |status| {
-        status["targets"][1]["name"] == "three" && !status["failure"].is_null()
+        status["targets"][2]["name"] == "three" && !status["failure"].is_null()
     });
     assert_eq!(status["state"], "stale");
-    assert_eq!(status["targets"].as_array().unwrap().len(), 2);
+    assert_eq!(status["targets"].as_array().unwrap().len(), 3);
     let credentials = fs::read_to_string(&three).unwrap();
     assert!(credentials.starts_with("[app]\n") && mode(&three) == 0o600);
     assert_eq!(
@@ -281,7 +281,7 @@ fn a_reload_takes_over_a_changed_list_of_targets() {
     let line = daemon.logged("the settings stay as they were");
     assert!(line.contains("rolekeeper.toml:1:2: unknown field `servcie`"), "{line}");
     stage.settings("");
-    assert_eq!(stage.status()["targets"].as_array().unwrap().len(), 2);
+    assert_eq!(stage.status()["targets"].as_array().unwrap().len(), 3);
 }
 
 #[test]
@@ -738,11 +738,10 @@ fn health_is_reported_with_the_roles_credentials() {
 #[test]
 fn a_daemon_that_cannot_start_says_so_in_two_lines() {
     let stage = Stage::set();
-    stage.settings(&stage.target("a", &stage.path("a"), "owner = \"no-such-user\""));
-    let (message, remedy) = two_lines(&String::from_utf8_lossy(&stage.run(&["run"]).stderr));
-    assert!(message.ends_with("there is no user 'no-such-user' on this machine"), "{message}");
-    assert!(message.contains("rolekeeper.toml:6: target 'a'"), "{message}");
-    assert!(remedy.starts_with("create the user"), "{remedy}");
+    stage.settings("[refresh]\ninterval = \"0s\"\n");
+    let (message, remedy) = stage.refused(&["run"], Exit::Configuration);
+    assert!(message.contains("rolekeeper.toml:7:12: expected 1s to 1d"), "{message}");
+    assert!(remedy.starts_with("mend that line"), "{remedy}");
 }
 
 #[test]
@@ -753,6 +752,7 @@ fn every_command_shows_an_example_in_its_help() {
         "run",
         "status",
         "refresh",
+        "reload",
         "rotate-key",
         "fingerprint",
         "fingerprint show",
@@ -790,9 +790,13 @@ fn settings_are_checked_and_shown_with_their_origin() {
     );
     // Where things are may be said before the command, too.
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_rolekeeper"));
-    let output = command.env_clear().args(["--config", &file, "config", "show"]).output().unwrap();
-    assert_eq!(printed(output), shown);
+    let run = stage.path("run").display().to_string();
+    let places = ["--config", &file, "--runtime-dir", &run, "config", "show"];
+    assert_eq!(printed(command.env_clear().args(places).output().unwrap()), shown);
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_rolekeeper"));
     let from_environment = command.env_clear().env("ROLEKEEPER_CONFIG", &file);
-    assert_eq!(printed(from_environment.args(["config", "show"]).output().unwrap()), shown);
+    assert_eq!(
+        printed(from_environment.args(["--runtime-dir", &run, "config", "show"]).output().unwrap()),
+        shown
+    );
 }

@@ -165,7 +165,7 @@ fn targets_of_either_kind_share_a_service_which_is_told_once() {
     let (_, _daemon) = told.0.start_registered();
     told.asked_when("a first run", |asked| asked.len() == 1);
     told.0.status_when("the role's credentials", |status| {
-        status["targets"][1]["credentials"].is_object()
+        status["targets"][2]["credentials"].is_object()
     });
     // Both have new credentials, twice, while the first run is under way.
     told.0.succeed(&["refresh"]);

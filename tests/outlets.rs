@@ -233,18 +233,18 @@ fn a_program_narrows_who_is_served() {
 }
 
 #[test]
-fn a_consumer_whom_this_machine_does_not_know_keeps_the_old_rules() {
+fn a_consumer_whom_this_machine_does_not_know_takes_nothing_from_others() {
     let (stage, daemon) = several_users();
     stage.settings("[[consumer]]\nname = \"a\"\nusers = [\"no-such-user\"]\n");
     daemon.signal(Signal::SIGHUP);
     let line = daemon.logged("no-such-user");
     assert!(line.contains("consumer 'a': there is no user 'no-such-user'"), "{line}");
     stage.succeed(&["credential-process"]);
-    let (message, _) = stage.refused(&["run"], Exit::Configuration);
+    let (message, _) = stage.refused(&["config", "check"], Exit::Configuration);
     assert!(message.contains("rolekeeper.toml:6: consumer 'a'"), "{message}");
     stage.settings("[[consumer]]\nname = \"a\"\ntarget = \"x\"\nusers = [\"0\"]\n");
-    let (message, remedy) = stage.refused(&["run"], Exit::Configuration);
-    assert!(message.ends_with("consumer 'a': there is no target 'x'"), "{message}");
+    let (message, remedy) = stage.refused(&["config", "check"], Exit::Configuration);
+    assert!(message.contains("consumer 'a': there is no target 'x'"), "{message}");
     assert!(remedy.starts_with("name a [[target]]"), "{remedy}");
 }
 

@@ -47,6 +47,8 @@ fn a_restart_is_tried_after_those_failures_that_it_can_mend() {
         assert_eq!(never.contains((exit as u8).to_string().as_str()), permanent, "{exit:?}");
     }
     assert_eq!(unit.value("Restart"), "on-failure");
+    // It waits for the outcome, and its status is that of systemctl.
+    assert_eq!(unit.value("ExecReload"), "/usr/bin/rolekeeper reload");
 }
 
 #[test]

@@ -286,7 +286,9 @@ check_stop() {
     inside systemctl stop rolekeeper
     ended=$(milliseconds)
     check "stopped without an error" "$(property Result) $(property ExecMainStatus)" "success 0"
-    check "a stop withdraws the runtime directory" "$(inside test -e /run/rolekeeper || echo gone)" gone
+    check "a stop leaves what is valid" "$(inside test -e /run/rolekeeper/credentials && echo kept)" kept
+    inside systemctl clean --what=runtime rolekeeper
+    check "cleaned, it is withdrawn" "$(inside test -e /run/rolekeeper || echo gone)" gone
     echo "       stopped in $((ended - began)) ms, systemctl included"
 }
 

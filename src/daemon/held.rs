@@ -1,10 +1,10 @@
 //! The registered role's credentials, for the daemon that comes after this one: a restart while the
 //! service is out of reach, as an update brings it, takes nothing from the programs that ask.
 //!
-//! They are kept beside the sockets, in memory and for this user alone, and go with the runtime
-//! directory when the service is stopped. Whoever takes them back looks at the machine first: that is
-//! the refresher's business. They are not read from a credentials file, which does not say whose they
-//! are: with other settings, or another registration, they would be another role's.
+//! They are kept beside the sockets, in memory and for this user alone, and end within the hour.
+//! Whoever takes them back looks at the machine first: that is the refresher's business. They are not
+//! read from a credentials file, which does not say whose they are: with other settings, or another
+//! registration, they would be another role's.
 
 use std::io::{self, Read};
 use std::path::Path;

@@ -336,7 +336,8 @@ impl Daemon {
         shelf: &Shelf,
         accounts: &mut AccountLookup,
     ) -> Result<Option<Vault>, DaemonError> {
-        service_manager::ready(UNREGISTERED);
+        let status = shelf.reader().look().status;
+        service_manager::ready(&format!("{UNREGISTERED}{}", report::remarks(&status)));
         service_manager::alive();
         let pause = service_manager::within_watchdog(REGISTRATION_LOOK);
         tokio::select! {

@@ -268,16 +268,19 @@ pub(super) fn settings(trouble: &Complaint) -> SettingsTrouble {
 
 /// The state in one line, for the service manager, and what the settings lack.
 pub(super) fn line(status: &Status) -> String {
-    let mut line = state_line(status);
-    if let Some(trouble) = &status.settings {
-        line += &format!("; settings not in force: {}", trouble.error);
-    }
-    match status.disabled.len() {
-        0 => {}
-        1 => line += "; 1 target or consumer is disabled",
-        count => line += &format!("; {count} targets and consumers are disabled"),
-    }
-    line
+    state_line(status) + &remarks(status)
+}
+
+/// What the settings lack, behind whatever else is said.
+pub(super) fn remarks(status: &Status) -> String {
+    let settings = status.settings.as_ref();
+    let settings = settings.map(|it| format!("; settings not in force: {}", it.error));
+    let disabled = match status.disabled.len() {
+        0 => String::new(),
+        1 => "; 1 target or consumer is disabled".to_owned(),
+        count => format!("; {count} targets and consumers are disabled"),
+    };
+    settings.unwrap_or_default() + &disabled
 }
 
 fn state_line(status: &Status) -> String {

@@ -91,7 +91,11 @@ impl Rules {
         for disabled in self.disabled.iter().filter(|it| !before.contains(it)) {
             tracing::error!("{disabled}; try: {}", disabled.remedy);
         }
-        for mended in before.iter().filter(|it| !self.disabled.contains(it)) {
+        let is_mended = |was: &&Disabled| {
+            let mut now = self.disabled.iter();
+            !now.any(|it| (it.kind, &it.name) == (was.kind, &was.name))
+        };
+        for mended in before.iter().filter(is_mended) {
             tracing::info!("mended: {mended}");
         }
     }
