@@ -24,6 +24,8 @@ impl Reload {
         if outcome.is_err()
             && let Ok(Reply::Status(status)) =
                 control::ask(&places.directories().runtime, &Command::Status).await
+            // Settings that were refused have disabled nothing.
+            && status.settings.is_none()
             && status.disabled.len() > 1
         {
             // The error has room for the first.

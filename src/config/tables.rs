@@ -217,6 +217,8 @@ pub(super) fn salvage(
     (error, remedy): (String, String),
 ) -> DisabledTable {
     let text = |key: &str| table.get(key).map(|value| value.get_ref()).and_then(DeValue::as_str);
+    // It goes into logs and pages of one line each.
+    let error = error.replace(char::is_control, " ");
     let name = text("name").filter(|name| name.parse::<OutletName>().is_ok()).map(str::to_owned);
     let path = text("path").and_then(|path| path.parse::<AbsolutePath>().ok());
     DisabledTable {

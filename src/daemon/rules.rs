@@ -61,15 +61,22 @@ impl Rules {
             if access.bearer(&consumer.name).is_none() {
                 continue;
             }
-            match token_file(consumer, file, accounts) {
-                Ok(file) => token_files.push(file),
-                Err(error) => {
-                    let text = format!("{error}; its token_file is not written");
-                    let (name, origin) = (&consumer.name, &consumer.origin);
-                    let remedy = remedy(&error);
-                    disabled.push(report(Kind::Consumer, name, origin, text, remedy));
+            // The default target's, which stands in no table.
+            let is_a_target = targets.iter().any(|target| target.settings.path == file.path);
+            let (error, remedy) = match token_file(consumer, file, accounts) {
+                Ok(_) if is_a_target => {
+                    let remedy = "give its token_file another path".to_owned();
+                    ("that is a target's file already".to_owned(), remedy)
                 }
-            }
+                Ok(file) => {
+                    token_files.push(file);
+                    continue;
+                }
+                Err(error) => (error.to_string(), remedy(&error)),
+            };
+            let text = format!("{error}; its token_file is not written");
+            let (name, origin) = (&consumer.name, &consumer.origin);
+            disabled.push(report(Kind::Consumer, name, origin, text, remedy));
         }
         let unserved =
             settings.targets.disabled().map(|it| (it.fault.name.clone(), it.path.clone()));
