@@ -620,7 +620,7 @@ fn a_role_that_cannot_be_meant_is_an_error_with_its_place() {
     stage.settings(&with_role(&stage, "backup", "Backup", "duration = \"12h\""));
     let (message, _) = stage.refused(&["config", "check"], Exit::Configuration);
     assert!(
-        message.contains("rolekeeper.toml:10:12: AWS gives a role that is assumed"),
+        message.contains("rolekeeper.toml:10:12: target 'backup': AWS gives a role that is"),
         "{message}"
     );
     assert!(message.contains("an hour at most"), "{message}");

@@ -264,7 +264,7 @@ fn the_example_has_every_setting_that_the_program_knows() {
     let of_a_role = ["duration", "external_id", "role_chain", "session_name", "session_policy"];
     let others = ["session_policy_arns", "source_identity", "tags", "transitive_tags"];
     for key in of_a_role.into_iter().chain(others) {
-        assert!(example.contains(&["target", key].map(str::to_owned).to_vec()), "{key}");
+        assert!(example.contains(&["target", key].map(str::to_owned)[..]), "{key}");
         example.insert(["consumer", key].map(str::to_owned).to_vec());
     }
     assert_eq!(schema, example);
@@ -405,11 +405,12 @@ fn without_a_copy_a_start_with_unusable_settings_is_refused() {
     daemon.stop();
     fs::write(stage.path("rolekeeper.toml"), "[service").unwrap();
     stage::allow(&copy, 0o666);
-    stage.run(&["run"]);
+    let before = fs::read(stage.credentials()).unwrap();
     let output = stage.run(&["run"]);
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(Exit::Configuration as i32), "{error}");
     assert!(error.contains("settings.json: is not this user's own"), "{error}");
+    assert_eq!(fs::read(stage.credentials()).unwrap(), before, "they are valid still");
 }
 
 /// A certificate bundle that is gone would end the next start, and nobody would have been warned.

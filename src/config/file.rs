@@ -154,14 +154,14 @@ pub(super) fn merge(
     for table in targets {
         let read = read_table(&table)
             .and_then(|target| target_settings(target, origin(table.span()), directory, policy))
-            .map_or_else(|it| Table::Disabled(disabled(Kind::Target, &table, it)), Table::Usable);
+            .map_or_else(|it| Table::disabled(disabled(Kind::Target, &table, it)), Table::Usable);
         settings.targets.insert(read, path);
     }
     for table in consumers {
         let span = table.span();
         let read = read_table(&table)
             .and_then(|it| consumer::settings(it, &span, origin(span.clone()), directory, policy))
-            .map_or_else(|it| Table::Disabled(disabled(Kind::Consumer, &table, it)), Table::Usable);
+            .map_or_else(|it| Table::disabled(disabled(Kind::Consumer, &table, it)), Table::Usable);
         settings.consumers.insert(read, path);
     }
     Ok(())

@@ -18,7 +18,7 @@ pub struct Tables<T>(Vec<Table<T>>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Table<T> {
     Usable(T),
-    Disabled(DisabledTable),
+    Disabled(Box<DisabledTable>),
 }
 
 /// One that cannot be used, and what can be read of it all the same.
@@ -77,7 +77,7 @@ impl<T> Tables<T> {
     pub fn disabled(&self) -> impl Iterator<Item = &DisabledTable> + Clone {
         self.0.iter().filter_map(|table| match table {
             Table::Usable(_) => None,
-            Table::Disabled(disabled) => Some(disabled),
+            Table::Disabled(disabled) => Some(&**disabled),
         })
     }
 
@@ -102,7 +102,7 @@ impl<T: Named> Tables<T> {
             Some(index) if !self.0[index].origin().is_of(file) => self.0[index] = table,
             // Of two the first one counts.
             Some(_) => self.0.push(match table {
-                Table::Usable(usable) => Table::Disabled(
+                Table::Usable(usable) => Table::disabled(
                     usable.disabled(
                         "stands twice in this file".to_owned(),
                         "give one of them another name, or remove it; then rolekeeper reload"
@@ -125,12 +125,16 @@ impl<T: Named> Tables<T> {
                 }),
                 Table::Disabled(_) => None,
             };
-            self.0.push(clashes.map_or(table, Table::Disabled));
+            self.0.push(clashes.map_or(table, Table::disabled));
         }
     }
 }
 
 impl<T> Table<T> {
+    pub(super) fn disabled(table: DisabledTable) -> Self {
+        Self::Disabled(Box::new(table))
+    }
+
     fn usable(&self) -> Option<&T> {
         match self {
             Self::Usable(usable) => Some(usable),
@@ -343,5 +347,58 @@ impl<'a, T> IntoIterator for &'a Tables<T> {
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::file::tests::read_all;
+    use super::*;
+
+    fn whom(keys: &str) -> Whom {
+        let text = format!("[[consumer]]\nname = \"a\"\n{keys}\n");
+        let settings = read_all(&[("/etc/x.toml", &text)]).unwrap();
+        settings.consumers.disabled().next().unwrap().whom.clone()
+    }
+
+    #[test]
+    fn whom_a_broken_consumer_names_is_read_as_far_as_it_goes() {
+        let names = |users: &[&str], groups: &[&str], incomplete| Whom {
+            users: users.iter().map(|name| (*name).to_owned()).collect(),
+            groups: groups.iter().map(|name| (*name).to_owned()).collect(),
+            incomplete,
+            ..Whom::default()
+        };
+        for (keys, expected) in [
+            ("users = [\"x\"]\nmode = \"0999\"", names(&["x"], &[], false)),
+            ("users = \"x\"\ngroups = 33", names(&["x"], &["33"], false)),
+            ("users = [\"x\", 7]", names(&["x", "7"], &[], false)),
+            // A misspelt key may be either.
+            ("user = [\"x\"]", names(&["x"], &["x"], false)),
+            ("users = [\"x\", true]", names(&["x"], &[], true)),
+            ("users = [\"x\"]\ngroups = { y = 1 }", names(&["x"], &[], true)),
+            ("users = true", names(&[], &[], true)),
+            ("mode = \"0600\"", names(&[], &[], true)),
+        ] {
+            assert_eq!(whom(keys), expected, "{keys}");
+        }
+        let narrowed = whom("users = [\"x\"]\nunits = [\"a.service\"]\nduration = \"1h\"");
+        assert_eq!(narrowed.units, ["a.service"]);
+        // One that cannot be read narrows nothing.
+        assert_eq!(whom("users = [\"x\"]\nunits = \"a.service\""), names(&["x"], &[], false));
+    }
+
+    #[test]
+    fn a_mistake_in_a_later_file_does_not_bring_the_earlier_table_back() {
+        let target = |more: &str| format!("[[target]]\nname = \"a\"\npath = \"/c\"\n{more}\n");
+        let (one, two) = (target(""), target("mode = \"0666\""));
+        let settings = read_all(&[("/1.toml", &one), ("/2.toml", &two)]).unwrap();
+        assert!(settings.targets.is_empty());
+        let disabled = settings.targets.disabled().next().unwrap();
+        assert_eq!(disabled.fault.place, "/2.toml:4:8");
+        assert_eq!(disabled.path.as_deref(), Some(Path::new("/c")));
+        // Mended by one that is later still.
+        let three = [("/1.toml", &*one), ("/2.toml", &*two), ("/3.toml", &*one)];
+        assert_eq!(read_all(&three).unwrap().disabled().count(), 0);
     }
 }

@@ -81,7 +81,7 @@ mod tests {
             r#"{"kind":"consumer","name":"web","place":"/etc/x.toml:4","error":"there is no user 'bob' on this machine","remedy":"create the user"}"#
         );
         assert_eq!(in_one_line(&[]), None);
-        assert_eq!(in_one_line(&[web.clone()]).unwrap(), line);
+        assert_eq!(in_one_line(std::slice::from_ref(&web)).unwrap(), line);
         let nameless = Disabled { kind: Kind::Target, name: None, ..web.clone() };
         assert!(nameless.to_string().starts_with("/etc/x.toml:4: a target: "));
         assert_eq!(in_one_line(&[web, nameless]).unwrap(), format!("{line}; and 1 more"));
