@@ -143,7 +143,7 @@ fn consumer_settings(
     })
 }
 
-struct UnitName(String);
+pub(super) struct UnitName(String);
 
 impl std::str::FromStr for UnitName {
     type Err = &'static str;

@@ -3,9 +3,11 @@
 
 use std::ops::{Index, Range};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use toml::de::DeValue;
 
+use super::consumer::UnitName;
 use super::file::{AbsolutePath, AccountName, OutletName};
 use super::{ConsumerSettings, Origin, TargetSettings};
 use crate::pure::disabled::{Disabled, Kind};
@@ -263,9 +265,17 @@ fn whom(table: &DeValue<'_>) -> Whom {
     let Some(keys) = table.as_table() else { return Whom { incomplete: true, ..whom } };
     for (key, value) in keys {
         let read = match key.get_ref().as_ref() {
-            "units" => texts(value.get_ref()).map(|units| whom.units = units),
-            "executables" => texts(value.get_ref())
-                .map(|paths| whom.executables = paths.into_iter().map(PathBuf::from).collect()),
+            // Units and programs only narrow. With one that is no such name the table counts as if it
+            // named none: it is for more, and all of these are known.
+            "units" => {
+                whom.units = texts::<UnitName>(value.get_ref()).unwrap_or_default();
+                Some(())
+            }
+            "executables" => {
+                let paths = texts::<AbsolutePath>(value.get_ref()).unwrap_or_default();
+                whom.executables = paths.into_iter().map(PathBuf::from).collect();
+                Some(())
+            }
             key if SAY_NO_ACCOUNT.contains(&key) => Some(()),
             key => {
                 let (mut names, complete) = names(value.get_ref());
@@ -278,10 +288,7 @@ fn whom(table: &DeValue<'_>) -> Whom {
                 complete.then_some(())
             }
         };
-        // Units and programs only narrow: without them it is for more, and all of these are known.
-        if read.is_none() && !["units", "executables"].contains(&key.get_ref().as_ref()) {
-            whom.incomplete = true;
-        }
+        whom.incomplete |= read.is_none();
     }
     whom.incomplete |= whom.users.is_empty() && whom.groups.is_empty();
     whom
@@ -313,9 +320,10 @@ fn names(value: &DeValue<'_>) -> (Vec<String>, bool) {
     }
 }
 
-fn texts(value: &DeValue<'_>) -> Option<Vec<String>> {
-    let items = value.as_array()?.iter();
-    items.map(|item| item.get_ref().as_str().map(str::to_owned)).collect()
+/// The texts of an array that has nothing but such.
+fn texts<T: FromStr>(value: &DeValue<'_>) -> Option<Vec<String>> {
+    let texts = value.as_array()?.iter().map(|item| item.get_ref().as_str());
+    texts.map(|text| text.filter(|text| text.parse::<T>().is_ok()).map(str::to_owned)).collect()
 }
 
 impl Origin {
@@ -385,7 +393,12 @@ mod tests {
         let narrowed = whom("users = [\"x\"]\nunits = [\"a.service\"]\nduration = \"1h\"");
         assert_eq!(narrowed.units, ["a.service"]);
         // One that cannot be read narrows nothing.
-        assert_eq!(whom("users = [\"x\"]\nunits = \"a.service\""), names(&["x"], &[], false));
+        for units in ["\"a.service\"", "[\"a\"]", "[\"a.service\", 7]"] {
+            let keys = format!("users = [\"x\"]\nunits = {units}");
+            assert_eq!(whom(&keys), names(&["x"], &[], false), "{units}");
+        }
+        let text = "users = [\"x\"]\nexecutables = [\"restic\"]";
+        assert_eq!(whom(text), names(&["x"], &[], false));
     }
 
     #[test]
