@@ -28,8 +28,9 @@ use crate::vault::{Vault, VaultError};
 /// Exit status 0 when there are usable credentials and they are renewed, everywhere; otherwise that of
 /// the first of these: 77 when this user may not ask, 69 when no daemon answers, 78 when this machine is
 /// not registered, 77 when the service refuses it or this is another machine, 69 when there are no usable
-/// credentials, 73 when a file was not written, 69 when a role of its own has no usable credentials or an
-/// endpoint does not listen, 75 when a renewal or a reload has failed, which may end by itself.
+/// credentials, 78 when settings are not in force or disable something, 73 when a file was not written, 69
+/// when a role of its own has no usable credentials or an endpoint does not listen, 75 when a renewal or a
+/// reload has failed, which may end by itself.
 ///
 /// How far away a time is, is told by this machine's clock.
 #[derive(Debug, Args)]

@@ -5,6 +5,7 @@
 //! | not registered | 78 |
 //! | hibernating, or another machine | 77 |
 //! | no usable credentials | 69 |
+//! | settings that are not in force, a target or a consumer that is disabled | 78 |
 //! | a target's file was not written | 73 |
 //! | a role of its own without usable credentials, an endpoint that does not listen | 69 |
 //! | a renewal that failed, a service that was not told | 75 |
@@ -23,6 +24,9 @@ pub(super) fn exit(status: &Status, now: Moment) -> Exit {
         State::Hibernating | State::Mismatch => return Exit::Refused,
         State::Expired => return Exit::Unavailable,
         State::Fresh | State::Stale => {}
+    }
+    if status.settings.is_some() || !status.disabled.is_empty() {
+        return Exit::Configuration;
     }
     let targets = status.targets.iter();
     let consumers = status.consumers.iter().map(|it| (&it.role_arn, &it.credentials, &it.failure));
@@ -51,7 +55,10 @@ mod tests {
     use time::macros::utc_datetime;
 
     use super::*;
-    use crate::shelf::{ConsumerStatus, EndpointStatus, ReloadStatus, TargetStatus};
+    use crate::pure::disabled::{Disabled, Kind};
+    use crate::shelf::{
+        ConsumerStatus, EndpointStatus, ReloadStatus, SettingsTrouble, TargetStatus,
+    };
 
     const NOW: Moment = Moment(utc_datetime!(2026-11-22 12:00));
     const LATER: Moment = Moment(utc_datetime!(2026-11-22 13:00));
@@ -139,8 +146,16 @@ mod tests {
         });
         let assumed_before =
             with_target(|target| (target.role_arn, target.failure) = (role(), failure()));
+        let text = String::new;
+        let (place, error, remedy) = (text(), text(), text());
+        let disabled = Disabled { kind: Kind::Target, name: None, place, error, remedy };
+        let disabled = Status { disabled: vec![disabled], ..fresh() };
+        let trouble = SettingsTrouble { error: text(), remedy: text() };
+        let trouble = Status { settings: Some(trouble), ..fresh() };
         for (what, status, expected) in [
             ("fresh", fresh(), Exit::Done),
+            ("a target is disabled", disabled, Exit::Configuration),
+            ("settings are not in force", trouble, Exit::Configuration),
             ("endpoint listens", endpoint(None), Exit::Done),
             ("role is assumed", consumer(Some(LATER), None), Exit::Done),
             ("service is told", told(None), Exit::Done),
