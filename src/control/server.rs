@@ -42,7 +42,7 @@ pub fn bind(runtime_dir: &Path) -> io::Result<Bound> {
 
 impl Bound {
     /// Answers until the task is dropped.
-    pub async fn serve(self, shelf: ShelfReader, orders: mpsc::Sender<Order>) {
+    pub async fn serve(mut self, shelf: ShelfReader, orders: mpsc::Sender<Order>) {
         let mut connections = JoinSet::new();
         loop {
             while connections.len() >= CONNECTIONS {

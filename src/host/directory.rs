@@ -14,14 +14,15 @@
 //! a link in the trusted user's own home does not.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, openat, readlinkat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat};
 use nix::unistd::{Uid, geteuid};
 
 /// How many symlinks one path may lead through; the kernel's own limit.
@@ -61,6 +62,23 @@ pub enum Reason {
 /// The first directory on the way that is missing or in the reach of others.
 pub fn open_out_of_reach(path: &Path, also: Option<Uid>) -> Result<OwnedFd, UnsafeDirectory> {
     Walk::start(path, also).and_then(Walk::finish)
+}
+
+/// Makes a directory where there is none, with this mode whatever the process's umask is. One that is
+/// there stays as it is.
+///
+/// # Errors
+///
+/// What the system call said.
+pub fn make(path: &Path, mode: u32) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    DirBuilder::new().recursive(true).mode(mode).create(path)?;
+    // What was made, and nothing that a link in its place leads to.
+    let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let made = open(path, flags, Mode::empty())?;
+    Ok(fchmod(&made, Mode::from_bits_truncate(mode as nix::libc::mode_t))?)
 }
 
 /// A path half walked.
@@ -257,6 +275,19 @@ mod tests {
         assert!(refusal(&root.path().join("loop")).contains("too many"));
         allow(root.path(), 0o1777);
         assert!(refusal(&root.path().join("absolute")).contains("others could have made"));
+    }
+
+    #[test]
+    fn a_directory_is_made_with_its_mode_and_one_that_is_there_stays() {
+        let (_root, leaf) = tree();
+        let made = leaf.join("run");
+        make(&made, 0o755).unwrap();
+        assert_eq!(fs::metadata(&made).unwrap().mode() & 0o7777, 0o755);
+        allow(&made, 0o750);
+        make(&made, 0o755).unwrap();
+        assert_eq!(fs::metadata(&made).unwrap().mode() & 0o7777, 0o750);
+        symlink(leaf.join("nowhere"), leaf.join("link")).unwrap();
+        assert!(make(&leaf.join("link"), 0o755).is_err());
     }
 
     #[test]

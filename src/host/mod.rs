@@ -10,6 +10,7 @@ pub mod directory;
 pub mod entropy;
 pub mod environment;
 pub mod log;
+pub mod file_watch;
 pub mod peer;
 pub mod places;
 pub mod process;

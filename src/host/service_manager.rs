@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use sd_notify::{NotifyState, notify};
 
+use super::environment;
+
 /// The service works, or knows why it does not: start-up is over.
 pub fn ready(status: &str) {
     send(&[NotifyState::Ready, NotifyState::Status(status)]);
@@ -28,6 +30,11 @@ pub fn stopping() {
 /// as sd_watchdog_enabled(3) advises.
 pub fn within_watchdog(pause: Duration) -> Duration {
     sd_notify::watchdog_enabled().map_or(pause, |limit| pause.min(limit / 2))
+}
+
+/// Whether there is one, which starts the service again when it ends with an error.
+pub fn is_there() -> bool {
+    environment::variable("NOTIFY_SOCKET").is_some()
 }
 
 fn send(states: &[NotifyState<'_>]) {

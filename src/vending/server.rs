@@ -61,7 +61,7 @@ pub fn bind(runtime_dir: &Path) -> io::Result<Bound> {
 
 impl Bound {
     /// Answers until the task is dropped.
-    pub async fn serve(self, stock: Stock) {
+    pub async fn serve(mut self, stock: Stock) {
         let clerk = Clerk { stock, audit: Arc::default() };
         let places = Places::new(RATE_OF_A_USER);
         let mut connections = JoinSet::new();
