@@ -320,7 +320,7 @@ impl Daemon {
 
     /// The vault of a registered machine; nothing on one that is not registered yet.
     fn open_vault(&self) -> Result<Option<Vault>, DaemonError> {
-        let vault = Vault::open(&self.directories.state)?;
+        let vault = Vault::open_or_read(&self.directories.state)?;
         match vault.registration() {
             Ok(_) => Ok(Some(vault)),
             Err(VaultError::Missing { .. }) => Ok(None),
@@ -417,6 +417,8 @@ fn log(notice: &Notice) {
         Notice::JournalUnusable(error) => {
             tracing::warn!(%error, "a registration's journal is unusable")
         }
+        // Said with its remedy by whoever looks at the vault from time to time.
+        Notice::ReadOnly(error) => tracing::debug!(%error, "the vault is read, and not written"),
     }
 }
 

@@ -10,7 +10,10 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, openat, renameat};
 use nix::sys::stat::{Mode, fchmod, fstatat, mkdirat};
-use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fsync, geteuid, unlinkat};
+use nix::sys::statvfs::fstatvfs;
+use nix::unistd::{
+    AccessFlags, Gid, Uid, UnlinkatFlags, faccessat, fchown, fsync, geteuid, unlinkat,
+};
 use time::UtcDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
@@ -159,6 +162,37 @@ impl Directory {
         Ok(file)
     }
 
+    /// Opens a file that is there, to read it.
+    pub fn open_present(&self, name: &str) -> Result<Option<File>, VaultError> {
+        Ok(self.open_file(name, OFlag::O_RDONLY)?.map(|(file, _)| file))
+    }
+
+    /// Whether the path still leads here.
+    pub fn check_place(&self) -> Result<(), VaultError> {
+        let own = self.metadata().map_err(|error| self.unreadable("", error))?;
+        match self.path.symlink_metadata() {
+            Ok(found) if (found.dev(), found.ino()) == (own.dev(), own.ino()) => Ok(()),
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(VaultError::Unreadable { path: self.path.clone(), source })
+            }
+            _ => Err(VaultError::Missing { path: self.path.clone() }),
+        }
+    }
+
+    /// Whether a record would find room here. Nothing is written, so it may be asked often.
+    pub fn check_writable(&self) -> Result<(), VaultError> {
+        let fail =
+            |errno: Errno| VaultError::Write { path: self.path.clone(), source: errno.into() };
+        faccessat(&self.fd, ".", AccessFlags::W_OK, AtFlags::empty()).map_err(fail)?;
+        let room = fstatvfs(&self.fd).map_err(fail)?;
+        // Some blocks are for root alone.
+        let blocks = if geteuid().is_root() { room.blocks_free() } else { room.blocks_available() };
+        let bytes = blocks.saturating_mul(room.fragment_size());
+        // File systems that make inodes as they need them count none.
+        let inodes = room.files() == 0 || room.files_free() > 0;
+        if bytes < MOST_BYTES as u64 || !inodes { Err(fail(Errno::ENOSPC)) } else { Ok(()) }
+    }
+
     /// Gives the directory and these files the modes that they should have, and says which were
     /// open to others. A directory of the reference agent (0600) becomes usable by this.
     pub fn narrow(&self, names: &[&str]) -> Result<Vec<Narrowed>, VaultError> {
@@ -226,6 +260,9 @@ impl Directory {
             Err(Errno::ENOENT) => return Ok(None),
             Err(Errno::ELOOP | Errno::ENXIO | Errno::EISDIR) => {
                 return Err(self.damaged(name, Damage::NotAFile));
+            }
+            Err(errno @ (Errno::EROFS | Errno::ENOSPC | Errno::EDQUOT)) => {
+                return Err(self.unwritable(name, errno.into()));
             }
             Err(errno) => return Err(self.unreadable(name, errno.into())),
         };

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{Uid, User};
 
 use crate::pure::advice::{Advice, Exit};
+use crate::pure::identity::InstanceId;
 
 use super::records::Record;
 
@@ -34,6 +35,9 @@ pub enum VaultError {
     /// The record could not be written, moved or removed; the old one is untouched.
     #[error("{}: cannot be written: {source}", path.display())]
     Write { path: PathBuf, source: io::Error },
+    /// Another vault was put in this one's place.
+    #[error("{}: has another registration now, {found}", path.display())]
+    OtherIdentity { path: PathBuf, found: InstanceId },
     /// A staged key is there already, and the service may hold it.
     #[error("{}: a key rotation is under way", path.display())]
     RotationUnderWay { path: PathBuf },
@@ -58,6 +62,14 @@ pub enum Damage {
     Member { member: &'static str, problem: String },
 }
 
+impl VaultError {
+    /// Whether there is no room or no way to write, whoever tries.
+    pub fn is_unwritable(&self) -> bool {
+        let Self::Write { source, .. } = self else { return false };
+        is_read_only(source) || is_full(source)
+    }
+}
+
 impl Advice for VaultError {
     fn remedy(&self) -> String {
         match self {
@@ -75,7 +87,10 @@ impl Advice for VaultError {
                 "the same as {}, for example with sudo -u, or give a --state-dir of your own",
                 user(*owner)
             ),
-            VaultError::Write { source, .. } => write_remedy(source),
+            VaultError::Write { path, source } => write_remedy(path, source),
+            VaultError::OtherIdentity { .. } => {
+                "systemctl restart rolekeeper, to go on with that one".into()
+            }
             VaultError::RotationUnderWay { .. } => {
                 "rolekeeper run, which finishes it; rolekeeper status shows how far it is".into()
             }
@@ -85,7 +100,7 @@ impl Advice for VaultError {
     fn exit(&self) -> Exit {
         match self {
             // Not registered: "something was found in an unconfigured state" (sysexits(3)).
-            VaultError::Missing { .. } => Exit::Configuration,
+            VaultError::Missing { .. } | VaultError::OtherIdentity { .. } => Exit::Configuration,
             VaultError::Unreadable { source, .. } if is_permission(source) => Exit::Refused,
             VaultError::Unreadable { .. } | VaultError::Damaged { .. } => Exit::BadData,
             VaultError::Locked { .. } | VaultError::RotationUnderWay { .. } => Exit::TryAgain,
@@ -151,13 +166,29 @@ fn unreadable_remedy(path: &Path, source: &io::Error) -> String {
     }
 }
 
-fn write_remedy(source: &io::Error) -> String {
+fn write_remedy(path: &Path, source: &io::Error) -> String {
+    let path = path.display();
     if is_permission(source) {
         "the same as root or as the owner of the state directory, or give another --state-dir"
             .into()
+    } else if is_read_only(source) {
+        format!(
+            "mount the file system of {path} writable; where it is read-only for the service alone, \
+             name the state directory in the unit's ReadWritePaths="
+        )
+    } else if is_full(source) {
+        format!("free some space where {path} is (df -h, df -i); nothing was lost")
     } else {
         "check that the file system has room and is writable; nothing was lost".into()
     }
+}
+
+fn is_read_only(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::ReadOnlyFilesystem
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 fn is_permission(error: &io::Error) -> bool {
@@ -199,6 +230,11 @@ mod tests {
             VaultError::Write { path: path(), source: denied() },
             VaultError::Write { path: path(), source: full() },
             VaultError::RotationUnderWay { path: path() },
+            VaultError::Write { path: path(), source: io::ErrorKind::ReadOnlyFilesystem.into() },
+            VaultError::OtherIdentity {
+                path: path(),
+                found: "mi-00000000000000001".parse().unwrap(),
+            },
         ]
     }
 
@@ -215,7 +251,7 @@ mod tests {
     #[test]
     fn exit_statuses_tell_missing_unreadable_and_damaged_apart() {
         let exits = all().iter().map(|error| error.exit() as i32).collect::<Vec<_>>();
-        assert_eq!(exits, [78, 77, 65, 65, 75, 75, 77, 77, 73, 75]);
+        assert_eq!(exits, [78, 77, 65, 65, 75, 75, 77, 77, 73, 75, 73, 78]);
     }
 
     #[test]

@@ -13,6 +13,8 @@ use super::{NAME, Vault, VaultError, VaultReader, lock};
 pub struct Examination {
     /// The vault's directory first, then its files in the order of their names.
     pub entries: Vec<Entry>,
+    /// Why no record can be written now.
+    pub unwritable: Option<VaultError>,
 }
 
 /// The directory, or something in it.
@@ -63,7 +65,10 @@ impl Vault {
         }
         paths[1..].sort();
         let entries = paths.into_iter().filter_map(|path| entry(&reader, path));
-        Ok(Examination { entries: entries.collect() })
+        let entries = entries.collect();
+        let unwritable =
+            reader.directory().check_writable().err().filter(VaultError::is_unwritable);
+        Ok(Examination { entries, unwritable })
     }
 }
 

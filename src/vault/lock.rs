@@ -21,8 +21,18 @@ pub(super) struct Lock(Flock<File>);
 impl Lock {
     /// Takes the lock, or says at once who has it.
     pub fn take(directory: &Directory) -> Result<Self, VaultError> {
+        Self::of(directory.open_lock(NAME)?, directory)
+    }
+
+    /// The same where nothing can be written. Without the file nobody else could make it, either.
+    pub fn take_without_writing(directory: &Directory) -> Result<Option<Self>, VaultError> {
+        let file = directory.open_present(NAME)?;
+        file.map(|file| Self::of(file, directory)).transpose()
+    }
+
+    fn of(file: File, directory: &Directory) -> Result<Self, VaultError> {
         let path = directory.join(NAME);
-        match Flock::lock(directory.open_lock(NAME)?, FlockArg::LockExclusiveNonblock) {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => {
                 // The number is for a message only: a full disk must not keep the vault shut.
                 let _ = lock.set_len(0);

@@ -62,7 +62,9 @@ const NAME: &str = "vault";
 pub struct Vault {
     reader: VaultReader,
     notices: Vec<Notice>,
-    _lock: Lock,
+    lock: Option<Lock>,
+    /// Nothing that a crash has interrupted is left to be finished.
+    is_finished: bool,
 }
 
 /// Who this machine is to the service, and the key that proves it.
@@ -111,6 +113,8 @@ pub enum Notice {
     PromotionCompleted,
     /// A journal that cannot be used. The registration in place, if any, stays.
     JournalUnusable(VaultError),
+    /// Nothing can be written: what is there is read.
+    ReadOnly(VaultError),
 }
 
 impl Vault {
@@ -128,10 +132,69 @@ impl Vault {
         let lock = Lock::take(&directory)?;
         narrowed.extend(directory.narrow(&[lock::NAME])?);
         let notices = narrowed.into_iter().map(Notice::from).collect();
-        let mut vault = Self { reader: VaultReader::new(directory), notices, _lock: lock };
+        let reader = VaultReader::new(directory);
+        let mut vault = Self { reader, notices, lock: Some(lock), is_finished: false };
         vault.finish_registration()?;
         vault.finish_promotion()?;
+        vault.is_finished = true;
         Ok(vault)
+    }
+
+    /// The same for whoever goes on with what can be read where nothing can be written: the file system
+    /// is read-only or full. [`Vault::is_whole`] tells the one from the other.
+    ///
+    /// # Errors
+    ///
+    /// As [`Vault::open`]; `Write` only where there is no vault yet.
+    pub fn open_or_read(state_dir: &Path) -> Result<Self, VaultError> {
+        match Self::open(state_dir) {
+            Err(error) if error.is_unwritable() => {
+                let Ok(directory) = Directory::open(state_dir, NAME) else { return Err(error) };
+                let lock = Lock::take_without_writing(&directory)?;
+                let (reader, notices) =
+                    (VaultReader::new(directory), vec![Notice::ReadOnly(error)]);
+                Ok(Self { reader, notices, lock, is_finished: false })
+            }
+            opened => opened,
+        }
+    }
+
+    /// Whether it was opened with all that [`Vault::open`] does.
+    pub fn is_whole(&self) -> bool {
+        self.is_finished
+    }
+
+    /// Whether a record could be written now, as far as that can be known without writing one.
+    ///
+    /// # Errors
+    ///
+    /// `Missing` when the directory is gone from its place, or another is there; `Write` when the file
+    /// system is read-only or full.
+    pub fn check(&self) -> Result<(), VaultError> {
+        self.directory().check_place()?;
+        self.directory().check_writable()
+    }
+
+    /// Opens it again as [`Vault::open`] does, where it is now. What is there must be the same identity:
+    /// otherwise all stays as it was.
+    ///
+    /// # Errors
+    ///
+    /// As [`Vault::open`]; `Missing` when there is no registration, `OtherIdentity` when it is another
+    /// one.
+    pub fn reopen(&mut self, identity: &InstanceId) -> Result<(), VaultError> {
+        let path = self.path().to_owned();
+        let Some(state_dir) = path.parent() else { return Err(VaultError::Missing { path }) };
+        // Nothing is made where nothing is.
+        let found = Self::read_only(state_dir)?.registration()?.instance_id;
+        if found != *identity {
+            return Err(VaultError::OtherIdentity { path, found });
+        }
+        // A process cannot have one lock twice.
+        self.lock = None;
+        self.is_finished = false;
+        *self = Self::open(state_dir)?;
+        Ok(())
     }
 
     /// Reads without a lock beside whoever has it, and changes nothing.
@@ -233,6 +296,7 @@ impl fmt::Display for Notice {
             Notice::JournalUnusable(error) => {
                 write!(f, "an interrupted registration cannot be completed: {error}")
             }
+            Notice::ReadOnly(error) => write!(f, "the vault is read, and not written: {error}"),
         }
     }
 }

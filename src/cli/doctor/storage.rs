@@ -3,7 +3,7 @@
 use super::Patient;
 use crate::cli::local;
 use crate::control::Complaint;
-use crate::pure::advice::Exit;
+use crate::pure::advice::{Advice, Exit};
 use crate::pure::diagnosis::vault::{Entry, Kind};
 use crate::pure::diagnosis::{self, AFTER_THAT, AS_ROOT, Check, Finding};
 use crate::pure::source::Source;
@@ -16,7 +16,13 @@ pub(super) fn vault(patient: &Patient) -> Vec<Check> {
         }
         Ok(examined) => {
             let entries = examined.entries.into_iter().map(entry).collect::<Vec<_>>();
-            diagnosis::vault::judge(Ok(&entries))
+            let mut checks = diagnosis::vault::judge(Ok(&entries));
+            if let Some(error) = examined.unwritable {
+                let what = "; the key is not replaced, nor a registration changed, until it can be";
+                let finding = Finding::warning(format!("{error}{what}"), error.remedy());
+                checks.push(Check::of("vault", "writing", finding));
+            }
+            checks
         }
         Err(error) => diagnosis::vault::judge(Err(&Complaint::of(&error))),
     }
