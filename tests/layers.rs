@@ -92,6 +92,7 @@ const EXPOSURES: &[(&str, usize, &str)] = &[
     ("endpoints/mod.rs", 2, "a reply's body goes to the client on loopback that showed its token"),
     ("endpoints/token_file.rs", 1, "a bearer token goes into its consumer's file"),
     ("keys.rs", 1, "the private key's text is decoded from the vault's record"),
+    ("pure/deliveries.rs", 1, "an access key id's digest is taken"),
     ("pure/identity.rs", 2, "an activation code's shape is checked; the one request borrows it"),
     ("pure/ini/mod.rs", 9, "a credentials file's text is read and written; all of it is secret"),
     (

@@ -8,6 +8,7 @@ pub mod allowance;
 pub mod assumer;
 pub mod assumption;
 pub mod chain;
+pub mod deliveries;
 pub mod diagnosis;
 pub mod disabled;
 pub mod duration;
