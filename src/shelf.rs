@@ -13,7 +13,7 @@ use crate::pure::role_token::RoleToken;
 
 pub use status::{
     ConsumerStatus, Credentials, EndpointStatus, Failure, FingerprintStatus, Moment, ReloadStatus,
-    RoleStatus, SettingsTrouble, State, Status, TargetStatus,
+    RoleStatus, SettingsTrouble, State, Status, TargetStatus, Warning,
 };
 
 /// The driver's half.
@@ -155,6 +155,16 @@ impl Sign {
             let before = held.endpoints.insert(self.kind, status);
             before.as_ref() != held.endpoints.get(self.kind)
         });
+    }
+
+    /// There is no such endpoint any more.
+    pub fn take_down(&self) {
+        change(&self.sender, |held| held.endpoints.remove(self.kind).is_some());
+    }
+
+    /// `container` or `imds`.
+    pub fn kind(&self) -> &'static str {
+        self.kind
     }
 }
 

@@ -240,6 +240,10 @@ fn page(status: &shelf::Status, times: &Times) -> String {
     if let Some(failure) = &status.failure {
         failed(&mut line, times, ["failure", "try", "next try"], failure);
     }
+    for warning in &status.warnings {
+        line("warning", &format!("{}: {}", warning.subject, warning.message));
+        line("  try", &warning.remedy);
+    }
     page
 }
 

@@ -39,6 +39,19 @@ pub struct Status {
     #[serde(default)]
     pub settings: Option<SettingsTrouble>,
     pub failure: Option<Failure>,
+    /// What does not stop the daemon, and needs somebody all the same.
+    #[serde(default)]
+    pub warnings: Vec<Warning>,
+}
+
+/// Something that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warning {
+    /// What it is about, in a word: `service`, `vault`.
+    pub subject: String,
+    pub message: String,
+    /// What to do about it.
+    pub remedy: String,
 }
 
 /// Settings that cannot be used. The last good ones are in force.
@@ -185,6 +198,7 @@ impl Status {
             disabled: Vec::new(),
             settings: None,
             failure: None,
+            warnings: Vec::new(),
         }
     }
 }

@@ -47,7 +47,7 @@ pub(super) async fn status(runtime: &Path) -> Result<Status, Complaint> {
     }
 }
 
-/// Whether one answers, and whether it is this program.
+/// Whether one answers, whether it is this program, and what it has to say.
 pub(super) fn answers(patient: &Patient) -> Vec<Check> {
     let own = env!("CARGO_PKG_VERSION");
     let finding = match &patient.status {
@@ -62,7 +62,12 @@ pub(super) fn answers(patient: &Patient) -> Vec<Check> {
         }
         Err(complaint) => complaint.clone().into(),
     };
-    vec![Check::new("daemon", finding)]
+    let warnings = patient.status.iter().flat_map(|status| &status.warnings);
+    let warnings = warnings.map(|warning| {
+        let finding = Finding::warning(&warning.message, &warning.remedy);
+        Check::of("daemon", &warning.subject, finding)
+    });
+    [Check::new("daemon", finding)].into_iter().chain(warnings).collect()
 }
 
 /// Who this machine is, by the vault, or else by the daemon's word.
