@@ -1,5 +1,5 @@
-//! The endpoints on loopback: whom they answer, and with what. Everything lies on the shelf; nobody
-//! waits for AWS.
+//! The endpoints on loopback: where they listen, whom they answer, and with what. Everything lies on
+//! the shelf; nobody waits for AWS.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 
 use super::Seams;
 use super::keyring::Keyring;
-use crate::config::Settings;
+use super::rules::Listen;
 use crate::endpoints::{self, Asked, TokenFile};
 use crate::host::accounts;
 use crate::host::clock::{Clock, ServiceClock, timeout};
@@ -26,7 +26,7 @@ use crate::pure::metadata::tree::{Leaf, Tree};
 use crate::pure::metadata::{Reply, Unavailable, instance};
 use crate::pure::role_token::RoleToken;
 use crate::pure::secret::Secret;
-use crate::shelf::{Moment, Shelf, Sign, Snapshot};
+use crate::shelf::{Moment, Sign, Snapshot};
 use crate::vending::{Audit, Stock};
 
 /// Below it stands a consumer's name: the path of `AWS_CONTAINER_CREDENTIALS_FULL_URI`.
@@ -63,55 +63,69 @@ struct Clerk {
     audit: Mutex<Audit>,
 }
 
+/// An endpoint: where it listens, if it does, and whoever answers there.
+#[derive(Debug)]
+struct Endpoint {
+    sign: Arc<Sign>,
+    address: Option<SocketAddr>,
+    /// The one task that listens.
+    task: JoinSet<()>,
+}
+
 /// Where an endpoint is to listen.
 #[derive(Debug)]
 struct Post {
-    kind: &'static str,
     address: SocketAddr,
-    sign: Sign,
+    sign: Arc<Sign>,
     service_clock: ServiceClock,
     clock: Arc<dyn Clock>,
 }
 
 /// What the endpoints work with.
-pub(super) struct Means<'a> {
+#[derive(Debug)]
+pub(super) struct Means {
     pub(super) stock: Stock,
     pub(super) token_files: watch::Receiver<Vec<TokenFile>>,
-    /// Where they say what becomes of them.
-    pub(super) shelf: &'a Shelf,
+    pub(super) listen: watch::Receiver<Listen>,
+    /// Where the container endpoint and the IMDS endpoint say what becomes of them.
+    pub(super) signs: [Sign; 2],
 }
 
-/// Starts the endpoints that the settings switch on.
-pub(super) fn open(
-    Means { stock, token_files, shelf }: Means<'_>,
-    settings: &Settings,
-    seams: &Seams,
-    tasks: &mut JoinSet<()>,
+/// Keeps the endpoints open that the settings switch on, and no others, until it is dropped or nobody
+/// sets them any more. One that stays where it is goes on undisturbed.
+pub(super) async fn keep(
+    Means { stock, token_files, mut listen, signs: [container, imds] }: Means,
+    seams: Seams,
 ) {
     let (keyring, service_clock) = (Keyring::default(), stock.clock.clone());
     let clerk = Arc::new(Clerk {
         stock,
         keyring: keyring.clone(),
-        session_key: SessionKey::new(Secret::new(random(seams))),
+        session_key: SessionKey::new(Secret::new(random(&seams))),
         seams: seams.clone(),
         audit: Mutex::default(),
     });
-    if let Some(address) = settings.container_listen.value {
-        tasks.spawn(keyring.keep(token_files, seams.clone()));
-        let (clerk, other) = (Arc::clone(&clerk), Arc::clone(&clerk));
-        let answer = move |asked| Arc::clone(&clerk).answer_container(asked);
-        let turn_away = move |user| other.turn_away(user, container::turn_away());
-        let post = Post::new("container", address, &service_clock, shelf, seams);
-        tasks.spawn(serve(post, answer, turn_away));
-    } else if settings.consumers.iter().any(|consumer| consumer.token_file.is_some()) {
-        tracing::warn!("a token_file stays unwritten: there is no [endpoint.container]");
-    }
-    if let Some(address) = settings.imds_listen.value {
-        let other = Arc::clone(&clerk);
-        let answer = move |asked| Arc::clone(&clerk).answer_instance(asked);
-        let turn_away = move |user| other.turn_away(user, instance::turn_away());
-        let post = Post::new("imds", address, &service_clock, shelf, seams);
-        tasks.spawn(serve(post, answer, turn_away));
+    let mut tokens = JoinSet::new();
+    tokens.spawn(keyring.keep(token_files, seams.clone()));
+    let (mut container, mut imds) = (Endpoint::new(container), Endpoint::new(imds));
+    loop {
+        let wanted = *listen.borrow_and_update();
+        // Both are out of the way before either takes an address: they may change places.
+        container.close_unless(wanted.container).await;
+        imds.close_unless(wanted.imds).await;
+        container.open(wanted.container, &service_clock, &seams, |post| {
+            let (clerk, other) = (Arc::clone(&clerk), Arc::clone(&clerk));
+            let answer = move |asked| Arc::clone(&clerk).answer_container(asked);
+            serve(post, answer, move |user| other.turn_away(user, container::turn_away()))
+        });
+        imds.open(wanted.imds, &service_clock, &seams, |post| {
+            let (clerk, other) = (Arc::clone(&clerk), Arc::clone(&clerk));
+            let answer = move |asked| Arc::clone(&clerk).answer_instance(asked);
+            serve(post, answer, move |user| other.turn_away(user, instance::turn_away()))
+        });
+        if listen.changed().await.is_err() {
+            return;
+        }
     }
 }
 
@@ -126,20 +140,43 @@ where
     endpoints::serve(listener, RATE_OF_A_USER, answer, turn_away).await;
 }
 
-impl Post {
-    fn new(
-        kind: &'static str,
-        address: SocketAddr,
-        service_clock: &ServiceClock,
-        shelf: &Shelf,
-        seams: &Seams,
-    ) -> Self {
-        let (service_clock, clock) = (service_clock.clone(), Arc::clone(&seams.clock));
-        Self { kind, address, sign: shelf.sign(kind), service_clock, clock }
+impl Endpoint {
+    fn new(sign: Sign) -> Self {
+        Self { sign: Arc::new(sign), address: None, task: JoinSet::new() }
     }
 
+    /// Gives the address up, with every connection, unless that is the one that is wanted.
+    async fn close_unless(&mut self, wanted: Option<SocketAddr>) {
+        if let Some(address) = self.address
+            && self.address != wanted
+        {
+            self.task.shutdown().await;
+            self.address = None;
+            self.sign.take_down();
+            tracing::info!(endpoint = self.sign.kind(), %address, "closed");
+        }
+    }
+
+    fn open<S>(
+        &mut self,
+        wanted: Option<SocketAddr>,
+        service_clock: &ServiceClock,
+        seams: &Seams,
+        serve: impl FnOnce(Post) -> S,
+    ) where
+        S: Future<Output = ()> + Send + 'static,
+    {
+        let Some(address) = wanted.filter(|_| self.address.is_none()) else { return };
+        let (service_clock, clock) = (service_clock.clone(), Arc::clone(&seams.clock));
+        let sign = Arc::clone(&self.sign);
+        self.task.spawn(serve(Post { address, sign, service_clock, clock }));
+        self.address = Some(address);
+    }
+}
+
+impl Post {
     async fn listen(&self) -> TcpListener {
-        let (endpoint, wanted) = (self.kind, self.address);
+        let (endpoint, wanted) = (self.sign.kind(), self.address);
         let mut since = None;
         loop {
             match endpoints::listen(wanted).await {

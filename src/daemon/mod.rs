@@ -160,8 +160,13 @@ impl Daemon {
         tasks.spawn(control.serve(reader.clone(), orders));
         let stock = Stock { shelf: reader.clone(), access: rules.access(), clock: clock.clone() };
         tasks.spawn(programs.serve(stock.clone()));
-        let means = loopback::Means { stock, token_files: rules.token_files(), shelf: &shelf };
-        loopback::open(means, &self.settings, &self.seams, &mut tasks);
+        let means = loopback::Means {
+            stock,
+            token_files: rules.token_files(),
+            listen: rules.listen(),
+            signs: ["container", "imds"].map(|kind| shelf.sign(kind)),
+        };
+        tasks.spawn(loopback::keep(means, self.seams.clone()));
 
         let mut waiting = Vec::new();
         let provider = match source {

@@ -30,8 +30,14 @@ pub struct Rules {
     /// Targets that are in the settings and not served: their names and files, as far as these can be
     /// read.
     unserved: Vec<(Option<String>, Option<std::path::PathBuf>)>,
-    /// Where the container endpoint and the IMDS endpoint are to listen.
-    listen: [Option<SocketAddr>; 2],
+    pub(super) listen: Listen,
+}
+
+/// Where the endpoints are to listen; one that is `None` is off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Listen {
+    pub container: Option<SocketAddr>,
+    pub imds: Option<SocketAddr>,
 }
 
 /// The rules that are in force: the driver puts new ones in, everybody else reads.
@@ -39,8 +45,7 @@ pub struct Rules {
 pub(super) struct Rulebook {
     access: watch::Sender<Arc<Access>>,
     token_files: watch::Sender<Vec<TokenFile>>,
-    /// Holds from start to end.
-    listen: [Option<SocketAddr>; 2],
+    listen: watch::Sender<Listen>,
 }
 
 impl Rules {
@@ -89,7 +94,10 @@ impl Rules {
             access,
             token_files,
             disabled,
-            listen: [settings.container_listen.value, settings.imds_listen.value],
+            listen: Listen {
+                container: settings.container_listen.value,
+                imds: settings.imds_listen.value,
+            },
         }
     }
 
@@ -117,28 +125,42 @@ impl Rules {
             (None, None) => true,
         })
     }
+
+    /// Those that are to be written: without the endpoint they would open nothing.
+    fn written_token_files(&self) -> Vec<TokenFile> {
+        if self.listen.container.is_some() {
+            return self.token_files.clone();
+        }
+        if !self.token_files.is_empty() {
+            tracing::warn!("a token_file stays unwritten: there is no [endpoint.container]");
+        }
+        Vec::new()
+    }
 }
 
 impl Rulebook {
     pub(super) fn new(rules: &Rules) -> Self {
         Self {
             access: watch::Sender::new(Arc::new(rules.access.clone())),
-            token_files: watch::Sender::new(rules.token_files.clone()),
-            listen: rules.listen,
+            token_files: watch::Sender::new(rules.written_token_files()),
+            listen: watch::Sender::new(rules.listen),
         }
     }
 
     /// Rules to go by from now on.
     pub(super) fn put(&self, rules: &Rules) {
+        self.token_files.send_replace(rules.written_token_files());
+        self.listen
+            .send_if_modified(|listen| std::mem::replace(listen, rules.listen) != rules.listen);
         self.access.send_replace(Arc::new(rules.access.clone()));
-        self.token_files.send_replace(rules.token_files.clone());
-        if rules.listen != self.listen {
-            tracing::warn!("[endpoint] has changed: the addresses hold from the next start on");
-        }
     }
 
     pub(super) fn access(&self) -> watch::Receiver<Arc<Access>> {
         self.access.subscribe()
+    }
+
+    pub(super) fn listen(&self) -> watch::Receiver<Listen> {
+        self.listen.subscribe()
     }
 
     pub(super) fn token_files(&self) -> watch::Receiver<Vec<TokenFile>> {
