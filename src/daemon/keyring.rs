@@ -1,6 +1,7 @@
 //! Keeps the consumers' bearer tokens: makes them, writes them into their files, replaces them when
-//! their time has come.
+//! their time has come, or when somebody else has removed or changed the file.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use tokio::sync::watch;
 use super::Seams;
 use crate::endpoints::{TokenFile, bearer_token};
 use crate::host::entropy::Entropy;
+use crate::host::file_watch::{Stamp, Ticker};
 use crate::pure::advice::Advice;
 use crate::pure::metadata::bearer_tokens::BearerTokens;
 use crate::pure::metadata::container::BearerToken;
@@ -28,6 +30,8 @@ pub(super) struct Keyring(Arc<Mutex<Vec<Ring>>>);
 struct Ring {
     file: TokenFile,
     tokens: BearerTokens,
+    /// The file as it was written; `None` when the last attempt to write it has failed.
+    written: Option<Stamp>,
 }
 
 /// A consumer, and a token by which it is known.
@@ -40,12 +44,24 @@ pub(super) struct Known {
 impl Keyring {
     /// Keeps them until the task is dropped, or nobody sets the files any more.
     pub(super) async fn keep(self, mut files: watch::Receiver<Vec<TokenFile>>, seams: Seams) {
+        let mut ticker = Ticker::new();
         loop {
             let wanted = files.borrow_and_update().clone();
             let pause = self.renew(&wanted, &*seams.entropy, seams.clock.since_boot());
             tokio::select! {
                 changed = files.changed() => if changed.is_err() { return },
                 () = seams.clock.sleep(pause) => {}
+                () = self.disturbed(&mut ticker) => {}
+            }
+        }
+    }
+
+    /// Waits until somebody else has removed or changed a file.
+    async fn disturbed(&self, ticker: &mut Ticker) {
+        loop {
+            ticker.tick().await;
+            if self.lock().iter().any(Ring::is_disturbed) {
+                return;
             }
         }
     }
@@ -72,10 +88,13 @@ impl Keyring {
                 .iter()
                 .find(|ring| ring.file.consumer == file.consumer && ring.file.path == file.path);
             let ring = match known {
-                Some(ring) if ring.file == *file && now < ring.tokens.due() => Some(ring.clone()),
+                Some(ring) if ring.is_as_wanted(file) && now < ring.tokens.due() => {
+                    Some(ring.clone())
+                }
                 _ => issue(file, known, entropy, now),
             };
-            let due = ring.as_ref().map_or(now, |ring| ring.tokens.due());
+            let written = ring.as_ref().filter(|ring| ring.written.is_some());
+            let due = written.map_or(now, |ring| ring.tokens.due());
             pause = pause.min(due.saturating_sub(now).max(RETRY));
             held.extend(ring);
         }
@@ -89,6 +108,19 @@ impl Keyring {
 
     fn lock(&self) -> MutexGuard<'_, Vec<Ring>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ring {
+    fn is_as_wanted(&self, wanted: &TokenFile) -> bool {
+        self.file == *wanted && self.written.is_some() && !self.is_disturbed()
+    }
+
+    /// Whether somebody else has touched what was written. A directory that is gone is waited for: it
+    /// may be on its way back.
+    fn is_disturbed(&self) -> bool {
+        let directory = self.file.path.parent().is_some_and(Path::is_dir);
+        self.written.is_some() && directory && Stamp::of(&self.file.path) != self.written
     }
 }
 
@@ -113,11 +145,11 @@ fn issue(
     match file.write(&secret) {
         Ok(()) => {
             tracing::info!(%consumer, %path, "a new token for the container endpoint");
-            Some(Ring { file: file.clone(), tokens })
+            Some(Ring { file: file.clone(), tokens, written: Stamp::of(&file.path) })
         }
         Err(error) => {
             tracing::warn!(%consumer, "{error}; try: {}", error.remedy());
-            known.cloned()
+            known.map(|ring| Ring { written: None, ..ring.clone() })
         }
     }
 }
@@ -125,7 +157,6 @@ fn issue(
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::Path;
     use std::slice::from_ref;
 
     use super::*;
@@ -211,5 +242,25 @@ mod tests {
         keyring.renew(&[], &SystemEntropy, START);
         assert!(keyring.honoured(START).is_empty());
         assert!(!web.path.exists());
+    }
+
+    #[test]
+    fn a_file_that_somebody_else_removes_or_changes_gets_a_new_token() {
+        let directory = tempfile::tempdir().unwrap();
+        let web = file(directory.path(), "web");
+        let keyring = Keyring::default();
+        keyring.renew(from_ref(&web), &SystemEntropy, START);
+        let first = written(&web);
+        keyring.renew(from_ref(&web), &SystemEntropy, START);
+        assert_eq!(written(&web), first, "nobody has touched it");
+        fs::remove_file(&web.path).unwrap();
+        keyring.renew(from_ref(&web), &SystemEntropy, START);
+        let second = written(&web);
+        assert_ne!(second, first);
+        fs::write(&web.path, "sesame").unwrap();
+        keyring.renew(from_ref(&web), &SystemEntropy, START);
+        assert_ne!(fs::read(&web.path).unwrap(), b"sesame");
+        assert!(honours(&keyring, "web", second, START));
+        assert!(honours(&keyring, "web", written(&web), START));
     }
 }
