@@ -47,6 +47,8 @@ pub enum Event {
     Delivered { complete: bool },
     /// A role of the chain was not assumed.
     Failed(FailureClass),
+    /// Somebody else has changed or removed the target's file.
+    FileChanged,
     /// The operator wants it now.
     Nudged,
 }
@@ -127,6 +129,7 @@ impl Assumer {
                 Vec::new()
             }
             Event::Failed(class) => self.on_failure(class, jitter, now),
+            Event::FileChanged => self.on_changed_file(time),
             Event::Nudged => self.on_nudge(time),
         }
     }
@@ -232,6 +235,15 @@ impl Assumer {
         self.on_deadline(time)
     }
 
+    /// The file gets what it held; on other hardware, nothing.
+    fn on_changed_file(&mut self, time: TimeEstimate) -> Vec<Action> {
+        let held = self.token().is_some_and(|token| token.is_usable(time.latest));
+        if !held && self.base != Some(Base::Mismatch) {
+            return Vec::new();
+        }
+        vec![self.publication.repeat(time.now).into()]
+    }
+
     fn on_token(&mut self, token: Arc<RoleToken>, jitter: Jitter, now: UtcDateTime) -> Vec<Action> {
         if token.is_dead_on_arrival(now) {
             return self.on_failure(FailureClass::BadAnswer, jitter, now);
@@ -307,6 +319,17 @@ mod tests {
         let assumed = Event::Assumed(token(START, life));
         feed(&mut assumer, &[Event::Deadline, base(START), assumed, DELIVERED], START);
         assumer
+    }
+
+    #[test]
+    fn a_file_that_somebody_else_changed_gets_what_it_held_and_nothing_that_has_ended() {
+        let mut assumer = fresh(3600);
+        let held = [Action::Publish(token(START, 3600))];
+        assert_eq!(feed(&mut assumer, &[Event::FileChanged], at(1)), held);
+        assert_eq!(feed(&mut assumer, &[DELIVERED, Event::FileChanged], at(3600)), []);
+        let mut assumer = fresh(3600);
+        feed(&mut assumer, &[Event::Base(Base::Mismatch), DELIVERED], at(1));
+        assert_eq!(feed(&mut assumer, &[Event::FileChanged], at(2)), [Action::Withdraw]);
     }
 
     #[test]

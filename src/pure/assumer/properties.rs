@@ -48,6 +48,7 @@ fn event() -> impl Strategy<Value = Event> {
         2 => any::<bool>().prop_map(|complete| Event::Delivered { complete }),
         2 => class().prop_map(Event::Failed),
         1 => Just(Event::Nudged),
+        1 => Just(Event::FileChanged),
     ]
 }
 
