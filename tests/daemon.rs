@@ -86,6 +86,7 @@ fn a_registered_machine_gets_credentials_and_shows_how_it_is() {
         "disabled": [],
         "settings": null,
         "failure": null,
+        "warnings": [],
     });
     // A second may have passed between the answer and the writing.
     let mut written = status.clone();

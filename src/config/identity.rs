@@ -55,6 +55,26 @@ pub(super) fn merge(
     set(&mut settings.container_token_file, identity.container_token_file, path, &origin);
 }
 
+impl IdentitySettings {
+    /// The first key by which `other` names another source or another place to ask, and where that
+    /// stands.
+    pub fn difference<'a>(&self, other: &'a Self) -> Option<(&'static str, &'a Origin)> {
+        let Self { source, metadata_endpoint_url, container_credentials_url, container_token_file } =
+            self;
+        let differences = [
+            differs("source", source, &other.source),
+            differs("metadata_endpoint_url", metadata_endpoint_url, &other.metadata_endpoint_url),
+            differs(
+                "container_credentials_url",
+                container_credentials_url,
+                &other.container_credentials_url,
+            ),
+            differs("container_token_file", container_token_file, &other.container_token_file),
+        ];
+        differences.into_iter().flatten().next()
+    }
+}
+
 impl Settings {
     /// Takes the region that the environment names, where neither an option nor a file does: first
     /// `AWS_REGION`, then `AWS_DEFAULT_REGION`, as the AWS CLI v2 and the SDKs but botocore do, which
@@ -126,6 +146,14 @@ impl Default for IdentitySettings {
             container_token_file: default(None),
         }
     }
+}
+
+fn differs<'a, T: PartialEq>(
+    key: &'static str,
+    one: &Setting<T>,
+    other: &'a Setting<T>,
+) -> Option<(&'static str, &'a Origin)> {
+    (one.value != other.value).then_some((key, &other.origin))
 }
 
 fn fill<T>(setting: &mut Setting<Option<T>>, found: Option<Setting<T>>) {

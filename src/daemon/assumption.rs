@@ -15,8 +15,10 @@ use super::targets::AssumedOutlet;
 use crate::control::Complaint;
 use crate::host::clock::ServiceClock;
 use crate::host::entropy::Entropy;
+use crate::host::file_watch::Ticker;
 use crate::pure::assumer::{Action, Assumer, Base, Event, Policy};
-use crate::pure::assumption::SessionName;
+use crate::pure::assumption::{Assumption as RoleAssumption, SessionName};
+use crate::pure::deliveries::Holder;
 use crate::pure::role_token::RoleToken;
 use crate::shelf::{
     Assumed, ConsumerStatus, Moment, OutletStatus, Place, ShelfReader, Snapshot, State,
@@ -41,6 +43,8 @@ pub(super) enum Word {
     /// The operator wants it now; the answer comes when an attempt has ended.
     Nudge(oneshot::Sender<Result<(), Complaint>>),
     Policy(Policy),
+    /// STS is reached in another way from the next request on.
+    Sts(Box<Sts>),
 }
 
 /// What becomes of the keys in the file of one that leaves.
@@ -54,6 +58,8 @@ pub(super) enum Keys {
 #[derive(Debug, Clone)]
 pub(super) struct Means {
     pub sts: Sts,
+    /// Who assumes.
+    pub identity: String,
     /// The session's, unless a target has another.
     pub session_name: SessionName,
     pub clock: ServiceClock,
@@ -82,6 +88,12 @@ pub(super) struct Assumption {
 
 type Answer = BoxFuture<'static, Result<RoleToken, StsError>>;
 
+impl Means {
+    fn holder(&self, assumption: &RoleAssumption) -> Holder {
+        Holder::of(&self.identity, Some(assumption))
+    }
+}
+
 impl Default for Turns {
     fn default() -> Self {
         Self(Arc::new(Semaphore::new(AT_ONCE)))
@@ -102,6 +114,7 @@ impl Assumption {
     /// Runs until the driver lets it go.
     pub(super) async fn run(mut self, mut shelf: ShelfReader, mut words: mpsc::Receiver<Word>) {
         let mut answer = None::<Answer>;
+        let mut ticker = Ticker::new();
         let mut next = self.look(&shelf.look());
         loop {
             if let Some(base) = self.handle(next) {
@@ -139,6 +152,10 @@ impl Assumption {
                         self.assumer.set_policy(policy);
                         Vec::new()
                     }
+                    Some(Word::Sts(sts)) => {
+                        self.means.sts = *sts;
+                        Vec::new()
+                    }
                 },
                 view = shelf.changed() => match view {
                     None => return,
@@ -146,8 +163,16 @@ impl Assumption {
                 },
                 answer = under_way => vec![self.answered(answer)],
                 () = self.means.clock.sleep(self.pause()) => Vec::new(),
+                () = ticker.tick() => self.look_at_file(),
             };
         }
+    }
+
+    /// What somebody else has changed or removed is put right.
+    fn look_at_file(&mut self) -> Vec<Event> {
+        let target = self.of.target.as_ref();
+        let changed = target.is_some_and(|target| self.outcome.notice_change(target));
+        if changed { vec![Event::FileChanged] } else { Vec::new() }
     }
 
     /// Until the next deadline, a minute at most.
@@ -239,7 +264,10 @@ impl Assumption {
 
     fn publish(&mut self, token: &RoleToken) -> Event {
         let now = self.now();
-        let complete = self.write(|announcer, target| announcer.deliver(target, token, now));
+        let holder = self.means.holder(&self.of.assumption);
+        let deliver =
+            |announcer: &Announcer, target: &Target| announcer.deliver(target, token, &holder, now);
+        let complete = self.write(deliver);
         tracing::info!(
             name = self.of.name,
             role = %self.of.assumption.role(),

@@ -2,6 +2,7 @@
 //! writes them.
 
 mod orders;
+mod upkeep;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,17 +14,21 @@ use tokio::sync::mpsc;
 
 use super::accounts::AccountLookup;
 use super::assumption::{Means, Turns};
-use super::provider::{Footing, Provider};
+use super::deliveries::{DeliveryRecord, Wanted};
+use super::provider::{Footing, Provider, Reach};
 use super::reload::Reloads;
 use super::report::{self, LastFailure, TargetOutcome};
 use super::roles::Roles;
 use super::rules::{Rulebook, Rules};
 use super::targets::{AssumedOutlet, Outlets};
+use super::warnings::Warnings;
 use super::{Daemon, DaemonError, Seams, held, settings, sts_connection};
 use crate::control::{Complaint, Order, Wish};
 use crate::host::clock::ServiceClock;
+use crate::host::file_watch::{Stamp, Ticker};
 use crate::host::service_manager;
 use crate::pure::advice::Advice;
+use crate::pure::deliveries::Holder;
 use crate::pure::disabled::Disabled;
 use crate::pure::refresher::{Action, AskAs, Condition, Event, Policy, Refresher};
 use crate::pure::role_token::RoleToken;
@@ -33,6 +38,15 @@ use crate::targets::{Delivered, Target, TargetError, published};
 
 /// Time is looked at again at least this often: suspend and clock steps do no harm.
 const TICK: Duration = Duration::from_secs(60);
+
+/// The warning that keys of an earlier run could not be withdrawn.
+const LEFTOVERS: &str = "leftovers";
+
+/// What the warning is about that a source of credentials waits for the next start.
+const IDENTITY: &str = "identity";
+
+/// What the warning is about that the service cannot be reached as the settings have it.
+const SERVICE: &str = "service";
 
 /// The one writer.
 #[derive(Debug)]
@@ -57,6 +71,14 @@ pub(super) struct Driver {
     means: Option<Means>,
     /// Those with a role of their own, until it is known where and as whom roles are assumed.
     waiting: Vec<AssumedOutlet>,
+    /// What `means` reaches STS by.
+    sts_reach: Option<Reach>,
+    warnings: Warnings,
+    record: DeliveryRecord,
+    /// The record for the next run, as it was kept.
+    kept: Option<Stamp>,
+    /// Looks in a row that found no runtime directory, and could not make one.
+    lost: u32,
     ready: bool,
     /// What the service manager was told last.
     line: String,
@@ -74,6 +96,12 @@ impl Driver {
         // The settings may have been read again since the sockets were bound.
         let read = daemon.rules(&accounts);
         rules.put(&read);
+        let record = DeliveryRecord::open(&daemon.directories.state);
+        let Outlets { registered, assumed, .. } = &read.outlets;
+        let wanted = wanted(&provider.identity(), registered, assumed);
+        let emptied = record.withdraw_leftovers(&wanted, |target| read.may_be_unserved(target));
+        let mut warnings = Warnings::default();
+        warnings.put(LEFTOVERS, emptied.err());
         let Rules { disabled, outlets, .. } = read;
         let Outlets { registered: targets, without_file: consumers, assumed } = outlets;
         // What an earlier run left stays while it is valid. A file that cannot be read is reported
@@ -85,7 +113,8 @@ impl Driver {
         let earlier = earlier(&daemon, &provider, clock.now());
         let refresher = Refresher::new(policy(&daemon), published_until, clock.now())
             .with_earlier(earlier.map(Arc::new));
-        let reloads = Reloads::new(&daemon.directories.runtime, &daemon.seams, &clock);
+        let (runtime, kept) = (&daemon.directories.runtime, record.clone());
+        let reloads = Reloads::new(runtime, kept, &daemon.seams, &clock);
         let mut driver = Self {
             daemon,
             shelf,
@@ -104,6 +133,11 @@ impl Driver {
             reloads,
             means: None,
             waiting: Vec::new(),
+            sts_reach: None,
+            warnings,
+            record,
+            kept: None,
+            lost: 0,
             ready: false,
             line: String::new(),
         };
@@ -119,7 +153,9 @@ impl Driver {
         mut inbox: mpsc::Receiver<Order>,
         waiting: Vec<Order>,
     ) -> Result<(), DaemonError> {
+        self.warnings.put("vault", self.provider.look_at_vault());
         self.handle(Event::Deadline).await;
+        let mut ticker = Ticker::new();
         for order in waiting {
             match order.wish {
                 // That is what has just been done. Who asked may have left.
@@ -139,6 +175,7 @@ impl Driver {
                     self.handle(Event::Nudged).await;
                 }
                 news = self.accounts.end() => if news { self.apply().await },
+                () = ticker.tick() => self.look_around().await?,
                 () = self.clock.sleep(pause) => {
                     self.look_again().await;
                     self.handle(Event::Deadline).await;
@@ -227,12 +264,16 @@ impl Driver {
 
     fn publish(&mut self, token: &RoleToken) -> Event {
         let (announcer, now) = (self.reloads.announcer(), self.clock.now());
-        let complete = self.deliver(|target| announcer.deliver(target, token, now));
+        let holder = Holder::of(&self.provider.identity(), None);
+        // All at once: each waits for the disk.
+        self.record.announce(&self.targets, token, &holder);
+        let complete = self.deliver(|target| announcer.deliver(target, token, &holder, now));
         let runtime = &self.daemon.directories.runtime;
-        if let Some(id) = self.provider.registered()
-            && let Err(error) = held::keep(runtime, id, token)
-        {
-            tracing::warn!("the next run will have nothing to begin with: {error}");
+        if let Some(id) = self.provider.registered() {
+            if let Err(error) = held::keep(runtime, id, token) {
+                tracing::warn!("the next run will have nothing to begin with: {error}");
+            }
+            self.kept = held::stamp(runtime);
         }
         tracing::info!(
             expires_at = %Moment(token.expires_at),
@@ -247,6 +288,7 @@ impl Driver {
         let announcer = self.reloads.announcer();
         let complete = self.deliver(|target| announcer.withdraw(target));
         self.withdraw_left();
+        self.kept = None;
         if let Err(error) = held::forget(&self.daemon.directories.runtime) {
             tracing::warn!("{error}");
         }
@@ -262,15 +304,19 @@ impl Driver {
 
     /// Reads the settings again, and says what became of that.
     async fn reload(&mut self) -> Result<String, Complaint> {
-        if let Err(complaint) = self.daemon.read_again().await {
-            self.report();
-            return Err(complaint);
+        match self.daemon.read_again().await {
+            Ok(differs) => self.warnings.put(IDENTITY, differs),
+            Err(complaint) => {
+                self.report();
+                return Err(complaint);
+            }
         }
         self.accounts.wait_for(&self.daemon.settings).await;
         self.apply().await;
         self.keep_settings();
         tracing::info!("settings reloaded");
-        settings::outcome(&self.disabled)
+        let not_in_force = [IDENTITY, SERVICE].iter().find_map(|it| self.warnings.get(it));
+        settings::outcome(&self.disabled, not_in_force.cloned())
     }
 
     /// Looks whether what was wrong with the settings, or with one target or consumer, has gone.
@@ -282,7 +328,8 @@ impl Driver {
             let files = self.daemon.settings.files.clone();
             match self.daemon.reader.complete(files).await {
                 Ok(settings) if settings.files != self.daemon.settings.files => {
-                    self.daemon.take_settings(settings);
+                    let differs = self.daemon.take_settings(settings);
+                    self.warnings.put(IDENTITY, differs);
                     self.apply().await;
                     self.keep_settings();
                 }
@@ -294,21 +341,27 @@ impl Driver {
         self.withdraw_left();
     }
 
-    /// Puts the settings in force: targets, roles, rules and pace at once, the connection at the next
-    /// start.
+    /// Puts the settings in force: all but the source of the daemon's own credentials, which stays until
+    /// the next start.
     async fn apply(&mut self) {
         let rules = self.daemon.rules(&self.accounts);
         rules.log(&self.disabled);
         let Outlets { registered, without_file, assumed } = rules.outlets.clone();
         // What changes hands is emptied first, and nobody is let in before that shows.
+        let wanted = wanted(&self.provider.identity(), &registered, &assumed);
         let left = self.roles.dismiss(&assumed, |target| rules.may_be_unserved(target)).await;
         self.left.extend(left);
         self.retarget(registered, &assumed, &rules);
+        // Whatever else is there: what could not be emptied by name, for one.
+        let emptied =
+            self.record.withdraw_leftovers(&wanted, |target| rules.may_be_unserved(target));
+        self.warnings.put(LEFTOVERS, emptied.err());
         self.reloads.engage(&self.daemon.settings, &self.shelf);
         self.consumers = without_file;
         self.rules.put(&rules);
         self.disabled = rules.disabled;
         self.report();
+        self.follow_service().await;
         self.refresher.set_policy(policy(&self.daemon));
         self.roles.set_policy(policy(&self.daemon)).await;
         if let Err(error) = self.engage(assumed) {
@@ -353,10 +406,16 @@ impl Driver {
         }
     }
 
-    fn means_by(&self, Footing { region, session_name }: Footing) -> Result<Means, DaemonError> {
-        let connection = sts_connection(&self.daemon.settings, region);
+    fn means_by(
+        &mut self,
+        Footing { region, session_name }: Footing,
+    ) -> Result<Means, DaemonError> {
+        let reach = Reach::of(sts_connection(&self.daemon.settings, region));
+        let sts = Sts::new(&reach.connection, self.clock.clone())?;
+        self.sts_reach = Some(reach);
         Ok(Means {
-            sts: Sts::new(&connection, self.clock.clone())?,
+            sts,
+            identity: self.provider.identity(),
             session_name,
             clock: self.clock.clone(),
             entropy: Arc::clone(&self.seams().entropy),
@@ -434,6 +493,7 @@ impl Driver {
             failure: self.failure.as_ref(),
             disabled: &self.disabled,
             settings: self.daemon.trouble.as_ref(),
+            warnings: &self.warnings,
         };
         let status = report.status();
         let line = report::line(&status);
@@ -467,6 +527,16 @@ fn earlier(daemon: &Daemon, provider: &Provider, now: UtcDateTime) -> Option<Rol
         tracing::warn!("nothing is taken back of the run before: {error}");
         None
     })
+}
+
+fn wanted(identity: &str, registered: &[Target], assumed: &[AssumedOutlet]) -> Wanted {
+    let holder = |assumption| Holder::of(identity, assumption);
+    let place = |target: &Target| (target.path.clone(), target.profile.to_string());
+    let own = registered.iter().map(|target| (place(target), holder(None)));
+    let others = assumed.iter().filter_map(|outlet| {
+        Some((place(outlet.target.as_ref()?), holder(Some(&outlet.assumption))))
+    });
+    own.chain(others).collect()
 }
 
 fn policy(daemon: &Daemon) -> Policy {

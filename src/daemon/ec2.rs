@@ -20,20 +20,18 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::task::JoinSet;
-
-use super::health::{self, Reporter};
-use super::provider::{Footing, Whose, metadata_endpoint};
+use super::health::{self, Reports};
+use super::provider::{Footing, Reach, Whose, metadata_endpoint};
 use super::report::LastFailure;
 use super::{Daemon, DaemonError, connection};
 use crate::config::Settings;
 use crate::control::Complaint;
 use crate::host::clock::ServiceClock;
-use crate::host::entropy::Entropy;
 use crate::keys::{KeyError, SigningKey};
 use crate::pure::advice::{Advice, Exit};
 use crate::pure::assumption::SessionName;
 use crate::pure::failure::FailureClass;
+use crate::pure::identity::Region;
 use crate::pure::role_token::RoleToken;
 use crate::pure::source::Source;
 use crate::shelf::{RoleStatus, ShelfReader};
@@ -48,8 +46,7 @@ pub(super) struct Ec2 {
     settings: Settings,
     state_directory: PathBuf,
     clock: ServiceClock,
-    entropy: Arc<dyn Entropy>,
-    shelf: ShelfReader,
+    reports: Reports,
     /// Once the metadata service has answered.
     known: Option<Known>,
     /// The profile's role that Systems Manager has heard.
@@ -57,14 +54,14 @@ pub(super) struct Ec2 {
     role: Option<RoleStatus>,
     /// Opened when a key is needed.
     vault: Option<Vault>,
-    /// The health reports.
-    tasks: JoinSet<()>,
 }
 
 #[derive(Debug, Clone)]
 struct Known {
     instance: Instance,
     ssm: Ssm,
+    /// What the client was made by.
+    reach: Reach,
 }
 
 /// Why the profile's role is not used.
@@ -101,14 +98,30 @@ impl Ec2 {
             settings: daemon.settings.clone(),
             state_directory: daemon.directories.state.clone(),
             clock,
-            entropy: Arc::clone(&daemon.seams.entropy),
-            shelf,
+            reports: Reports::new(shelf, Arc::clone(&daemon.seams.entropy)),
             known: None,
             proven: None,
             role: None,
             vault: None,
-            tasks: JoinSet::new(),
         })
+    }
+
+    /// Takes new settings over, as far as they are not about the source.
+    ///
+    /// # Errors
+    ///
+    /// When nothing can be reached by them: the client then stays as it was.
+    pub(super) fn take_settings(&mut self, settings: &Settings) -> Result<(), DaemonError> {
+        self.settings = settings.clone();
+        let Some(known) = &mut self.known else { return Ok(()) };
+        let reach = Reach::of(connection(settings, region(settings, &known.instance)));
+        let is_new = reach != known.reach;
+        if is_new {
+            known.ssm = Ssm::new(&reach.connection, self.clock.clone())?;
+            known.reach = reach;
+        }
+        self.reports.follow(settings, &known.ssm, is_new, || machine(&known.instance));
+        Ok(())
     }
 
     pub(super) async fn request_token(&mut self) -> Result<RoleToken, LastFailure> {
@@ -148,7 +161,7 @@ impl Ec2 {
     }
 
     pub(super) fn footing(&self) -> Option<Footing> {
-        let Known { instance, ssm } = self.known.as_ref()?;
+        let Known { instance, ssm, .. } = self.known.as_ref()?;
         let session_name = SessionName::of_ec2_instance(&instance.id);
         Some(Footing { region: ssm.region().clone(), session_name })
     }
@@ -159,35 +172,23 @@ impl Ec2 {
             return Ok(known.clone());
         }
         let instance = self.metadata.instance().await?;
-        let region = self.settings.region.value.clone();
-        let region = region.unwrap_or_else(|| instance.region.clone());
-        let connection = connection(&self.settings, region);
-        let ssm = Ssm::new(&connection, self.clock.clone())?;
+        let reach = Reach::of(connection(&self.settings, region(&self.settings, &instance)));
+        let ssm = Ssm::new(&reach.connection, self.clock.clone())?;
         tracing::info!(
             instance_id = %instance.id,
-            region = %connection.region,
+            region = %ssm.region(),
             endpoint = ssm.endpoint(),
             "this is an EC2 instance",
         );
-        if self.settings.health.value {
-            let reporter = Reporter {
-                ssm: ssm.clone(),
-                instance_id: instance.id.to_string(),
-                availability_zone: zone(&instance).to_owned(),
-                interval: self.settings.health_interval.value,
-                clock: self.clock.clone(),
-                entropy: Arc::clone(&self.entropy),
-            };
-            self.tasks.spawn(reporter.report_for_ever(self.shelf.clone()));
-        }
-        Ok(self.known.insert(Known { instance, ssm }).clone())
+        self.reports.follow(&self.settings, &ssm, true, || machine(&instance));
+        Ok(self.known.insert(Known { instance, ssm, reach }).clone())
     }
 
     /// Whether Systems Manager hears the profile's role. Asked once for each role: what the network
     /// does later takes no credentials away.
     async fn prove(
         &mut self,
-        Known { instance, ssm }: &Known,
+        Known { instance, ssm, .. }: &Known,
         Profile { role, granted }: &Profile,
     ) -> Result<Option<Without>, LastFailure> {
         if !self.settings.health.value || self.proven.as_ref() == Some(role) {
@@ -221,7 +222,7 @@ impl Ec2 {
         known: &Known,
         without: &Without,
     ) -> Result<RoleToken, LastFailure> {
-        let Known { instance, ssm } = known;
+        let Known { instance, ssm, .. } = known;
         let identity = self.metadata.own_identity(self.clock.now()).await?;
         let credentials = AwsCredentials::from(&identity.token);
         let Ec2Key { signing_key, registered, .. } = self.key(known).await?;
@@ -242,7 +243,7 @@ impl Ec2 {
 
     async fn register(
         &mut self,
-        Known { instance, ssm }: &Known,
+        Known { instance, ssm, .. }: &Known,
         key: &HostKey,
     ) -> Result<Result<(), SsmError>, VaultError> {
         let public_key = key.signing_key.public_key();
@@ -258,7 +259,7 @@ impl Ec2 {
     }
 
     /// The key of this instance; a new one is in the vault before anybody hears of it.
-    async fn key(&mut self, Known { instance, ssm }: &Known) -> Result<Ec2Key, LastFailure> {
+    async fn key(&mut self, Known { instance, ssm, .. }: &Known) -> Result<Ec2Key, LastFailure> {
         if let Some(key) = self.vault()?.ec2_key()?
             && key.instance_id == instance.id
         {
@@ -272,12 +273,29 @@ impl Ec2 {
         Ok(Ec2Key { instance_id: instance.id.clone(), signing_key, registered: false })
     }
 
+    /// One that could only be read is opened anew each time.
     fn vault(&mut self) -> Result<&mut Vault, VaultError> {
-        match self.vault {
-            Some(ref mut vault) => Ok(vault),
-            ref mut none => Ok(none.insert(Vault::open(&self.state_directory)?)),
-        }
+        let vault = match self.vault.take().filter(Vault::is_whole) {
+            Some(vault) => vault,
+            None => Vault::open_or_read(&self.state_directory)?,
+        };
+        Ok(self.vault.insert(vault))
     }
+
+    /// Why nothing can be written in the vault, where one is in use.
+    pub(super) fn look_at_vault(&self) -> Option<VaultError> {
+        self.vault.as_ref()?.check().err()
+    }
+}
+
+/// The settings' region, or else the instance's own.
+fn region(settings: &Settings, instance: &Instance) -> Region {
+    settings.region.value.clone().unwrap_or_else(|| instance.region.clone())
+}
+
+fn machine(instance: &Instance) -> health::Machine {
+    let (instance_id, availability_zone) = (instance.id.to_string(), zone(instance).to_owned());
+    health::Machine { instance_id, availability_zone }
 }
 
 fn zone(instance: &Instance) -> &str {

@@ -17,6 +17,7 @@ use time::UtcDateTime;
 use zeroize::Zeroizing;
 
 use crate::host::directory::{UnsafeDirectory, open_file, open_out_of_reach};
+use crate::host::file_watch::Stamp;
 use crate::host::replace::{Access, replace_file_at};
 use crate::pure::identity::InstanceId;
 use crate::pure::role_token::RoleToken;
@@ -101,6 +102,11 @@ pub(super) fn take_back(
     );
     let token = token.map_err(|_| HeldError::Unusable("has no credentials"))?;
     Ok(Some(token).filter(|token| token.is_usable(now)))
+}
+
+/// The record's file, to see whether somebody else touches it.
+pub(super) fn stamp(runtime: &Path) -> Option<Stamp> {
+    Stamp::of(&runtime.join(NAME))
 }
 
 /// Removes the record, where there is one.

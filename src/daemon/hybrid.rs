@@ -1,17 +1,23 @@
 //! A machine outside AWS: a registration in the vault, hardware that it stands for, a key that proves
 //! it. The one of the four providers that owns a vault from the start.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::Seams;
+use super::health::{self, Reports};
+use super::provider::Reach;
 use super::report::LastFailure;
 use super::rotation::{self, RotationOutcome};
+use super::{Daemon, DaemonError, Seams, connection, log, registered_region};
+use crate::config::Settings;
 use crate::control::Complaint;
+use crate::host::clock::ServiceClock;
 use crate::pure::advice::Exit;
 use crate::pure::fingerprint::{Similarity, SimilarityThreshold, Verdict, compare};
 use crate::pure::identity::Fingerprint;
 use crate::pure::refresher::{AskAs, Event};
 use crate::pure::role_token::RoleToken;
+use crate::shelf::ShelfReader;
 use crate::ssm::{InstanceKey, Ssm};
 use crate::vault::{FingerprintRecord, Registration, Vault, VaultError};
 
@@ -23,23 +29,80 @@ pub(super) const BOOT: Duration = Duration::from_secs(5 * 60);
 pub(super) struct Hybrid {
     vault: Vault,
     ssm: Ssm,
+    /// What the client was made by.
+    reach: Reach,
+    reports: Reports,
     seams: Seams,
     registration: Registration,
     record: FingerprintRecord,
     similarity: Option<Similarity>,
     rotation: rotation::Pace,
+    /// The fresh fingerprint on other hardware, once there is one.
+    substitute: Option<Fingerprint>,
 }
 
 impl Hybrid {
+    /// Nothing is asked yet.
+    ///
+    /// # Errors
+    ///
+    /// Records that cannot be used, or settings by which nothing can be reached.
     pub(super) fn new(
+        daemon: &Daemon,
         vault: Vault,
-        registration: Registration,
-        ssm: Ssm,
-        seams: Seams,
-    ) -> Result<Self, VaultError> {
-        let record = vault.fingerprint_record()?;
-        let rotation = rotation::Pace::default();
-        Ok(Self { vault, ssm, seams, registration, record, similarity: None, rotation })
+        clock: &ServiceClock,
+        shelf: ShelfReader,
+    ) -> Result<Self, DaemonError> {
+        for notice in vault.notices() {
+            log(notice);
+        }
+        let registration = vault.registration()?;
+        let region = registered_region(&daemon.settings, &registration, &vault)?;
+        let reach = Reach::of(connection(&daemon.settings, region));
+        let ssm = Ssm::new(&reach.connection, clock.clone())?;
+        tracing::info!(
+            instance_id = %registration.instance_id,
+            region = %ssm.region(),
+            endpoint = ssm.endpoint(),
+            "registered",
+        );
+        let mut hybrid = Self {
+            record: vault.fingerprint_record()?,
+            reports: Reports::new(shelf, Arc::clone(&daemon.seams.entropy)),
+            vault,
+            ssm,
+            reach,
+            seams: daemon.seams.clone(),
+            registration,
+            similarity: None,
+            rotation: rotation::Pace::default(),
+            substitute: None,
+        };
+        hybrid.follow_health(&daemon.settings, true);
+        Ok(hybrid)
+    }
+
+    /// Takes new settings over: how the service is reached, and what it is told.
+    ///
+    /// # Errors
+    ///
+    /// When nothing can be reached by them: the client then stays as it was.
+    pub(super) fn take_settings(&mut self, settings: &Settings) -> Result<(), DaemonError> {
+        let region = registered_region(settings, &self.registration, &self.vault)?;
+        let reach = Reach::of(connection(settings, region));
+        let is_new = reach != self.reach;
+        if is_new {
+            self.ssm = Ssm::new(&reach.connection, self.ssm.clock().clone())?;
+            self.reach = reach;
+        }
+        self.follow_health(settings, is_new);
+        Ok(())
+    }
+
+    fn follow_health(&mut self, settings: &Settings, is_new: bool) {
+        let instance_id = self.registration.instance_id.to_string();
+        let machine = || health::Machine { instance_id, availability_zone: String::new() };
+        self.reports.follow(settings, &self.ssm, is_new, machine);
     }
 
     pub(super) fn ssm(&self) -> &Ssm {
@@ -85,6 +148,9 @@ impl Hybrid {
     /// A rotation that was interrupted comes first: its proof is a token, and until it is settled
     /// nobody knows which key the service holds.
     async fn request_registered(&mut self) -> Result<RoleToken, LastFailure> {
+        if self.vault_trouble().is_some() {
+            return self.request_without_writing().await;
+        }
         let resume = self.rotation.may_resume(self.since_boot());
         if let Some(settled) = resume
             && let Some(token) = self.resume_rotation(settled).await?
@@ -99,6 +165,45 @@ impl Hybrid {
             }
             answer => Ok(answer?),
         }
+    }
+
+    /// While nothing can be written down, the service is told of no key. It may hold either.
+    async fn request_without_writing(&self) -> Result<RoleToken, LastFailure> {
+        let fingerprint = self.record.fingerprint;
+        let key = self.instance_key();
+        match self.ssm.request_role_token(&key, fingerprint).await {
+            Err(error) if rotation::refuses_signature(&error) => {
+                let Some(staged) = self.vault.staged_key()? else { return Err(error.into()) };
+                let key = InstanceKey { signing_key: Arc::new(staged.signing_key), ..key };
+                Ok(self.ssm.request_role_token(&key, fingerprint).await?)
+            }
+            answer => Ok(answer?),
+        }
+    }
+
+    /// Why nothing can be written down now.
+    fn vault_trouble(&self) -> Option<VaultError> {
+        self.vault.check().err()
+    }
+
+    /// Opens the vault again once it can be written, or is back in its place; what is wrong with it, if
+    /// anything is.
+    pub(super) fn look_at_vault(&mut self) -> Option<VaultError> {
+        match self.vault.check() {
+            Ok(()) if self.vault.is_whole() => None,
+            Err(error) if error.is_unwritable() => Some(error),
+            _ => match self.vault.reopen(&self.registration.instance_id) {
+                Ok(()) => self.take_over_records().err(),
+                Err(error) => Some(error),
+            },
+        }
+    }
+
+    /// What a crash or another process has left may have been finished.
+    fn take_over_records(&mut self) -> Result<(), VaultError> {
+        self.vault.notices().iter().for_each(log);
+        self.registration = self.vault.registration()?;
+        self.reload_record()
     }
 
     /// Goes on with a rotation that is under way, if there is one; its token, where it has one.
@@ -119,21 +224,32 @@ impl Hybrid {
         Ok(self.ssm.request_role_token(&self.instance_key(), fingerprint).await?)
     }
 
+    /// One that cannot be kept is good for this run: the service refuses it either way.
     fn make_substitute(&mut self) -> Result<Fingerprint, VaultError> {
-        let mut bytes = [0; 16];
-        self.seams.entropy.fill(&mut bytes);
-        let substitute = FingerprintRecord {
-            fingerprint: Fingerprint::from_random_bytes(bytes),
-            hardware_hash: self.seams.probe.observe().hash(),
-            threshold: self.record.threshold,
-        };
-        self.vault.store_substitute_fingerprint(&substitute, self.ssm.clock().now())?;
-        Ok(substitute.fingerprint)
+        let entropy = &self.seams.entropy;
+        let fingerprint = *self.substitute.get_or_insert_with(|| {
+            let mut bytes = [0; 16];
+            entropy.fill(&mut bytes);
+            Fingerprint::from_random_bytes(bytes)
+        });
+        if self.vault.check().is_ok() {
+            let substitute = FingerprintRecord {
+                fingerprint,
+                hardware_hash: self.seams.probe.observe().hash(),
+                threshold: self.record.threshold,
+            };
+            self.vault.store_substitute_fingerprint(&substitute, self.ssm.clock().now())?;
+        }
+        Ok(fingerprint)
     }
 
     /// Heeds the service's wish for a new key; the proof's token, where there is one.
     pub(super) async fn heed_rotation(&mut self) -> Option<RoleToken> {
         if !self.rotation.may_begin(self.since_boot()) {
+            return None;
+        }
+        if let Some(error) = self.vault_trouble() {
+            tracing::warn!("the service wants a new key, which waits: {error}");
             return None;
         }
         self.rotate().await.unwrap_or_else(|complaint| {
@@ -143,6 +259,9 @@ impl Hybrid {
     }
 
     pub(super) async fn rotate(&mut self) -> Result<Option<RoleToken>, Complaint> {
+        if let Some(error) = self.vault_trouble() {
+            return Err(Complaint::of(&error));
+        }
         let fingerprint = self.record.fingerprint;
         let outcome = rotation::rotate(&mut self.vault, &self.ssm, fingerprint)
             .await

@@ -8,6 +8,7 @@
 mod access;
 mod accounts;
 mod assumption;
+mod deliveries;
 mod driver;
 mod ec2;
 mod error;
@@ -27,10 +28,10 @@ mod rules;
 mod settings;
 mod targets;
 mod verification;
+mod warnings;
 
 use std::collections::BTreeSet;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,20 +57,20 @@ use crate::connection::Connection;
 use crate::control::{self, Complaint, Order, Wish};
 use crate::hardware::{Probe, SystemProbe};
 use crate::host::clock::{Clock, ServiceClock, SystemClock};
+use crate::host::directory;
 use crate::host::entropy::{Entropy, SystemEntropy};
 use crate::host::service_manager;
+use crate::host::socket::DIRECTORY_MODE;
 use crate::pure::advice::Exit;
 use crate::pure::identity::Region;
 use crate::pure::source::Source;
 use crate::shelf::{Shelf, ShelfReader, Status};
-use crate::ssm::Ssm;
 use crate::vault::{Notice, Vault, VaultError};
 use crate::vending::{self, Stock};
 
 use accounts::AccountLookup;
 use driver::Driver;
 use ec2::Ec2;
-use health::Reporter;
 use hybrid::Hybrid;
 use provider::Provider;
 use rules::Rulebook;
@@ -178,7 +179,7 @@ impl Daemon {
                         self.registered(desk, &shelf, &mut accounts).await?
                     }
                 };
-                Provider::Hybrid(Box::new(self.hybrid(vault, &clock, &reader, &mut tasks)?))
+                Provider::Hybrid(Box::new(Hybrid::new(&self, vault, &clock, reader)?))
             }
             Source::InstanceMetadata => {
                 Provider::Ec2(Box::new(Ec2::new(&self, clock.clone(), reader)?))
@@ -194,18 +195,17 @@ impl Daemon {
     /// The sockets of the operator and of the programs, in a runtime directory that others may pass
     /// through.
     fn bind(&self) -> Result<(control::Bound, vending::Bound), DaemonError> {
-        let directory = &self.directories.runtime;
+        let runtime = &self.directories.runtime;
         let failed = |source: io::Error| {
-            let path = control::socket_path(directory);
+            let path = control::socket_path(runtime);
             match source.kind() {
                 io::ErrorKind::AddrInUse => DaemonError::Occupied { path },
                 _ => DaemonError::Socket { path, source },
             }
         };
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o755).create(directory);
-        made.map_err(failed)?;
-        let control = control::bind(directory).map_err(failed)?;
-        Ok((control, vending::bind(directory).map_err(failed)?))
+        directory::make(runtime, DIRECTORY_MODE).map_err(failed)?;
+        let control = control::bind(runtime).map_err(failed)?;
+        Ok((control, vending::bind(runtime).map_err(failed)?))
     }
 
     /// What the settings come to with these accounts.
@@ -240,13 +240,13 @@ impl Daemon {
         }
     }
 
-    /// Reads the settings again. Those that cannot be used change nothing.
-    async fn read_again(&mut self) -> Result<(), Complaint> {
+    /// Reads the settings again, and says what of them waits for the next start, if anything does. Those
+    /// that cannot be used change nothing.
+    async fn read_again(&mut self) -> Result<Option<Complaint>, Complaint> {
         match self.reader.read_soon().await {
             Ok(settings) => {
                 self.trouble = None;
-                self.take_settings(settings);
-                Ok(())
+                Ok(self.take_settings(settings))
             }
             Err(complaint) => {
                 if self.trouble.as_ref() != Some(&complaint) {
@@ -269,58 +269,30 @@ impl Daemon {
         accounts.wait_for(&self.settings).await;
         let rules = self.rules(accounts);
         self.show(shelf, &rules);
-        read.and_then(|()| settings::outcome(&rules.disabled))
+        settings::outcome(&rules.disabled, read?)
     }
 
-    /// What asks for a registered machine, and the task that says that it is alive.
-    fn hybrid(
-        &self,
-        vault: Vault,
-        clock: &ServiceClock,
-        reader: &ShelfReader,
-        tasks: &mut JoinSet<()>,
-    ) -> Result<Hybrid, DaemonError> {
-        for notice in vault.notices() {
-            log(notice);
-        }
-        let registration = vault.registration()?;
-        let region = registered_region(&self.settings, &registration, &vault)?;
-        let connection = connection(&self.settings, region);
-        let ssm = Ssm::new(&connection, clock.clone())?;
-        tracing::info!(
-            instance_id = %registration.instance_id,
-            region = %connection.region,
-            endpoint = ssm.endpoint(),
-            "registered",
-        );
-        if self.settings.health.value {
-            let reporter = Reporter {
-                ssm: ssm.clone(),
-                instance_id: registration.instance_id.to_string(),
-                availability_zone: String::new(),
-                interval: self.settings.health_interval.value,
-                clock: clock.clone(),
-                entropy: Arc::clone(&self.seams.entropy),
-            };
-            tasks.spawn(reporter.report_for_ever(reader.clone()));
-        }
-        Ok(Hybrid::new(vault, registration, ssm, self.seams.clone())?)
-    }
-
-    /// New settings, with the source that there is: another one comes with the next start.
-    fn take_settings(&mut self, settings: Settings) {
-        let running = self.settings.identity.source.value;
+    /// New settings, with the source that there is: another one comes with the next start. What it is
+    /// then to be told, if there is such a difference.
+    fn take_settings(&mut self, settings: Settings) -> Option<Complaint> {
         let identity = std::mem::take(&mut self.settings.identity);
-        let wanted = &settings.identity.source;
-        if wanted.value != running {
-            tracing::error!(
-                "{}: the source stays {running} while the daemon runs; \
-                 try: systemctl restart rolekeeper, to change to {}",
-                wanted.origin,
-                wanted.value
-            );
-        }
+        let (running, wanted) = (identity.source.value, settings.identity.source.value);
+        let differs = identity.difference(&settings.identity);
+        let complaint = differs.map(|(key, origin)| {
+            let (message, remedy) = match key {
+                "source" => (
+                    format!("{origin}: the source stays {running} while the daemon runs"),
+                    format!("systemctl restart rolekeeper, to change to {wanted}"),
+                ),
+                _ => (
+                    format!("{origin}: {key} stays as it was while the daemon runs"),
+                    "systemctl restart rolekeeper".to_owned(),
+                ),
+            };
+            Complaint::new(Exit::Configuration, message, remedy)
+        });
         self.settings = Settings { identity, ..settings };
+        complaint
     }
 
     /// The vault of a registered machine; nothing on one that is not registered yet.

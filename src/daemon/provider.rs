@@ -1,6 +1,8 @@
 //! Who gives the driver its credentials: one of four, chosen by `[identity] source`. What becomes of
 //! them is the same for all.
 
+use std::path::PathBuf;
+
 use http::Uri;
 
 use super::DaemonError;
@@ -8,10 +10,12 @@ use super::ec2::Ec2;
 use super::hybrid::Hybrid;
 use super::report::LastFailure;
 use crate::config::Settings;
+use crate::connection::Connection;
 use crate::control::Complaint;
 use crate::host::clock::ServiceClock;
 use crate::host::environment;
-use crate::pure::advice::Exit;
+use crate::host::file_watch::Stamp;
+use crate::pure::advice::{Advice, Exit};
 use crate::pure::assumption::SessionName;
 use crate::pure::failure::FailureClass;
 use crate::pure::fingerprint::Similarity;
@@ -24,6 +28,7 @@ use crate::shelf::{Moment, RoleStatus};
 use crate::sources::{
     BearerToken, ContainerEndpoint, METADATA_ENDPOINT, UnusableVariables, from_environment,
 };
+use crate::vault::VaultError;
 
 /// One of four.
 #[derive(Debug)]
@@ -38,6 +43,8 @@ pub(super) enum Provider {
 #[derive(Debug)]
 pub(super) struct Container {
     endpoint: ContainerEndpoint,
+    /// What the client was made by, besides the source.
+    trust: (Option<PathBuf>, Option<Stamp>, Option<String>),
     clock: ServiceClock,
     region: Option<Region>,
     role: Option<RoleStatus>,
@@ -59,6 +66,14 @@ pub(super) struct Whose {
     pub role: Option<RoleStatus>,
 }
 
+/// By what a client of AWS was made: another one is made when that changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reach {
+    pub(super) connection: Connection,
+    /// The file of certificates: a name alone does not say that they are the same.
+    ca_bundle: Option<Stamp>,
+}
+
 /// What other roles are assumed with.
 #[derive(Debug, Clone)]
 pub(super) struct Footing {
@@ -76,23 +91,10 @@ impl Provider {
     ///
     /// When no endpoint is named, or it cannot be used.
     pub(super) fn container(settings: &Settings, clock: ServiceClock) -> Result<Self, DaemonError> {
-        let identity = &settings.identity;
-        let url = identity.container_credentials_url.value.as_deref();
-        let url = url.ok_or(DaemonError::NoContainer)?;
-        refuse_own(url, settings)?;
-        let token = match &identity.container_token_file.value {
-            Some(path) => BearerToken::File(path.clone()),
-            None => match environment::variable(BEARER_TOKEN) {
-                Some(token) => BearerToken::Value(Secret::new(token)),
-                None => BearerToken::None,
-            },
-        };
-        let (bundle, proxy) =
-            (settings.ca_bundle.value.as_deref(), settings.proxy.value.as_deref());
-        let endpoint = ContainerEndpoint::new(url, token, bundle, proxy)?;
+        let endpoint = container_endpoint(settings)?;
         tracing::info!(endpoint = endpoint.endpoint(), "credentials from the container's endpoint");
-        let region = settings.region.value.clone();
-        Ok(Self::Container(Box::new(Container { endpoint, clock, region, role: None })))
+        let (region, trust) = (settings.region.value.clone(), trust(settings));
+        Ok(Self::Container(Box::new(Container { endpoint, trust, clock, region, role: None })))
     }
 
     /// By the environment.
@@ -107,6 +109,46 @@ impl Provider {
         from_environment(environment::variable, clock.now())?;
         tracing::info!("credentials from the environment");
         Ok(Self::Environment(Environment { clock, region: settings.region.value.clone() }))
+    }
+
+    /// Takes new settings over, but for the source. What is as it was is left alone.
+    ///
+    /// # Errors
+    ///
+    /// When nobody can be reached by them, or the daemon would ask itself: all stays as it was.
+    pub(super) fn take_settings(&mut self, settings: &Settings) -> Result<(), DaemonError> {
+        match self {
+            Self::Hybrid(hybrid) => hybrid.take_settings(settings),
+            Self::Ec2(ec2) => {
+                metadata_endpoint(settings)?;
+                ec2.take_settings(settings)
+            }
+            Self::Container(container) => container.take_settings(settings),
+            Self::Environment(environment) => {
+                environment.region.clone_from(&settings.region.value);
+                Ok(())
+            }
+        }
+    }
+
+    /// Looks at the vault, and opens it again once it can be written. What is wrong with it, if anything
+    /// is: the credentials are renewed all the same.
+    pub(super) fn look_at_vault(&mut self) -> Option<Complaint> {
+        let error = match self {
+            Self::Hybrid(hybrid) => hybrid.look_at_vault(),
+            Self::Ec2(ec2) => ec2.look_at_vault(),
+            Self::Container(_) | Self::Environment(_) => None,
+        }?;
+        let message = format!("{error}; credentials are renewed, but nothing is written down");
+        let remedy = match error {
+            VaultError::Missing { path } => format!(
+                "restore {} from a backup while the daemon runs: after a stop nothing knows this \
+                 machine's key",
+                path.display()
+            ),
+            error => error.remedy(),
+        };
+        Some(Complaint::new(Exit::CannotCreate, message, remedy))
     }
 
     /// Looks at the machine, where the credentials are for no other.
@@ -162,6 +204,12 @@ impl Provider {
         }
     }
 
+    /// Whose its credentials are, as far as that is known before anybody was asked.
+    pub(super) fn identity(&self) -> String {
+        let registered = self.registered().map(ToString::to_string);
+        registered.unwrap_or_else(|| self.source().name().to_owned())
+    }
+
     /// Who this machine is registered as.
     pub(super) fn registered(&self) -> Option<&InstanceId> {
         match self {
@@ -204,7 +252,26 @@ impl Provider {
     }
 }
 
+impl Reach {
+    pub(super) fn of(connection: Connection) -> Self {
+        let ca_bundle = connection.ca_bundle.as_deref().and_then(Stamp::of);
+        Self { connection, ca_bundle }
+    }
+}
+
 impl Container {
+    fn take_settings(&mut self, settings: &Settings) -> Result<(), DaemonError> {
+        let url = settings.identity.container_credentials_url.value.as_deref();
+        refuse_own(url.unwrap_or_default(), settings)?;
+        let trust = trust(settings);
+        if trust != self.trust {
+            self.endpoint = container_endpoint(settings)?;
+            self.trust = trust;
+        }
+        self.region.clone_from(&settings.region.value);
+        Ok(())
+    }
+
     async fn request_token(&mut self) -> Result<RoleToken, LastFailure> {
         let granted = self.endpoint.credentials(self.clock.now()).await?;
         self.role = Some(RoleStatus {
@@ -236,6 +303,28 @@ impl Environment {
         }
         Ok(token)
     }
+}
+
+fn container_endpoint(settings: &Settings) -> Result<ContainerEndpoint, DaemonError> {
+    let identity = &settings.identity;
+    let url = identity.container_credentials_url.value.as_deref();
+    let url = url.ok_or(DaemonError::NoContainer)?;
+    refuse_own(url, settings)?;
+    let token = match &identity.container_token_file.value {
+        Some(path) => BearerToken::File(path.clone()),
+        None => match environment::variable(BEARER_TOKEN) {
+            Some(token) => BearerToken::Value(Secret::new(token)),
+            None => BearerToken::None,
+        },
+    };
+    let (bundle, proxy) = (settings.ca_bundle.value.as_deref(), settings.proxy.value.as_deref());
+    Ok(ContainerEndpoint::new(url, token, bundle, proxy)?)
+}
+
+fn trust(settings: &Settings) -> (Option<PathBuf>, Option<Stamp>, Option<String>) {
+    let bundle = settings.ca_bundle.value.clone();
+    let stamp = bundle.as_deref().and_then(Stamp::of);
+    (bundle, stamp, settings.proxy.value.clone())
 }
 
 /// What needs a registration is refused under another source.

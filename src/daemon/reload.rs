@@ -14,8 +14,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::Seams;
+use super::deliveries::DeliveryRecord;
 use crate::config::Settings;
 use crate::host::clock::ServiceClock;
+use crate::pure::deliveries::Holder;
 use crate::pure::reload::{Event, Reload};
 use crate::pure::role_token::RoleToken;
 use crate::pure::unit::ServiceName;
@@ -39,7 +41,10 @@ pub(super) struct Reloads {
 /// Delivers to targets and withdraws from them, and says so where a service is to be told. Cheap to
 /// clone.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Announcer(Arc<Mutex<BTreeMap<String, Words>>>);
+pub(super) struct Announcer {
+    listeners: Arc<Mutex<BTreeMap<String, Words>>>,
+    record: DeliveryRecord,
+}
 
 /// Nobody who delivers waits, so there is no bound. Each task listens all the time.
 type Words = mpsc::UnboundedSender<Word>;
@@ -59,15 +64,20 @@ struct Service {
 }
 
 impl Reloads {
-    /// With what the run before kept in this directory.
-    pub(super) fn new(runtime: &Path, seams: &Seams, clock: &ServiceClock) -> Self {
+    /// With what the run before kept in this directory, and a record of what is delivered.
+    pub(super) fn new(
+        runtime: &Path,
+        record: DeliveryRecord,
+        seams: &Seams,
+        clock: &ServiceClock,
+    ) -> Self {
         Self {
             seams: seams.clone(),
             clock: clock.clone(),
             memories: Memories::take_back(runtime),
             tasks: JoinSet::new(),
             hooks: BTreeMap::new(),
-            announcer: Announcer::default(),
+            announcer: Announcer { listeners: Arc::default(), record },
         }
     }
 
@@ -99,9 +109,14 @@ impl Reloads {
             listeners.extend(targets.into_iter().map(|target| (target, words.clone())));
             self.hooks.insert(unit, words);
         }
-        *self.announcer.0.lock().unwrap_or_else(PoisonError::into_inner) = listeners;
+        *self.announcer.listeners.lock().unwrap_or_else(PoisonError::into_inner) = listeners;
         // Of those that have ended nothing is kept.
         while self.tasks.try_join_next().is_some() {}
+    }
+
+    /// The record for the next run is there again if somebody has removed it.
+    pub(super) fn restore_memory(&self) {
+        self.memories.restore();
     }
 
     fn means(&self, place: ReloadPlace) -> Means {
@@ -115,9 +130,22 @@ impl Reloads {
 }
 
 impl Announcer {
-    /// Puts the token into the target's file. There is something to tell if programs found other
-    /// credentials there before.
+    /// Puts the token of `holder` into the target's file. There is something to tell if programs found
+    /// other credentials there before.
     pub(super) fn deliver(
+        &self,
+        target: &Target,
+        token: &RoleToken,
+        holder: &Holder,
+        now: UtcDateTime,
+    ) -> Result<Delivered, TargetError> {
+        self.record.announce([target], token, holder);
+        let delivery = self.put(target, token, now)?;
+        self.record.confirm(target);
+        Ok(delivery)
+    }
+
+    fn put(
         &self,
         target: &Target,
         token: &RoleToken,
@@ -144,6 +172,7 @@ impl Announcer {
     /// Takes our keys out of the target's file.
     pub(super) fn withdraw(&self, target: &Target) -> Result<Delivered, TargetError> {
         let delivery = withdraw(target)?;
+        self.record.forget(target);
         if let Some(words) = self.listener(target) {
             // A task that has ended tells nobody.
             let _ = words.send(Word::News(Event::Withdrawn { target: target.name.clone() }));
@@ -152,7 +181,8 @@ impl Announcer {
     }
 
     fn listener(&self, target: &Target) -> Option<Words> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&target.name).cloned()
+        let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        listeners.get(&target.name).cloned()
     }
 }
 

@@ -1,11 +1,14 @@
 //! What the driver knows, as `status` shows it.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use time::UtcDateTime;
 
 use super::provider::Whose;
+use super::warnings::Warnings;
 use crate::control::Complaint;
+use crate::host::file_watch::Stamp;
 use crate::pure::advice::{Advice, Exit};
 use crate::pure::disabled::Disabled;
 use crate::pure::failure::FailureClass;
@@ -33,6 +36,7 @@ pub(super) struct Report<'a> {
     pub failure: Option<&'a LastFailure>,
     pub disabled: &'a [Disabled],
     pub settings: Option<&'a Complaint>,
+    pub warnings: &'a Warnings,
 }
 
 /// Why there is no new token.
@@ -50,6 +54,15 @@ pub(super) struct TargetOutcome {
     held_until: Option<Moment>,
     complaint: Option<Complaint>,
     warnings: Vec<Warning>,
+    /// What the last delivery left behind, once there was one.
+    left: Option<Left>,
+}
+
+/// The directory, and the file in it; there may be neither.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Left {
+    directory: bool,
+    file: Option<Stamp>,
 }
 
 impl LastFailure {
@@ -156,6 +169,7 @@ impl TargetOutcome {
                  whoever could read it may have the credentials that it held"
             );
         }
+        self.left = Some(Left::of(target));
         let complaint = outcome.as_ref().err().map(Complaint::of);
         match &complaint {
             Some(complaint) if self.complaint.as_ref() != Some(complaint) => {
@@ -189,6 +203,26 @@ impl TargetOutcome {
     pub(super) fn complaint(&self) -> Option<&Complaint> {
         self.complaint.as_ref()
     }
+
+    /// Whether somebody else has changed or removed the file since; said once for each change.
+    pub(super) fn notice_change(&mut self, target: &Target) -> bool {
+        let now = Left::of(target);
+        let changed = self.left.is_some_and(|left| left != now);
+        if changed {
+            self.left = Some(now);
+            let (path, name) = (target.path.display(), &target.name);
+            let what = if now.file.is_some() { "changed" } else { "removed" };
+            tracing::warn!(target_name = name, "{path} was {what} by somebody else");
+        }
+        changed
+    }
+}
+
+impl Left {
+    fn of(target: &Target) -> Self {
+        let directory = target.path.parent().is_some_and(Path::is_dir);
+        Self { directory, file: Stamp::of(&target.path) }
+    }
 }
 
 impl Report<'_> {
@@ -210,6 +244,7 @@ impl Report<'_> {
             fingerprint: self.similarity.map(fingerprint),
             targets: self.targets.iter().zip(self.outcomes).map(target).collect(),
             failure: self.failure.map(failure),
+            warnings: self.warnings.shown(),
             credentials,
             disabled: self.disabled.to_vec(),
             settings: self.settings.map(settings),
@@ -286,7 +321,7 @@ pub(super) fn remarks(status: &Status) -> String {
 fn state_line(status: &Status) -> String {
     let id = status.instance_id.as_deref().unwrap_or_else(|| status.source.name());
     let state = status.state.name();
-    match (&status.credentials, &status.failure) {
+    let line = match (&status.credentials, &status.failure) {
         (Some(credentials), None) => format!(
             "{state}: {id}, credentials until {}, next refresh {}",
             credentials.expires_at, credentials.next_refresh_at
@@ -295,6 +330,10 @@ fn state_line(status: &Status) -> String {
             format!("{state}: {id}, {message}; next try {at}")
         }
         _ => format!("{state}: {id}"),
+    };
+    match status.warnings.first() {
+        Some(warning) => format!("{line}; {}: {}", warning.subject, warning.message),
+        None => line,
     }
 }
 

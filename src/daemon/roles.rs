@@ -11,6 +11,7 @@ use super::targets::AssumedOutlet;
 use crate::control::Complaint;
 use crate::pure::assumer::Policy;
 use crate::shelf::Shelf;
+use crate::sts::Sts;
 use crate::targets::Target;
 
 /// Words that may wait for a task.
@@ -84,6 +85,14 @@ impl Roles {
         for member in &self.members {
             // One that has ended needs no policy.
             let _ = member.words.send(Word::Policy(policy)).await;
+        }
+    }
+
+    /// STS is reached in another way from now on.
+    pub(super) async fn set_sts(&self, sts: &Sts) {
+        for member in &self.members {
+            // One that has ended asks nobody.
+            let _ = member.words.send(Word::Sts(Box::new(sts.clone()))).await;
         }
     }
 

@@ -187,11 +187,18 @@ fn reach(settings: &Settings) -> Result<(), DaemonError> {
     Ok(())
 }
 
-/// What the operator who reloads or checks the settings hears.
-pub(super) fn outcome(disabled: &[Disabled]) -> Result<String, Complaint> {
-    match (in_one_line(disabled), disabled.first()) {
-        (Some(line), Some(first)) => {
+/// What the operator who reloads the settings hears: of what is disabled before what is not in force
+/// yet.
+pub(super) fn outcome(
+    disabled: &[Disabled],
+    not_in_force: Option<Complaint>,
+) -> Result<String, Complaint> {
+    match (in_one_line(disabled), disabled.first(), not_in_force) {
+        (Some(line), Some(first), _) => {
             Err(Complaint::new(Exit::Configuration, line, first.remedy.clone()))
+        }
+        (_, _, Some(Complaint { message, remedy, .. })) => {
+            Err(Complaint::new(Exit::Configuration, message, remedy))
         }
         _ => Ok("settings reloaded".to_owned()),
     }

@@ -8,7 +8,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+use tokio::time::{Interval, MissedTickBehavior};
+
+use super::clock::every;
 
 /// How often is looked: what was removed is there again before most programs ask next.
 pub const LOOK_INTERVAL: Duration = Duration::from_secs(5);
@@ -48,7 +50,8 @@ impl Stamp {
 impl Ticker {
     /// The first tick comes after a whole interval.
     pub fn new() -> Self {
-        let mut interval = interval_at(Instant::now() + LOOK_INTERVAL, LOOK_INTERVAL);
+        let mut interval = every(LOOK_INTERVAL);
+        interval.reset();
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self(interval)
     }

@@ -319,7 +319,11 @@ impl Daemon {
     }
 
     pub fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.process.id().cast_signed()), signal).unwrap();
+        kill(Pid::from_raw(self.pid().cast_signed()), signal).unwrap();
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.id()
     }
 
     /// Waits until it ends of itself.

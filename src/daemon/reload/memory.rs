@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::host::directory::{UnsafeDirectory, open_file, open_out_of_reach};
+use crate::host::file_watch::Stamp;
 use crate::host::replace::{Access, replace_file_at};
 use crate::pure::reload::Memory;
 use crate::pure::unit::ServiceName;
@@ -50,6 +51,15 @@ impl Memories {
     pub(super) fn of(&self, unit: &ServiceName) -> Memory {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.of.get(unit.as_str()).cloned().unwrap_or_default()
+    }
+
+    /// Writes it all down again where somebody else has removed it.
+    pub(super) fn restore(&self) {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_gone = !kept.of.is_empty() && Stamp::of(&kept.runtime.join(NAME)).is_none();
+        if is_gone && let Err(error) = kept.write() {
+            tracing::warn!("the next run will not know what services were told: {error}");
+        }
     }
 
     /// Writes down what is news.
@@ -107,6 +117,10 @@ mod tests {
         assert_eq!(again.of(&unit), hook.memory());
         assert_ne!(again.of(&unit), Memory::default());
         assert_eq!(again.of(&"other.service".parse().unwrap()), Memory::default());
+
+        fs::remove_file(directory.path().join(NAME)).unwrap();
+        memories.restore();
+        assert_eq!(Memories::take_back(directory.path()).of(&unit), hook.memory());
 
         fs::write(directory.path().join(NAME), "{\"legacy.service\": 7}").unwrap();
         let damaged = Memories::take_back(directory.path());

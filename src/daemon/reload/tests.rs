@@ -31,12 +31,12 @@ impl Heard {
         };
         let (words, inbox) = mpsc::unbounded_channel();
         let announcer = Announcer::default();
-        announcer.0.lock().unwrap().insert(target.name.clone(), words);
+        announcer.listeners.lock().unwrap().insert(target.name.clone(), words);
         Self { directory, target, announcer, inbox }
     }
 
     fn deliver(&self, token: &RoleToken, now: UtcDateTime) -> bool {
-        self.announcer.deliver(&self.target, token, now).is_ok()
+        self.announcer.deliver(&self.target, token, &Holder::of("x", None), now).is_ok()
     }
 
     fn news(&mut self) -> Option<Event> {
