@@ -360,7 +360,9 @@ fn each_mistake_in_the_rest_leaves_the_last_good_settings_in_force() {
         }
     }
     assert_served(&stage);
-    let page = stage.succeed(&["status"]);
+    let shown = stage.run(&["status"]);
+    assert_eq!(shown.status.code(), Some(Exit::Configuration as i32));
+    let page = String::from_utf8(shown.stdout).unwrap();
     assert!(page.contains("settings     NOT IN FORCE, the last good ones are: "), "{page}");
     let doctor = stage.run(&["doctor", "--json"]);
     let checks = serde_json::from_slice::<Value>(&doctor.stdout).unwrap();

@@ -139,7 +139,7 @@ fn each_socket_that_is_removed_comes_back_by_itself() {
     fs::remove_file(stage.path("run/control.sock")).unwrap();
     fs::write(stage.path("run/control.sock"), "").unwrap();
     wait_until("the control socket", || is_socket(&stage.path("run/control.sock")));
-    assert_eq!(daemon.log().matches("it is there again").count(), 4, "{}", daemon.log());
+    wait_until("all four in the log", || daemon.log().matches("it is there again").count() == 4);
 }
 
 #[test]
@@ -314,7 +314,10 @@ fn keys_of_a_target_that_was_removed_while_the_daemon_was_down_are_withdrawn_and
         assert_eq!(fs::read_to_string(path(name)).unwrap(), "", "{name}");
     }
     assert_eq!(fs::read_to_string(path("taken")).unwrap(), other);
-    assert!(holds("elsewhere"));
+    wait_until("the new target's file", || holds("elsewhere"));
+    wait_until("the new profile", || {
+        fs::read_to_string(path("shared")).is_ok_and(|text| text.contains("[new]"))
+    });
     let shared = fs::read_to_string(path("shared")).unwrap();
     assert!(shared.starts_with("[mine]\nregion = eu-central-1\n"), "{shared}");
     assert!(shared.contains("[new]") && !shared.contains("[old]"), "{shared}");
