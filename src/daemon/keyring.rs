@@ -9,11 +9,13 @@ use tokio::sync::watch;
 
 use super::Seams;
 use crate::endpoints::{TokenFile, bearer_token};
+use crate::host::clock::Clock;
 use crate::host::entropy::Entropy;
 use crate::host::file_watch::{Stamp, Ticker};
 use crate::pure::advice::Advice;
 use crate::pure::metadata::bearer_tokens::BearerTokens;
 use crate::pure::metadata::container::BearerToken;
+use crate::vending::{TokenHolder, TokenHolders};
 
 /// A file that could not be written is tried again so often.
 const RETRY: Duration = Duration::from_secs(60);
@@ -39,6 +41,19 @@ struct Ring {
 pub(super) struct Known {
     pub(super) consumer: String,
     pub(super) token: BearerToken,
+}
+
+/// The keyring, for those who ask what would be answered now.
+#[derive(Debug)]
+pub(super) struct KeyringNow {
+    pub(super) keyring: Keyring,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+impl TokenHolders for KeyringNow {
+    fn holder(&self, token: &BearerToken) -> Option<TokenHolder> {
+        self.keyring.holder(token, self.clock.since_boot())
+    }
 }
 
 impl Keyring {
@@ -104,6 +119,14 @@ impl Keyring {
             }
         }
         pause
+    }
+
+    /// Whose a token is, at that time since boot.
+    fn holder(&self, token: &BearerToken, now: Duration) -> Option<TokenHolder> {
+        let held = self.lock();
+        let ring = held.iter().find(|ring| ring.tokens.honoured(now).any(|known| known.is(token)))?;
+        let current = ring.tokens.is_current(token);
+        Some(TokenHolder { consumer: ring.file.consumer.clone(), current })
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Ring>> {

@@ -85,6 +85,7 @@ struct Post {
 #[derive(Debug)]
 pub(super) struct Means {
     pub(super) stock: Stock,
+    pub(super) keyring: Keyring,
     pub(super) token_files: watch::Receiver<Vec<TokenFile>>,
     pub(super) listen: watch::Receiver<Listen>,
     /// Where the container endpoint and the IMDS endpoint say what becomes of them.
@@ -94,10 +95,10 @@ pub(super) struct Means {
 /// Keeps the endpoints open that the settings switch on, and no others, until it is dropped or nobody
 /// sets them any more. One that stays where it is goes on undisturbed.
 pub(super) async fn keep(
-    Means { stock, token_files, mut listen, signs: [container, imds] }: Means,
+    Means { stock, keyring, token_files, mut listen, signs: [container, imds] }: Means,
     seams: Seams,
 ) {
-    let (keyring, service_clock) = (Keyring::default(), stock.clock.clone());
+    let service_clock = stock.clock.clone();
     let clerk = Arc::new(Clerk {
         stock,
         keyring: keyring.clone(),

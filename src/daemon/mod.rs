@@ -72,6 +72,7 @@ use accounts::AccountLookup;
 use driver::Driver;
 use ec2::Ec2;
 use hybrid::Hybrid;
+use keyring::{Keyring, KeyringNow};
 use provider::Provider;
 use rules::Rulebook;
 
@@ -159,10 +160,19 @@ impl Daemon {
         let (control, programs) = self.bind()?;
         let mut tasks = JoinSet::new();
         tasks.spawn(control.serve(reader.clone(), orders));
-        let stock = Stock { shelf: reader.clone(), access: rules.access(), clock: clock.clone() };
+        let keyring = Keyring::default();
+        let tokens =
+            KeyringNow { keyring: keyring.clone(), clock: Arc::clone(&self.seams.clock) };
+        let stock = Stock {
+            shelf: reader.clone(),
+            access: rules.access(),
+            clock: clock.clone(),
+            tokens: Arc::new(tokens),
+        };
         tasks.spawn(programs.serve(stock.clone()));
         let means = loopback::Means {
             stock,
+            keyring,
             token_files: rules.token_files(),
             listen: rules.listen(),
             signs: ["container", "imds"].map(|kind| shelf.sign(kind)),

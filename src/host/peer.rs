@@ -51,6 +51,15 @@ pub fn caller(socket: &impl AsFd) -> nix::Result<Caller> {
     Ok(caller)
 }
 
+/// What would be seen of a process that acts as that user; nothing of another user's, nor of one that
+/// is hidden from here.
+pub fn seen(mut process: Caller) -> Caller {
+    if let Some(files) = process.pid.and_then(|pid| open_process(pid, None)) {
+        look(&files, &mut process);
+    }
+    process
+}
+
 /// `/proc/PID`, which from now on is this process's or nobody's.
 fn open_process(pid: i32, pidfd: Option<&OwnedFd>) -> Option<ProcessFiles> {
     let process = ProcessFiles::open(pid).ok()?;

@@ -12,6 +12,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, set
 use nix::sys::time::TimeVal;
 use zeroize::Zeroizing;
 
+use super::dry_run::{DryRun, WouldGet};
 use super::protocol::{Answer, LONGEST_ANSWER, Request, Vended};
 use super::socket_paths;
 use crate::pure::advice::{Advice, Complaint, Exit};
@@ -50,13 +51,38 @@ pub fn ask(runtime_dirs: &[PathBuf], target: Option<&str>) -> Result<Vended, Ven
     Err(missing)
 }
 
+/// What a program would get, by the daemon of this runtime directory.
+///
+/// # Errors
+///
+/// When no daemon answers, or it would refuse.
+pub fn try_out(runtime_dir: &Path, asked: DryRun) -> Result<WouldGet, VendingError> {
+    match hear(runtime_dir, &Request::DryRun(Box::new(asked)))? {
+        (_, Answer::WouldGet(what)) => Ok(what),
+        (_, Answer::Refused(complaint)) => Err(VendingError::Refused(complaint)),
+        (path, Answer::Credentials(_)) => Err(unasked(path)),
+    }
+}
+
 fn ask_one(runtime_dir: &Path, target: Option<&str>) -> Result<Vended, VendingError> {
+    match hear(runtime_dir, &Request::Credentials { target: target.map(str::to_owned) })? {
+        (_, Answer::Credentials(vended)) => Ok(vended),
+        (_, Answer::Refused(complaint)) => Err(VendingError::Refused(complaint)),
+        (path, Answer::WouldGet(_)) => Err(unasked(path)),
+    }
+}
+
+fn unasked(path: PathBuf) -> VendingError {
+    VendingError::Garbled { path, reason: "it is another question's".to_owned() }
+}
+
+/// The answer, and the socket that it came through.
+fn hear(runtime_dir: &Path, request: &Request) -> Result<(PathBuf, Answer), VendingError> {
     let (path, stream) = enter(runtime_dir)?;
     let broken = |source| VendingError::Broken { path: path.clone(), source };
-    let line = converse(stream, target).map_err(broken)?;
+    let line = converse(stream, request).map_err(broken)?;
     match serde_json::from_slice(&line) {
-        Ok(Answer::Credentials(vended)) => Ok(vended),
-        Ok(Answer::Refused(complaint)) => Err(VendingError::Refused(complaint)),
+        Ok(answer) => Ok((path, answer)),
         Err(_) if line.is_empty() => Err(broken(io::ErrorKind::UnexpectedEof.into())),
         // The parser's own words may hold a value.
         Err(error) => {
@@ -101,8 +127,8 @@ fn open(path: &Path) -> io::Result<UnixStream> {
     Ok(stream)
 }
 
-fn converse(mut stream: UnixStream, target: Option<&str>) -> io::Result<Zeroizing<Vec<u8>>> {
-    let mut line = serde_json::to_vec(&Request::Credentials { target: target.map(str::to_owned) })?;
+fn converse(mut stream: UnixStream, request: &Request) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');
     stream.write_all(&line)?;
     read_line(&mut stream)

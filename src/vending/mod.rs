@@ -8,11 +8,13 @@
 
 mod audit;
 mod client;
+mod dry_run;
 mod protocol;
 mod server;
 
 pub use audit::Audit;
-pub use client::{VendingError, ask};
+pub use client::{VendingError, ask, try_out};
+pub use dry_run::{DryRun, Subject, TokenHolder, TokenHolders, Via, WouldGet};
 pub use protocol::{Answer, Request, Vended};
 pub use server::{Bound, Stock, bind};
 

@@ -3,14 +3,15 @@
 use serde::{Deserialize, Serialize};
 use time::UtcDateTime;
 
+use super::dry_run::{DryRun, WouldGet};
 use crate::pure::advice::Complaint;
 use crate::pure::assumption::RoleArn;
 use crate::pure::role_token::{RoleToken, UnusableMember};
 use crate::pure::secret::Secret;
 use crate::shelf::Moment;
 
-/// The longest line of a program, in bytes: a name has 64 letters at most.
-pub(super) const LONGEST_REQUEST: u64 = 256;
+/// The longest line of a program, in bytes: a dry run has a path and a thousand groups at most.
+pub(super) const LONGEST_REQUEST: u64 = 32 * 1024;
 
 /// The longest line of the daemon. AWS reserves the right to session tokens of any length; 4 KiB is
 /// what IAM's guide advises to have room for.
@@ -25,6 +26,8 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         target: Option<String>,
     },
+    /// What a program would get, and no secret of it.
+    DryRun(Box<DryRun>),
 }
 
 /// The daemon's line, as it is read.
@@ -33,6 +36,7 @@ pub enum Request {
 pub enum Answer {
     Credentials(Vended),
     Refused(Complaint),
+    WouldGet(WouldGet),
 }
 
 /// Credentials, and what they are called here.
@@ -71,6 +75,7 @@ enum Written<'a> {
         role_arn: Option<&'a str>,
     },
     Refused(&'a Complaint),
+    WouldGet(&'a WouldGet),
 }
 
 impl TryFrom<Line> for Vended {
@@ -120,6 +125,11 @@ pub(super) fn credentials(name: &str, token: &RoleToken) -> Secret<Vec<u8>> {
 /// A line without.
 pub(super) fn refused(complaint: &Complaint) -> Secret<Vec<u8>> {
     write(&Written::Refused(complaint), 512)
+}
+
+/// What would be handed out.
+pub(super) fn would_get(what: &WouldGet) -> Secret<Vec<u8>> {
+    write(&Written::WouldGet(what), 512)
 }
 
 fn write(line: &Written<'_>, room: usize) -> Secret<Vec<u8>> {

@@ -12,7 +12,8 @@ use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
 
 use super::audit::Audit;
-use super::protocol::{LONGEST_REQUEST, Request, credentials, refused};
+use super::dry_run::TokenHolders;
+use super::protocol::{LONGEST_REQUEST, Request, credentials, refused, would_get};
 use super::socket_paths;
 use crate::host::accounts;
 use crate::host::clock::{ServiceClock, pause, timeout};
@@ -21,6 +22,7 @@ use crate::host::places::{PENALTY, Place, Places, RATE_OF_A_USER};
 use crate::host::socket;
 use crate::pure::access::{Access, Allowed, Denied};
 use crate::pure::advice::{Complaint, Exit};
+use crate::pure::role_token::RoleToken;
 use crate::pure::secret::Secret;
 use crate::shelf::ShelfReader;
 
@@ -45,6 +47,7 @@ pub struct Stock {
     pub shelf: ShelfReader,
     pub access: watch::Receiver<Arc<Access>>,
     pub clock: ServiceClock,
+    pub tokens: Arc<dyn TokenHolders>,
 }
 
 /// Binds both sockets.
@@ -62,7 +65,7 @@ pub fn bind(runtime_dir: &Path) -> io::Result<Bound> {
 impl Bound {
     /// Answers until the task is dropped.
     pub async fn serve(mut self, stock: Stock) {
-        let clerk = Clerk { stock, audit: Arc::default() };
+        let clerk = Clerk { stock, group: self.group, audit: Arc::default() };
         let places = Places::new(RATE_OF_A_USER);
         let mut connections = JoinSet::new();
         loop {
@@ -100,8 +103,10 @@ fn known(stream: &UnixStream, group: Option<Gid>) -> io::Result<Caller> {
 }
 
 #[derive(Debug, Clone)]
-struct Clerk {
-    stock: Stock,
+pub(super) struct Clerk {
+    pub(super) stock: Stock,
+    /// The service's.
+    pub(super) group: Gid,
     audit: Arc<Mutex<Audit>>,
 }
 
@@ -130,16 +135,23 @@ impl Clerk {
         }
     }
 
-    async fn answer(&self, line: &[u8], mut caller: Caller) -> Secret<Vec<u8>> {
-        let Ok(Request::Credentials { target }) = serde_json::from_slice(line) else {
-            return refused(&Complaint::new(
+    async fn answer(&self, line: &[u8], caller: Caller) -> Secret<Vec<u8>> {
+        match serde_json::from_slice(line) {
+            Ok(Request::Credentials { target }) => self.vend(target.as_deref(), caller).await,
+            Ok(Request::DryRun(asked)) => match self.dry_run(*asked, caller).await {
+                Ok(what) => would_get(&what),
+                Err(complaint) => refused(&complaint),
+            },
+            Err(_) => refused(&Complaint::new(
                 Exit::Usage,
                 "the daemon does not know this request",
                 "use a rolekeeper of the daemon's version",
-            ));
-        };
-        let access = Arc::clone(&self.stock.access.borrow());
-        let wanted = target.as_deref();
+            )),
+        }
+    }
+
+    async fn vend(&self, wanted: Option<&str>, mut caller: Caller) -> Secret<Vec<u8>> {
+        let access = self.access();
         let mut judged = access.judge(wanted, &caller.peer);
         if judged.is_err() && !caller.groups_seen {
             look_up_groups(&mut caller).await;
@@ -149,6 +161,10 @@ impl Clerk {
             Err(denied) => self.deny(&caller, wanted, &denied),
             Ok(allowed) => self.hand_out(&caller, allowed),
         }
+    }
+
+    pub(super) fn access(&self) -> Arc<Access> {
+        Arc::clone(&self.stock.access.borrow())
     }
 
     fn turn_away(&self, caller: &Caller) -> Secret<Vec<u8>> {
@@ -164,24 +180,30 @@ impl Clerk {
     }
 
     fn hand_out(&self, caller: &Caller, allowed: Allowed<'_>) -> Secret<Vec<u8>> {
-        let snapshot = self.stock.shelf.look();
-        let now = self.stock.clock.estimate().latest;
-        let source = allowed.target.unwrap_or(allowed.name);
-        match snapshot.credentials_for(source).filter(|token| token.is_usable(now)) {
-            Some(token) => {
+        match self.in_stock(allowed) {
+            Ok(token) => {
                 lock(&self.audit).vended(caller, allowed, &token);
                 credentials(allowed.name, &token)
             }
-            None => {
-                let why = snapshot.failure_of(source).map(|failure| failure.class.as_str());
-                let why = why.unwrap_or(snapshot.status.state.name());
-                refused(&Complaint::new(
-                    Exit::TryAgain,
-                    format!("there are no usable credentials now: {why}"),
-                    "rolekeeper status, for what stands in the way",
-                ))
-            }
+            Err(complaint) => refused(&complaint),
         }
+    }
+
+    /// What there is, if it is of use now.
+    pub(super) fn in_stock(&self, allowed: Allowed<'_>) -> Result<Arc<RoleToken>, Complaint> {
+        let snapshot = self.stock.shelf.look();
+        let now = self.stock.clock.estimate().latest;
+        let source = allowed.target.unwrap_or(allowed.name);
+        let token = snapshot.credentials_for(source).filter(|token| token.is_usable(now));
+        token.ok_or_else(|| {
+            let why = snapshot.failure_of(source).map(|failure| failure.class.as_str());
+            let why = why.unwrap_or(snapshot.status.state.name());
+            Complaint::new(
+                Exit::TryAgain,
+                format!("there are no usable credentials now: {why}"),
+                "rolekeeper status, for what stands in the way",
+            )
+        })
     }
 }
 
@@ -197,7 +219,7 @@ async fn read_line(stream: &mut UnixStream) -> Option<Vec<u8>> {
 
 /// Where the process cannot be seen, its user's groups stand for its own. The look-up may ask a
 /// directory server, and is not waited for without end.
-async fn look_up_groups(caller: &mut Caller) {
+pub(super) async fn look_up_groups(caller: &mut Caller) {
     let (uid, gid) = (caller.peer.uid, caller.peer.gid);
     if let Ok(Ok(groups)) =
         timeout(PATIENCE, spawn_blocking(move || accounts::groups_of(uid, gid))).await

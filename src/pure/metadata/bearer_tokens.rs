@@ -44,6 +44,11 @@ impl BearerTokens {
         self.since + LIFE
     }
 
+    /// Whether it is the one in the file.
+    pub fn is_current(&self, token: &BearerToken) -> bool {
+        self.current.is(token)
+    }
+
     /// Each token that is honoured.
     pub fn honoured(&self, now: Duration) -> impl Iterator<Item = &BearerToken> {
         let in_grace = now.saturating_sub(self.since) < GRACE;

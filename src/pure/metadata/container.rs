@@ -33,12 +33,24 @@ impl BearerToken {
         Self(Sha256::digest(token.expose()).into())
     }
 
+    /// Of a digest, in hexadecimal digits.
+    pub fn of_digest(text: &str) -> Option<Self> {
+        let mut digest = [0; 32];
+        hex::decode_to_slice(text, &mut digest).ok()?;
+        Some(Self(digest))
+    }
+
+    /// Its digest, in hexadecimal digits.
+    pub fn digest(&self) -> String {
+        hex::encode(self.0)
+    }
+
     fn sent(text: &str) -> Self {
         Self(Sha256::digest(text).into())
     }
 
     /// Takes as long wherever the two differ.
-    fn is(&self, sent: &Self) -> bool {
+    pub fn is(&self, sent: &Self) -> bool {
         let both = self.0.iter().zip(&sent.0);
         both.fold(0, |found, (a, b)| black_box(found | (a ^ b))) == 0
     }
