@@ -7,6 +7,7 @@ mod stage;
 
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use rolekeeper::pure::advice::Exit;
 use rolekeeper::pure::chain::Sdk;
 use serde_json::{Value, json};
 
-use stage::{NOBODY, Stage, is_root, printed, refusal};
+use stage::{Daemon, NOBODY, Stage, is_root, printed, refusal};
 
 const STALE: [(&str, &str); 3] = [
     ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
@@ -78,18 +79,61 @@ fn code(exit: Exit) -> Option<i32> {
     Some(exit as i32)
 }
 
-/// A stage whose settings have both endpoints and a consumer with a token.
-fn with_endpoints(user: u32) -> Stage {
-    let stage = Stage::set();
-    let token = stage.path("web.token");
-    fs::write(&token, "token").unwrap();
-    stage.settings(&format!(
-        "[endpoint.container]\nlisten = \"127.0.0.1:1338\"\n\
-         [endpoint.imds]\nlisten = \"127.0.0.1:1339\"\n\
-         [[consumer]]\nname = \"web\"\nusers = [\"{user}\"]\ntoken_file = \"{}\"\n",
-        token.display()
-    ));
-    stage
+/// A port that nobody listens at.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A stage whose settings have both endpoints and two consumers with tokens; `web` is that user's.
+struct Endpoints {
+    stage: Stage,
+    container: u16,
+    metadata: u16,
+    daemon: Daemon,
+}
+
+impl Endpoints {
+    fn of(user: u32) -> Self {
+        let stage = Stage::set();
+        let (container, metadata) = (free_port(), free_port());
+        let consumer = |name: &str, user| {
+            let token = stage.path(&format!("{name}.token"));
+            let token = token.display();
+            format!(
+                "[[consumer]]\nname = \"{name}\"\nusers = [\"{user}\"]\ntoken_file = \"{token}\"\n"
+            )
+        };
+        stage.settings(&format!(
+            "[endpoint.container]\nlisten = \"127.0.0.1:{container}\"\n\
+             [endpoint.imds]\nlisten = \"127.0.0.1:{metadata}\"\n{}{}",
+            consumer("web", user),
+            consumer("batch", user)
+        ));
+        let (_, daemon) = stage.start_registered();
+        for kind in ["container", "imds"] {
+            stage.status_when(kind, |status| {
+                let endpoints = status["endpoints"].as_array().cloned().unwrap_or_default();
+                endpoints
+                    .iter()
+                    .any(|endpoint| endpoint["kind"] == kind && endpoint["error"] == Value::Null)
+            });
+        }
+        Self { stage, container, metadata, daemon }
+    }
+
+    fn uri(&self, consumer: &str) -> String {
+        format!("http://127.0.0.1:{}/credentials/{consumer}", self.container)
+    }
+
+    fn token_file(&self, consumer: &str) -> String {
+        self.stage.path(&format!("{consumer}.token")).to_str().unwrap().to_owned()
+    }
+
+    /// What is said of a program with these two variables.
+    fn judged(&self, uri: &str, token: (&str, &str)) -> (Value, Option<i32>) {
+        let program = Running::with(&[("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri), token]);
+        judged(&self.stage, &program, &["--sdk", "boto3"])
+    }
 }
 
 fn own_uid() -> u32 {
@@ -115,7 +159,10 @@ fn mended(report: &Value, environment: &[(&str, &str)]) -> Vec<(String, String)>
 
 #[test]
 fn every_sdk_is_told_what_keeps_it_and_mended_by_what_is_printed() {
-    for stage in [Stage::set(), with_endpoints(own_uid())] {
+    let plain = Stage::set();
+    let _daemon = plain.start_registered();
+    let endpoints = Endpoints::of(own_uid());
+    for stage in [&plain, &endpoints.stage] {
         let home = stage.path("home");
         fs::create_dir_all(home.join(".aws")).unwrap();
         fs::write(home.join(".aws/credentials"), KEYS).unwrap();
@@ -124,22 +171,22 @@ fn every_sdk_is_told_what_keeps_it_and_mended_by_what_is_printed() {
         let program = Running::with(&stale);
         for sdk in Sdk::ALL {
             let named = ["--sdk", sdk.name()];
-            let (report, status) = judged(&stage, &program, &named);
+            let (report, status) = judged(stage, &program, &named);
             assert_eq!(status, code(Exit::Configuration), "{sdk}: {report}");
             let advised = mended(&report, &stale);
             let advised = advised.iter().map(|(name, value)| (name.as_str(), value.as_str()));
             let after = Running::with(&advised.collect::<Vec<_>>());
-            let (report, status) = judged(&stage, &after, &named);
+            let (report, status) = judged(stage, &after, &named);
             assert_eq!((&report["verdict"], status), (&json!("renewed"), Some(0)), "{report}");
             assert_eq!(report["remedy"], Value::Null);
         }
         // One for all, where the SDK is not known.
-        let (report, status) = judged(&stage, &program, &[]);
+        let (report, status) = judged(stage, &program, &[]);
         assert_ne!(status, Some(0));
         let advised = mended(&report, &stale);
         let advised = advised.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let after = Running::with(&advised.collect::<Vec<_>>());
-        assert_eq!(judged(&stage, &after, &[]).1, Some(0));
+        assert_eq!(judged(stage, &after, &[]).1, Some(0));
     }
 }
 
@@ -174,8 +221,7 @@ fn the_page_shows_what_is_used_what_it_hides_and_what_to_do() {
 #[test]
 fn our_file_is_good_for_those_who_read_it_again() {
     let stage = Stage::set();
-    fs::create_dir(stage.path("run")).unwrap();
-    fs::write(stage.credentials(), KEYS).unwrap();
+    let _daemon = stage.start_registered();
     let ours = stage.credentials();
     let program = Running::with(&[("AWS_SHARED_CREDENTIALS_FILE", ours.to_str().unwrap())]);
     let judged = |sdk: &str| {
@@ -264,6 +310,7 @@ fn the_members_of_the_report_stay_as_they_are() {
     let all = [
         "by_sdk",
         "chain",
+        "credentials",
         "environment",
         "files",
         "profile",
@@ -288,16 +335,222 @@ fn the_members_of_the_report_stay_as_they_are() {
 
 #[test]
 fn a_consumer_with_a_token_is_led_to_the_container_endpoint() {
-    let stage = with_endpoints(own_uid());
-    let (report, _) = judged(&stage, &Running::with(&STALE), &["--sdk", "go"]);
+    let endpoints = Endpoints::of(own_uid());
+    let stage = &endpoints.stage;
+    let (report, _) = judged(stage, &Running::with(&STALE), &["--sdk", "go"]);
     assert_eq!(report["remedy"]["set"]["AWS_CONTAINER_CREDENTIALS_FULL_URI"], Value::Null);
-    let (report, _) = judged(&stage, &Running::with(&STALE), &["--sdk", "php"]);
+    let (report, _) = judged(stage, &Running::with(&STALE), &["--sdk", "php"]);
     let remedy = &report["remedy"];
     let uri = &remedy["set"]["AWS_CONTAINER_CREDENTIALS_FULL_URI"];
-    assert_eq!(uri, "http://127.0.0.1:1338/credentials/web");
+    assert_eq!(*uri, json!(endpoints.uri("web")));
     let token = &remedy["set"]["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"];
-    assert_eq!(*token, json!(stage.path("web.token")));
+    assert_eq!(*token, json!(endpoints.token_file("web")));
     assert_eq!(remedy["file"], Value::Null);
+}
+
+#[test]
+fn the_container_endpoint_is_good_with_the_consumers_current_token_alone() {
+    const FILE: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
+    const TOKEN: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN";
+    let endpoints = Endpoints::of(own_uid());
+    let (web, batch) = (endpoints.token_file("web"), endpoints.token_file("batch"));
+    let (report, status) = endpoints.judged(&endpoints.uri("web"), (FILE, &web));
+    assert_eq!((&report["verdict"], status), (&json!("renewed"), Some(0)), "{report}");
+    assert_eq!(report["credentials"]["name"], "web");
+    assert!(report["credentials"]["expires_at"].is_string(), "{report}");
+
+    let copy = endpoints.stage.path("copy").to_str().unwrap().to_owned();
+    fs::copy(&web, &copy).unwrap();
+    let old = endpoints.stage.path("old").to_str().unwrap().to_owned();
+    fs::write(&old, "0".repeat(64)).unwrap();
+    let value = fs::read_to_string(&web).unwrap();
+    let (web_uri, gone) = (endpoints.uri("web"), endpoints.uri("gone"));
+    for (uri, token, verdict, why) in [
+        (&web_uri, ("UNRELATED", "x"), "refused", "wants a token"),
+        (&web_uri, (FILE, &*old), "refused", "is none that the container endpoint knows"),
+        (&web_uri, (FILE, &*batch), "refused", "the token is consumer 'batch''s"),
+        (&gone, (FILE, &*web), "refused", "the token is consumer 'web''s"),
+        (&web_uri, (FILE, &*copy), "not-renewed", "is a copy of the consumer's token file"),
+        (&web_uri, (TOKEN, &*value), "not-renewed", "holds the endpoint's token itself"),
+    ] {
+        let (report, status) = endpoints.judged(uri, token);
+        let reason = report["reason"].as_str().unwrap();
+        assert_eq!((&report["verdict"], status), (&json!(verdict), code(Exit::Configuration)));
+        assert!(reason.contains(why), "{reason}");
+        assert!(!report.to_string().contains(&value), "{report}");
+        assert_ne!(report["remedy"], Value::Null, "{report}");
+    }
+}
+
+#[test]
+fn nothing_is_good_without_a_daemon_or_without_its_endpoint() {
+    let Endpoints { stage, metadata, mut daemon, .. } = Endpoints::of(own_uid());
+    let uri = format!("http://127.0.0.1:{metadata}/");
+    let program = Running::with(&[("AWS_EC2_METADATA_SERVICE_ENDPOINT", &uri)]);
+    let named = ["--sdk", "java"];
+    assert_eq!(judged(&stage, &program, &named).0["verdict"], "renewed");
+    daemon.stop();
+    let (report, status) = judged(&stage, &program, &named);
+    assert_eq!((&report["verdict"], status), (&json!("untold"), code(Exit::Unavailable)));
+    let output = advise(&stage, &program, &named);
+    let (message, remedy) = refusal(&output, Exit::Unavailable);
+    assert!(message.starts_with("it cannot be told what it will see: no daemon answers at"));
+    assert!(remedy.starts_with("systemctl start rolekeeper"), "{remedy}");
+    // Somebody else listens there now.
+    let _other = TcpListener::bind(("127.0.0.1", metadata)).unwrap();
+    let _daemon = stage.start();
+    stage.status_when("trouble", |status| status["endpoints"].to_string().contains("error\":\""));
+    let (report, status) = judged(&stage, &program, &named);
+    assert_eq!((&report["verdict"], status), (&json!("untold"), code(Exit::Unavailable)));
+    assert!(report["reason"].as_str().unwrap().contains("does not listen"), "{report}");
+}
+
+/// A process of another user, which only root can start.
+fn of_nobody(environment: &[(&str, &str)]) -> Running {
+    let mut command = Command::new("sleep");
+    command.arg("1000").env_clear().envs(environment.iter().copied());
+    Running::start({
+        command.uid(NOBODY).gid(NOBODY);
+        command
+    })
+}
+
+#[test]
+fn a_user_whom_no_rule_names_is_refused_and_served_by_what_is_printed() {
+    if !is_root() {
+        eprintln!("skipped: only root can start another user's program");
+        return;
+    }
+    let endpoints = Endpoints::of(0);
+    let stage = &endpoints.stage;
+    let rolekeeper = stage.open_binary();
+    let config = stage.path("config");
+    let process = |more: &str| {
+        let (program, run) = (rolekeeper.display(), stage.path("run"));
+        let run = run.display();
+        let line = format!("credential_process = {program} --runtime-dir {run} credential-process");
+        fs::write(&config, format!("[default]\n{line}{more}\n")).unwrap();
+    };
+    let variables = [("AWS_CONFIG_FILE", config.to_str().unwrap())];
+    let by_process = of_nobody(&variables);
+    let uri = format!("http://127.0.0.1:{}/", endpoints.metadata);
+    let by_metadata = of_nobody(&[("AWS_EC2_METADATA_SERVICE_ENDPOINT", &uri)]);
+    process("");
+    for program in [&by_process, &by_metadata] {
+        let (report, status) = judged(stage, program, &["--sdk", "go"]);
+        assert_eq!((&report["verdict"], status), (&json!("refused"), code(Exit::Configuration)));
+        let reason = report["reason"].as_str().unwrap();
+        assert_eq!(reason, format!("user {NOBODY} may have no credentials here"));
+        let settings = report["remedy"]["settings"]["content"].as_str().unwrap();
+        assert!(settings.starts_with("[[consumer]]\n"), "{settings}");
+    }
+    // The very thing that it would run says the same.
+    let mut real = stage.command_of_nobody(&["credential-process"]);
+    assert_eq!(real.output().unwrap().status.code(), code(Exit::Refused));
+    // Of what was only asked about, nothing is logged.
+    let log = endpoints.daemon.log();
+    let asked = log.lines().filter(|line| line.contains("credentials refused")).count();
+    assert_eq!(asked, 1, "{log}");
+    assert!(!log.contains("handed out"), "{log}");
+
+    let settings = fs::read_to_string(stage.path("rolekeeper.toml")).unwrap();
+    let consumer = format!("[[consumer]]\nname = \"nobody\"\nusers = [\"{NOBODY}\"]\n");
+    fs::write(stage.path("rolekeeper.toml"), settings + &consumer).unwrap();
+    endpoints.daemon.signal(nix::sys::signal::Signal::SIGHUP);
+    stage::wait_for("the new rules", || {
+        let (report, _) = judged(stage, &by_process, &["--sdk", "go"]);
+        if report["verdict"] == "renewed" { Ok(()) } else { Err(report.to_string()) }
+    });
+    assert_eq!(judged(stage, &by_metadata, &["--sdk", "go"]).1, Some(0));
+    // The command names what that user may not have.
+    process(" --target web");
+    let (report, _) = judged(stage, &by_process, &["--sdk", "go"]);
+    assert_eq!(report["verdict"], "refused", "{report}");
+}
+
+#[test]
+fn what_another_user_would_get_is_not_for_everybody_to_ask() {
+    if !is_root() {
+        eprintln!("skipped: only root can act as another user");
+        return;
+    }
+    let stage = Stage::set();
+    let _daemon = stage.start_registered();
+    let asked = |uid: u32| {
+        let line = json!({"command": "dry-run", "via": {"process": {"target": null}}, "program":
+            {"uid": uid, "groups": [0], "pid": null, "unit": null, "executable": null}});
+        let script = "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); \
+                      s.sendall(sys.argv[2].encode() + b'\\n'); print(s.recv(9999).decode())";
+        let mut command = Command::new("/usr/bin/python3");
+        command.args(["-c", script]).arg(stage.path("run/consumers.sock")).arg(line.to_string());
+        printed(command.uid(NOBODY).gid(NOBODY).output().unwrap())
+    };
+    assert!(asked(0).contains("is for root and the service's group to ask"), "{}", asked(0));
+    // Made-up groups open nothing.
+    assert!(asked(NOBODY).contains("may have no credentials here"), "{}", asked(NOBODY));
+}
+
+#[test]
+fn a_file_that_stays_the_old_one_is_not_renewed() {
+    let stage = Stage::set();
+    let (_, daemon) = stage.start_registered();
+    let ours = stage.credentials();
+    let linked = stage.path("linked");
+    fs::hard_link(&ours, &linked).unwrap();
+    let of = |file: &Path| {
+        let program = Running::with(&[("AWS_SHARED_CREDENTIALS_FILE", file.to_str().unwrap())]);
+        let (report, status) = judged(&stage, &program, &["--sdk", "cpp"]);
+        (report["reason"].as_str().unwrap().to_owned(), status)
+    };
+    let (reason, status) = of(&linked);
+    assert!(reason.starts_with("a hard link to the file of our target"), "{reason}");
+    assert_eq!(status, code(Exit::Configuration));
+
+    // In a namespace of its own: the file is mounted, its directory, and another in its place.
+    let (file, directory) = (stage.path("file"), stage.path("directory"));
+    fs::write(&file, "").unwrap();
+    fs::create_dir(&directory).unwrap();
+    let inside = |script: &str, read: &Path| {
+        let mut command = Command::new("unshare");
+        if !is_root() {
+            command.arg("--map-root-user");
+        }
+        let script = format!("{script} && echo ready && exec sleep 1000");
+        command.args(["--mount", "sh", "-c", &script, "sh"]);
+        command.args([&ours, &file, &directory, &stage.path("run")]);
+        command.env("AWS_SHARED_CREDENTIALS_FILE", read).stdin(Stdio::null());
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let stdout = child.stdout.take().unwrap();
+        let program = Running(child);
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n");
+        program
+    };
+    let mounted = inside("mount --bind $1 $2", &file);
+    let whole = inside("mount --bind $4 $3", &directory.join("credentials"));
+    fs::write(stage.path("other"), KEYS).unwrap();
+    let replaced = inside("mount --bind $(dirname $2)/other $1", &ours);
+    let said = |program: &Running| {
+        let (report, status) = judged(&stage, program, &["--sdk", "cpp"]);
+        (report["reason"].as_str().unwrap().to_owned(), status)
+    };
+    let told = "the file of our target 'default' itself is mounted there, and stays as it was";
+    let check = || {
+        let (reason, status) = said(&mounted);
+        assert!(reason.starts_with(told), "{reason}");
+        assert_eq!(status, code(Exit::Configuration));
+        assert_eq!(said(&whole).1, Some(0), "{}", said(&whole).0);
+    };
+    check();
+    // The kernel takes that mount away when the file below it is replaced.
+    assert_eq!(said(&replaced).0, "these keys are not ours");
+    // After a renewal, too; a file with two names would not be renewed.
+    fs::remove_file(&linked).unwrap();
+    let before = fs::read(&ours).unwrap();
+    stage.succeed(&["refresh"]);
+    assert_ne!(fs::read(&ours).unwrap(), before, "{}", daemon.log());
+    check();
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `rolekeeper advise`
 
+mod confirmation;
 mod outlets;
 mod page;
 mod report;
@@ -19,7 +20,8 @@ use crate::systemctl;
 ///
 /// Reads the program's environment and files as the program itself sees them, walks the credential
 /// chain in the order of its AWS SDK, and says which source it uses, what that hides, and whether
-/// renewals are seen there. Where they are not, prints what to set: a drop-in for a unit, lines for a
+/// renewals are seen there. Where that is one of our outlets, the daemon is asked whether it would serve the
+/// program. Where renewals are not seen, prints what to set: a drop-in for a unit, lines for a
 /// shell. Without --pid and --unit it looks at the environment that it was called with. What a program
 /// sets in its own environment, or hands to its SDK itself, cannot be seen from outside. Nothing secret
 /// is printed: of an access key id four characters, of other secrets that they are set.
@@ -49,8 +51,8 @@ Examples:
   rolekeeper advise --unit web --json | jq -r '.remedy.drop_in'
 
 Exit status: 0 when the program sees our renewals; 78 when it does not, because it is configured \
-not to (or our own settings are wrong); 69 when that cannot be told, or there is no such program; \
-77 when the program is another user's.";
+not to (or our own settings are wrong, or do not let it); 69 when that cannot be told, because no \
+daemon answers say, or there is no such program; 77 when the program is another user's.";
 
 impl Advise {
     pub(super) fn execute(self, places: &Places) -> Result<(), Complaint> {
@@ -87,13 +89,18 @@ fn complaint(report: &Report) -> Option<Complaint> {
         Judgement::NotRenewed(_) => (Exit::Configuration, "it will not see renewed credentials"),
         Judgement::Elsewhere(_) => (Exit::Configuration, "it does not use our credentials"),
         Judgement::Nothing(_) => (Exit::Configuration, "it has no credentials"),
+        Judgement::Refused(_) => (Exit::Configuration, "the daemon would refuse it credentials"),
         Judgement::Untold(_) => (Exit::Unavailable, "it cannot be told what it will see"),
     };
+    let reason = report.judgement.reason();
+    if let Some(complaint) = report.complaint.as_ref().filter(|_| report.remedy.is_none()) {
+        return Some(Complaint::new(exit, format!("{what}: {reason}"), &complaint.remedy));
+    }
     let remedy = match (&report.judgement, &report.remedy) {
         (Judgement::Untold(_), _) => "name its SDK with --sdk: rolekeeper advise --help lists them",
         (_, Some(remedy)) if remedy.drop_in.is_some() => "the drop-in that is printed above",
         (_, Some(_)) => "what is printed above",
         (_, None) => "mend first what its SDK fails over",
     };
-    Some(Complaint::new(exit, format!("{what}: {}", report.judgement.reason()), remedy))
+    Some(Complaint::new(exit, format!("{what}: {reason}"), remedy))
 }

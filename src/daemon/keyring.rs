@@ -124,7 +124,8 @@ impl Keyring {
     /// Whose a token is, at that time since boot.
     fn holder(&self, token: &BearerToken, now: Duration) -> Option<TokenHolder> {
         let held = self.lock();
-        let ring = held.iter().find(|ring| ring.tokens.honoured(now).any(|known| known.is(token)))?;
+        let ring =
+            held.iter().find(|ring| ring.tokens.honoured(now).any(|known| known.is(token)))?;
         let current = ring.tokens.is_current(token);
         Some(TokenHolder { consumer: ring.file.consumer.clone(), current })
     }

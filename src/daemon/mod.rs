@@ -161,8 +161,7 @@ impl Daemon {
         let mut tasks = JoinSet::new();
         tasks.spawn(control.serve(reader.clone(), orders));
         let keyring = Keyring::default();
-        let tokens =
-            KeyringNow { keyring: keyring.clone(), clock: Arc::clone(&self.seams.clock) };
+        let tokens = KeyringNow { keyring: keyring.clone(), clock: Arc::clone(&self.seams.clock) };
         let stock = Stock {
             shelf: reader.clone(),
             access: rules.access(),

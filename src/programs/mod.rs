@@ -19,7 +19,10 @@ use self::recognition::{Loaded, recognise};
 use crate::host::process_files::ProcessFiles;
 use crate::host::{accounts, environment};
 use crate::pure::access::peer::{executable, process_status, unit as unit_of_cgroup};
-use crate::pure::chain::{Content, Environment, Kind, Paths, Sdk, SharedFile, Surroundings};
+use crate::pure::chain::{
+    Binding, Content, Environment, Kind, Paths, Sdk, SharedFile, Surroundings,
+};
+use crate::pure::metadata::container::BearerToken;
 use crate::pure::unit_settings::UnitSettings;
 
 /// An environment is not longer: the kernel allows 6 MiB of arguments and environment together.
@@ -27,6 +30,12 @@ const LONGEST_ENVIRONMENT: u64 = 8 << 20;
 
 /// More than the lines of any usual program's mappings.
 const LONGEST_MAPS: u64 = 16 << 20;
+
+/// Some ten thousand mounts.
+const LONGEST_MOUNTS: u64 = 4 << 20;
+
+/// A token of ours has 64 characters.
+const LONGEST_TOKEN: u64 = 16 << 10;
 
 /// More than the kernel writes into a process's status or groups.
 const LONGEST_STATUS: u64 = 64 << 10;
@@ -51,6 +60,9 @@ pub struct Program {
     /// Whether it has a mount namespace or a root directory of its own.
     pub apart: bool,
     root: Root,
+    search_path: Vec<PathBuf>,
+    /// What is mounted where it looks.
+    mounts: String,
 }
 
 /// Looks at a process.
@@ -75,6 +87,7 @@ pub fn running(pid: i32) -> Result<Program, ProgramError> {
         image: process.file("exe").ok(),
         ..Loaded::finding_by(&block)
     };
+    let search_path = loaded.search_path();
     let ours = ProcessFiles::open(own_pid()).ok();
     let same = |name: &str| {
         let theirs = process.link(name).ok();
@@ -90,6 +103,8 @@ pub fn running(pid: i32) -> Result<Program, ProgramError> {
         executable,
         apart,
         root,
+        search_path,
+        mounts: process.text("mountinfo", LONGEST_MOUNTS).unwrap_or_default(),
     })
 }
 
@@ -100,15 +115,18 @@ pub fn running(pid: i32) -> Result<Program, ProgramError> {
 /// When the root directory cannot be opened.
 pub fn this_shell() -> Result<Program, ProgramError> {
     let uid = accounts::own_uid().as_raw();
+    let block = Zeroizing::new(environment::block());
     Ok(Program {
         pid: None,
         executable: None,
         unit: None,
         reader: Reader { uid, groups: accounts::all_groups_of(uid) },
-        environment: Environment::of_block(&Zeroizing::new(environment::block())),
+        environment: Environment::of_block(&block),
         sdk: None,
         apart: false,
         root: Root::ours().map_err(ProgramError::NoRoot)?,
+        search_path: Loaded::finding_by(&block).search_path(),
+        mounts: our_mounts(),
     })
 }
 
@@ -134,6 +152,7 @@ pub fn at_rest(settings: &UnitSettings) -> Result<Program, ProgramError> {
         executable: executable.clone(),
         ..Loaded::finding_by(&block)
     };
+    let search_path = loaded.search_path();
     Ok(Program {
         pid: None,
         unit: settings.id.clone(),
@@ -143,14 +162,15 @@ pub fn at_rest(settings: &UnitSettings) -> Result<Program, ProgramError> {
         executable,
         apart: false,
         root,
+        search_path,
+        mounts: our_mounts(),
     })
 }
 
 impl Program {
     /// What an SDK in this program looks at.
     pub fn surroundings(&self, sdk: Sdk) -> Surroundings {
-        let home = accounts::home_of(self.reader.uid).filter(|_| !self.apart);
-        let paths = Paths::of(&self.environment, &sdk.habits(), home.as_deref());
+        let paths = self.paths(sdk);
         let tokens = ["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE"];
         let tokens =
             tokens.iter().filter_map(|name| self.environment.text(name)).map(PathBuf::from);
@@ -160,6 +180,12 @@ impl Program {
             missing: tokens.filter(|path| !self.root.may_read(path, &self.reader)).collect(),
             environment: self.environment.clone(),
         }
+    }
+
+    /// Where an SDK in this program looks for the shared files.
+    pub fn paths(&self, sdk: Sdk) -> Paths {
+        let home = accounts::home_of(self.reader.uid).filter(|_| !self.apart);
+        Paths::of(&self.environment, &sdk.habits(), home.as_deref())
     }
 
     /// The unit that a drop-in could be for: a service of the system's.
@@ -173,10 +199,31 @@ impl Program {
         accounts::user_name(Uid::from_raw(self.reader.uid))
     }
 
-    /// Whether the program would come to the same file by `path` as we do by `ours`.
-    pub fn is_same_file(&self, path: &Path, ours: &Path) -> bool {
-        let theirs = self.root.identity(path);
-        theirs.is_some() && theirs == Root::ours().ok().and_then(|root| root.identity(ours))
+    /// By what the program has our file `ours` at `path`; none where that is another file.
+    pub fn binding(&self, path: &Path, ours: &Path) -> Option<Binding> {
+        // Where there is no file yet, and in a directory that is closed to us, the name counts.
+        let same_name = || (!self.apart && path == ours).then_some(Binding::Name);
+        same_name().or_else(|| self.root.binding(path, ours, &self.mounts))
+    }
+
+    /// The container endpoint's token that the program would show, and the file that it is in.
+    pub fn container_token(&self, sdk: Sdk) -> Option<(BearerToken, Option<PathBuf>)> {
+        let Some(file) = self.environment.text("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE") else {
+            return Some((*self.environment.container_token()?, None));
+        };
+        let file = PathBuf::from(file);
+        let bytes = Zeroizing::new(self.root.read(&file, LONGEST_TOKEN).ok()?);
+        let sent = if sdk == Sdk::Ruby { bytes.trim_ascii() } else { &bytes[..] };
+        Some((BearerToken::of_text(sent), Some(file)))
+    }
+
+    /// The file that the program would run by that name, as it may.
+    pub fn finds(&self, name: &str) -> Option<PathBuf> {
+        let found = |path: &PathBuf| self.root.may_run(path, &self.reader);
+        if name.contains('/') {
+            return Some(self.root.absolute(Path::new(name))).filter(found);
+        }
+        self.search_path.iter().map(|directory| directory.join(name)).find(found)
     }
 
     /// Whether the program sees anything there.
@@ -204,6 +251,11 @@ impl Program {
 
 fn is_nothing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+fn our_mounts() -> String {
+    let ours = ProcessFiles::open(own_pid()).ok();
+    ours.and_then(|ours| ours.text("mountinfo", LONGEST_MOUNTS)).unwrap_or_default()
 }
 
 fn own_pid() -> i32 {

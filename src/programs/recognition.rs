@@ -100,6 +100,14 @@ impl Loaded {
         }
     }
 
+    /// Where its commands are looked for; where `PATH` is not set, where the C library looks.
+    pub(super) fn search_path(&self) -> Vec<PathBuf> {
+        match &self.search_path[..] {
+            [] => ["/bin", "/usr/bin"].map(PathBuf::from).into(),
+            set => set.to_vec(),
+        }
+    }
+
     fn by_mapped_library(&self) -> Option<Recognised> {
         let own = self.executable.iter();
         let mapped = own.chain(&self.mapped).find_map(|path| {

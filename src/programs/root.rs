@@ -3,6 +3,7 @@
 //! Whoever wrote the files may be a stranger. Links are followed within the program's own root, only
 //! regular files are opened, none is waited for, and each is read up to a bound.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -13,6 +14,8 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 
 use crate::host::process_files::ProcessFiles;
+use crate::pure::chain::Binding;
+use crate::pure::mount_table::{self, Mount};
 
 /// A directory with more entries is not searched further.
 const MOST_ENTRIES: usize = 4096;
@@ -90,6 +93,55 @@ impl Root {
         self.find(path).ok().map(|(_, is)| (is.st_dev, is.st_ino))
     }
 
+    /// By what the file at `path`, in here, is the one at `ours`, in our own root directory. None where
+    /// it is another. `mounts` is what is mounted in here (proc_pid_mountinfo(5)).
+    pub fn binding(&self, path: &Path, ours: &Path, mounts: &str) -> Option<Binding> {
+        let our_root = Self::ours().ok()?;
+        let (theirs, is) = self.find(path).ok()?;
+        let mount = mount_of(&theirs, mounts);
+        if our_root.identity(ours) != Some((is.st_dev, is.st_ino)) {
+            // One that was replaced since.
+            let mount = mount.filter(|mount| mount.is_removed)?;
+            return (our_root.inside(ours)? == (mount.device, mount.root))
+                .then_some(Binding::Mount);
+        }
+        let (directory, name) = self.entry(&theirs)?;
+        let our_entry = our_root.entry(&our_root.find(ours).ok()?.0);
+        if our_entry == Some((directory, name)) {
+            Some(Binding::Name)
+        } else if mount
+            .is_some_and(|mount| self.identity(&mount.mount_point) == Some((is.st_dev, is.st_ino)))
+        {
+            Some(Binding::Mount)
+        } else {
+            Some(Binding::HardLink)
+        }
+    }
+
+    /// The directory in which a file was found, and the name that it has there.
+    fn entry(&self, found: &OwnedFd) -> Option<((u64, u64), OsString)> {
+        let path = self.path_of(found)?;
+        Some((self.identity(path.parent()?)?, path.file_name()?.to_owned()))
+    }
+
+    /// Where a file was found, links followed.
+    fn path_of(&self, found: &OwnedFd) -> Option<PathBuf> {
+        let link =
+            |file: &OwnedFd| std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok();
+        let path = link(found)?;
+        let below = path.strip_prefix(link(&self.root)?).ok()?;
+        Some(Path::new("/").join(below))
+    }
+
+    /// The file system on which one of our files is or would be, and where on it.
+    fn inside(&self, ours: &Path) -> Option<(String, PathBuf)> {
+        let (directory, _) = self.find(ours.parent()?).ok()?;
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+        let mount = mount_of(&directory, &mounts)?;
+        let directory = mount.inside(&self.path_of(&directory)?)?;
+        Some((mount.device, directory.join(ours.file_name()?)))
+    }
+
     pub fn is_directory(&self, path: &Path) -> bool {
         self.find(path).is_ok_and(|(_, is)| is_directory(&is))
     }
@@ -119,12 +171,22 @@ impl Root {
     /// Whether `reader` may read the file, by owner, group and mode of it and of the directories that
     /// its path names. Access lists and capabilities are not looked at; root reads everything.
     pub fn may_read(&self, path: &Path, reader: &Reader) -> bool {
+        self.may(path, reader, 0o4)
+    }
+
+    /// Whether `reader` may run the file, judged alike.
+    pub fn may_run(&self, path: &Path, reader: &Reader) -> bool {
+        let any = self.find(path).is_ok_and(|(_, is)| is.st_mode & 0o111 != 0);
+        any && !self.is_directory(path) && self.may(path, reader, 0o1)
+    }
+
+    fn may(&self, path: &Path, reader: &Reader, right: u32) -> bool {
         let path = self.absolute(path);
         let above = path
             .ancestors()
             .skip(1)
             .all(|directory| self.find(directory).is_ok_and(|(_, is)| reader.has(&is, 0o1)));
-        above && self.find(&path).is_ok_and(|(_, is)| reader.has(&is, 0o4))
+        above && self.find(&path).is_ok_and(|(_, is)| reader.has(&is, right))
     }
 
     /// The path that a relative one stands for.
@@ -156,6 +218,12 @@ impl Reader {
         };
         self.uid == 0 || (file.st_mode >> shift) & right != 0
     }
+}
+
+/// The mount that an open file is on.
+fn mount_of(found: &OwnedFd, mounts: &str) -> Option<Mount> {
+    let told = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", found.as_raw_fd())).ok()?;
+    mount_table::mount(mounts, mount_table::mount_id(&told)?)
 }
 
 fn is_directory(is: &FileStat) -> bool {

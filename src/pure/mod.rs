@@ -19,6 +19,7 @@ pub mod ini;
 pub mod jitter;
 pub mod key_rotation;
 pub mod metadata;
+pub mod mount_table;
 mod publication;
 pub mod refresher;
 pub mod reload;

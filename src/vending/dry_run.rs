@@ -193,13 +193,16 @@ impl Clerk {
         token: Option<&str>,
     ) -> Result<(Allowed<'a>, bool), Complaint> {
         let refuse = |message: String, remedy: &str| Complaint::new(Exit::Refused, message, remedy);
-        let name_the_file = "name the consumer's token_file in AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
+        let name_the_file =
+            "name the consumer's token_file in AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
         let Some(token) = token else {
             return Err(refuse("the container endpoint wants a token".to_owned(), name_the_file));
         };
-        let holder = BearerToken::of_digest(token).and_then(|token| self.stock.tokens.holder(&token));
+        let holder =
+            BearerToken::of_digest(token).and_then(|token| self.stock.tokens.holder(&token));
         let Some(holder) = holder else {
-            let why = "the token is none that the container endpoint knows: an old one, or another's";
+            let why =
+                "the token is none that the container endpoint knows: an old one, or another's";
             return Err(refuse(why.to_owned(), name_the_file));
         };
         let TokenHolder { consumer, current } = holder;

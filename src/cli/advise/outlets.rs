@@ -7,10 +7,11 @@ use crate::control::Complaint;
 use crate::daemon::targets;
 use crate::host::accounts;
 use crate::programs::Program;
-use crate::pure::chain::{Installation, Outlet, Sdk, Way};
-use crate::vending;
+use crate::pure::chain::{Binding, Installation, Outlet, Sdk, Way};
+use crate::vending::{self, Via};
 
 use super::super::RUNTIME_DIRECTORY;
+use super::confirmation::ask;
 
 /// Where the profile with our process goes for a unit: every user may read it.
 const PROFILE_OF_UNITS: &str = "/etc/rolekeeper/aws-profile";
@@ -25,6 +26,10 @@ const GROUP: &str = "rolekeeper";
 #[derive(Debug)]
 pub(super) struct Outlets {
     pub installation: Installation,
+    /// The daemon's.
+    pub runtime_dir: PathBuf,
+    /// The token files of consumers, by name.
+    token_files: Vec<(String, PathBuf)>,
     pub way: Way,
     /// A table that the settings lack, and its name: nothing lets the program's user ask.
     pub consumer: Option<(String, String)>,
@@ -47,19 +52,33 @@ impl Outlets {
         let mut owns_a_target = false;
         for target in targets(settings, runtime_dir) {
             owns_a_target |= target.access.ids().0.as_raw() == program.reader.uid;
-            let (name, profile) = (target.name, target.profile.to_string());
-            installation.outlets.push(Outlet { name, path: target.path, profile });
+            let seen = as_seen(&target.path, program);
+            installation.outlets.extend(seen.into_iter().map(|(path, binding)| Outlet {
+                name: target.name.clone(),
+                path,
+                profile: target.profile.to_string(),
+                binding,
+            }));
         }
-        installation.outlets.extend(other_names(&installation.outlets, program));
         let consumer = settings.consumers.iter().find(|consumer| names(consumer, program));
-        let may_ask = consumer.is_some() || owns_a_target || is_served_anyhow(program);
+        let is_served = || {
+            let via = Via::Process { target: None };
+            ask(runtime_dir, via, program, std::env::current_exe().ok()).is_ok()
+        };
+        let may_ask =
+            consumer.is_some() || owns_a_target || is_served_anyhow(program) || is_served();
         let sdk = sdk.or(program.sdk.as_ref().map(|told| told.sdk));
         // Every release of every SDK knows our process.
         let consumer =
             consumer.filter(|_| sdk.is_some_and(|sdk| !sdk.habits().learnt_endpoints_late));
         let way = way(settings, runtime_dir, program, consumer);
+        let token_files = settings.consumers.iter().filter_map(|consumer| {
+            Some((consumer.name.clone(), consumer.token_file.as_ref()?.path.clone()))
+        });
         Ok(Self {
             installation,
+            runtime_dir: runtime_dir.to_owned(),
+            token_files: token_files.collect(),
             consumer: (!may_ask).then(|| consumer_table(program)),
             obstacles: obstacles(&way, runtime_dir, program),
             way,
@@ -67,18 +86,27 @@ impl Outlets {
     }
 }
 
-/// Our files under the names that the program has for them: a container sees them elsewhere.
-fn other_names(outlets: &[Outlet], program: &Program) -> Vec<Outlet> {
-    let credentials = Sdk::ALL.map(|sdk| program.surroundings(sdk).credentials.path);
-    let mut others = Vec::<Outlet>::new();
-    for path in credentials.into_iter().flatten() {
-        let ours = outlets
-            .iter()
-            .filter(|outlet| outlet.path != path && program.is_same_file(&path, &outlet.path));
-        let same = ours.map(|outlet| Outlet { path: path.clone(), ..outlet.clone() });
-        others.extend(same.collect::<Vec<_>>());
+impl Outlets {
+    /// Whether the program finds each new token of a consumer in that file.
+    pub fn renews_token(&self, consumer: &str, file: &Path, program: &Program) -> bool {
+        let ours = self.token_files.iter().find(|(name, _)| name == consumer);
+        ours.is_some_and(|(_, ours)| program.binding(file, ours) == Some(Binding::Name))
     }
-    others
+}
+
+/// Where the program would come to a file of ours, and by what: a container sees it elsewhere, or sees
+/// another file there.
+fn as_seen(ours: &Path, program: &Program) -> Vec<(PathBuf, Binding)> {
+    let both = Sdk::ALL.map(|sdk| program.paths(sdk));
+    let both = both.into_iter().flat_map(|paths| [paths.credentials, paths.config]);
+    let mut paths = both.flatten().collect::<Vec<_>>();
+    paths.sort();
+    paths.dedup();
+    let seen = paths.into_iter().filter_map(|path| {
+        let binding = program.binding(&path, ours)?;
+        Some((path, binding))
+    });
+    seen.collect()
 }
 
 /// Whether a consumer is for this program. What the account database does not know names nobody.

@@ -16,6 +16,11 @@ pub(super) fn page(report: &Report) -> String {
     page.by_sdk(report);
     let verdict = report.verdict.replace('-', " ").to_uppercase();
     page.line("verdict", &format!("{verdict}: {}", report.reason));
+    if let Some(gets) = &report.credentials {
+        let role = gets.role_arn.as_deref().map(|role| format!(", role {}", shown(role)));
+        let role = role.unwrap_or_default();
+        page.line("gets", &format!("{}{role}, until {}", shown(&gets.name), gets.expires_at));
+    }
     if let Some(remedy) = &report.remedy {
         page.remedy(report, remedy);
     }

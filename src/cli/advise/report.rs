@@ -5,12 +5,15 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::confirmation::{Confirmed, confirm};
 use super::outlets::Outlets;
+use crate::control::Complaint;
 use crate::programs::Program;
 use crate::pure::chain::{
-    Content, Found, Judgement, Place, Remedy, Sdk, SharedFile, Source, Surroundings, Verdict, Walk,
-    judge, mend, walk,
+    Content, Found, Judgement, Place, Remedy, Sdk, Served, SharedFile, Source, Surroundings,
+    Verdict, Walk, judge, mend, served, walk,
 };
+use crate::vending::WouldGet;
 
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
@@ -30,6 +33,11 @@ pub(super) struct Report {
     /// What would be used, did nothing come before it.
     pub shadowed: Vec<String>,
     pub remedy: Option<RemedyReport>,
+    /// What the daemon says that the program would get of our outlet.
+    pub credentials: Option<WouldGet>,
+    /// What keeps the daemon from serving the program.
+    #[serde(skip)]
+    pub complaint: Option<Complaint>,
     #[serde(skip)]
     pub judgement: Judgement,
 }
@@ -105,7 +113,12 @@ impl Report {
         let either = either.collect::<Vec<_>>();
         let walks = either.iter().map(|(sdk, surroundings)| walk(*sdk, surroundings));
         let walks = walks.collect::<Vec<_>>();
-        let judgements = walks.iter().map(|walk| judge(walk, &outlets.installation));
+        let confirmed = walks.iter().map(|walk| {
+            let judgement = judge(walk, &outlets.installation);
+            confirm(judgement, walk, program, outlets)
+        });
+        let confirmed = confirmed.collect::<Vec<_>>();
+        let judgements = confirmed.iter().map(|confirmed| confirmed.judgement.clone());
         let judgements = judgements.collect::<Vec<_>>();
         let (judgement, by_sdk) = match (&known, &judgements[..]) {
             (Some(_), [judgement]) => (judgement.clone(), BTreeMap::new()),
@@ -116,7 +129,21 @@ impl Report {
         };
         let walk = walks.first().filter(|_| known.is_some());
         let surroundings = either.first().map(|(_, surroundings)| surroundings);
-        let remedy = (!judgement.is_renewed()).then(|| remedy(program, &either, outlets)).flatten();
+        let same = |confirmed: &&Confirmed| confirmed.judgement == judgement;
+        let complaint = confirmed.iter().find(same).and_then(|found| found.complaint.clone());
+        let gets = confirmed.first().filter(|_| judgement.is_renewed());
+        let credentials = gets.and_then(|confirmed| confirmed.gets.clone());
+        let by_process = walks
+            .iter()
+            .all(|walk| matches!(served(walk, &outlets.installation), Some(Served::Process(_))));
+        let remedy = match (&judgement, &complaint) {
+            (Judgement::Renewed(_), _) | (Judgement::Untold(_), Some(_)) => None,
+            (Judgement::Refused(_), _) if by_process && outlets.consumer.is_some() => {
+                Some(settings_alone(outlets))
+            }
+            (Judgement::Refused(_), _) => remedy(program, &either, outlets, true),
+            _ => remedy(program, &either, outlets, false),
+        };
         Self {
             program: Subject::of(program),
             sdk: known.map(|(sdk, evidence)| SdkReport {
@@ -136,6 +163,8 @@ impl Report {
             reason: judgement.reason().to_owned(),
             shadowed: walk.map(|w| w.shadowed().map(Found::describe).collect()).unwrap_or_default(),
             remedy,
+            credentials,
+            complaint,
             judgement,
         }
     }
@@ -183,20 +212,21 @@ fn chain(walk: &Walk) -> Vec<LinkReport> {
     links.collect()
 }
 
+/// `refused`: the daemon would serve the program no better by what it has already.
 fn remedy(
     program: &Program,
     either: &[(Sdk, Surroundings)],
     outlets: &Outlets,
+    refused: bool,
 ) -> Option<RemedyReport> {
     let mended = mend(either, &outlets.installation, &outlets.way)?;
+    if refused && either.iter().all(|(_, before)| mended.remedy.apply(before) == *before) {
+        return None;
+    }
     let Remedy { unset, set, file } = &mended.remedy;
     let drop_in = program.service().map(|unit| NewFile {
         path: PathBuf::from(format!("/etc/systemd/system/{unit}.d/rolekeeper.conf")),
         content: mended.remedy.drop_in(),
-    });
-    let settings = outlets.consumer.as_ref().map(|(name, table)| NewFile {
-        path: PathBuf::from(format!("/etc/rolekeeper/conf.d/{name}.toml")),
-        content: table.clone(),
     });
     let left = mended.left_behind.iter().map(|path| {
         format!("{} is then read no more: copy what else it sets, a region say", path.display())
@@ -207,7 +237,27 @@ fn remedy(
         file: file.clone().map(|(path, content)| NewFile { path, content }),
         drop_in,
         shell: mended.remedy.shell(),
-        settings,
+        settings: settings(outlets),
         notes: outlets.obstacles.iter().cloned().chain(left).collect(),
+    })
+}
+
+/// The program does all that it must.
+fn settings_alone(outlets: &Outlets) -> RemedyReport {
+    RemedyReport {
+        unset: Vec::new(),
+        set: BTreeMap::new(),
+        file: None,
+        drop_in: None,
+        shell: String::new(),
+        settings: settings(outlets),
+        notes: outlets.obstacles.clone(),
+    }
+}
+
+fn settings(outlets: &Outlets) -> Option<NewFile> {
+    outlets.consumer.as_ref().map(|(name, table)| NewFile {
+        path: PathBuf::from(format!("/etc/rolekeeper/conf.d/{name}.toml")),
+        content: table.clone(),
     })
 }

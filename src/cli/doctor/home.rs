@@ -41,6 +41,7 @@ pub(super) fn shadows(
         name: target.name.clone(),
         path: target.path.clone(),
         profile: target.profile.to_string(),
+        binding: chain::Binding::Name,
     };
     let installation = Installation {
         outlets: targets.iter().map(outlet).collect(),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::shown;
+use crate::pure::metadata::container::BearerToken;
 use crate::pure::role_token::is_long_term;
 
 /// Whose values are kept: names, paths and addresses.
@@ -36,6 +37,8 @@ const SECRETS: &[&str] = &[
     "SECRET_ACCESS_KEY",
 ];
 
+const CONTAINER_TOKEN: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN";
+
 /// A name or a path is not longer: the kernel's `PATH_MAX`.
 const LONGEST: usize = 4096;
 
@@ -46,6 +49,8 @@ pub struct Environment {
     texts: BTreeMap<&'static str, String>,
     access_keys: BTreeMap<&'static str, AccessKey>,
     secrets: BTreeSet<&'static str>,
+    /// Of the container endpoint, as its digest.
+    container_token: Option<BearerToken>,
 }
 
 /// What may be shown of an access key id.
@@ -93,6 +98,11 @@ impl Environment {
         names.iter().find_map(|name| Some((*name, self.access_keys.get(name)?)))
     }
 
+    /// The container endpoint's token, where the environment holds the token itself.
+    pub fn container_token(&self) -> Option<&BearerToken> {
+        self.container_token.as_ref()
+    }
+
     /// Whether any of these secrets is there.
     pub fn has_secret(&self, names: &[&'static str]) -> bool {
         names.iter().any(|name| self.secrets.contains(name))
@@ -111,6 +121,7 @@ impl Environment {
         self.texts.retain(|name, _| !names.contains(name));
         self.access_keys.retain(|name, _| !names.contains(name));
         self.secrets.retain(|name| !names.contains(name));
+        self.container_token = self.container_token.filter(|_| !names.contains(&CONTAINER_TOKEN));
         self
     }
 
@@ -136,7 +147,10 @@ impl Environment {
             let key = AccessKey::of(&String::from_utf8_lossy(value));
             self.access_keys.entry(name).or_insert(key);
         } else if let Some(name) = known(SECRETS) {
-            self.secrets.insert(name);
+            let is_first = self.secrets.insert(name);
+            if name == CONTAINER_TOKEN && is_first {
+                self.container_token = Some(BearerToken::of_text(value));
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::{Found, Rereads, Sdk, Walk, shown};
+use super::{Address, Found, Process, Rereads, Sdk, Walk, shown};
 
 /// What this installation hands out, and where.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,8 +18,30 @@ pub struct Installation {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outlet {
     pub name: String,
+    /// As the program names it.
     pub path: PathBuf,
     pub profile: String,
+    pub binding: Binding,
+}
+
+/// By what a program has a file of ours. Each renewal puts a new file in the place of the old one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Binding {
+    /// By its name in our directory: it finds each new file.
+    Name,
+    /// By a mount of the file itself, which stays the one that it was.
+    Mount,
+    /// By another name for the old file.
+    HardLink,
+}
+
+/// How a program is served that comes to us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Served<'a> {
+    File(&'a Outlet),
+    Process(&'a Process),
+    Container(&'a Address),
+    Metadata,
 }
 
 /// What becomes of a program when its credentials come to an end. Each with its reason, in words.
@@ -33,7 +55,9 @@ pub enum Judgement {
     Elsewhere(String),
     /// It has none.
     Nothing(String),
-    /// It depends on an SDK that is not known.
+    /// It comes to one of our outlets, which gives it nothing.
+    Refused(String),
+    /// It depends on what is not known: the SDK, or the daemon, which does not answer.
     Untold(String),
 }
 
@@ -47,19 +71,44 @@ pub fn judge(walk: &Walk, installation: &Installation) -> Judgement {
     }
 }
 
+/// The outlet of ours where a walk ended. None where that is not ours.
+pub fn served<'a>(walk: &'a Walk, installation: &'a Installation) -> Option<Served<'a>> {
+    served_by(walk.used()?, installation)
+}
+
+fn served_by<'a>(found: &'a Found, installation: &'a Installation) -> Option<Served<'a>> {
+    match found {
+        Found::AssumedRole { base } => served_by(base, installation),
+        Found::FileKeys { path, profile, .. } => {
+            let of_name = |outlet: &&Outlet| outlet.path == *path && outlet.profile == *profile;
+            installation.outlets.iter().find(of_name).map(Served::File)
+        }
+        Found::Process(process) => process.ours.then_some(Served::Process(process)),
+        Found::Container(address) => {
+            let ours = installation.container.is_some_and(|ours| address.is(ours));
+            ours.then_some(Served::Container(address))
+        }
+        Found::Metadata { address, .. } => {
+            let ours = installation.metadata.is_some_and(|ours| address.is(ours));
+            ours.then_some(Served::Metadata)
+        }
+        Found::EnvironmentKeys { .. }
+        | Found::WebIdentity { .. }
+        | Found::SingleSignOn
+        | Found::LoginSession => None,
+    }
+}
+
 fn judge_found(found: &Found, sdk: Sdk, installation: &Installation) -> Judgement {
     let asks = "asks again before they end";
     match found {
         Found::EnvironmentKeys { .. } => Judgement::NotRenewed(
             "keys in the environment stay as they are for as long as the program runs".to_owned(),
         ),
-        Found::FileKeys { path, profile, .. } => {
-            let ours = installation
-                .outlets
-                .iter()
-                .find(|outlet| outlet.path == *path && outlet.profile == *profile);
-            judge_file(ours, sdk)
-        }
+        Found::FileKeys { .. } => match served_by(found, installation) {
+            Some(Served::File(outlet)) => judge_file(outlet, sdk),
+            _ => Judgement::NotRenewed("these keys are not ours".to_owned()),
+        },
         Found::AssumedRole { base } => judge_found(base, sdk, installation),
         Found::WebIdentity { .. } => Judgement::Elsewhere(
             "STS gives new credentials for a token that is not ours".to_owned(),
@@ -95,11 +144,23 @@ fn at_endpoint(sdk: Sdk) -> Judgement {
     Judgement::Renewed(format!("{sdk} asks again before they end{late}"))
 }
 
-fn judge_file(ours: Option<&Outlet>, sdk: Sdk) -> Judgement {
-    let Some(ours) = ours else {
-        return Judgement::NotRenewed("these keys are not ours".to_owned());
-    };
+fn judge_file(ours: &Outlet, sdk: Sdk) -> Judgement {
     let name = &ours.name;
+    match ours.binding {
+        Binding::Name => {}
+        Binding::Mount => {
+            return Judgement::NotRenewed(format!(
+                "the file of our target '{name}' itself is mounted there, and stays as it was: \
+                 mount its directory, or use our socket"
+            ));
+        }
+        Binding::HardLink => {
+            return Judgement::NotRenewed(format!(
+                "a hard link to the file of our target '{name}' stays with the file that it was: \
+                 use its own name, or a symbolic link"
+            ));
+        }
+    }
     match sdk.habits().rereads {
         Rereads::Never => Judgement::NotRenewed(format!(
             "the file is our target '{name}', but {sdk} reads it once in a process's life"
@@ -128,6 +189,7 @@ impl Judgement {
                     }
                     Self::Elsewhere(_) => Self::Elsewhere("with every SDK".to_owned()),
                     Self::Nothing(_) => Self::Nothing("no SDK finds any".to_owned()),
+                    Self::Refused(why) => Self::Refused(why.clone()),
                     Self::Untold(why) => Self::Untold(why.clone()),
                 }
             }
@@ -142,6 +204,7 @@ impl Judgement {
             Self::NotRenewed(_) => "not-renewed",
             Self::Elsewhere(_) => "elsewhere",
             Self::Nothing(_) => "nothing",
+            Self::Refused(_) => "refused",
             Self::Untold(_) => "untold",
         }
     }
@@ -152,6 +215,7 @@ impl Judgement {
             | Self::NotRenewed(why)
             | Self::Elsewhere(why)
             | Self::Nothing(why)
+            | Self::Refused(why)
             | Self::Untold(why) => why,
         }
     }

@@ -21,7 +21,7 @@ mod shared_file;
 
 pub use address::Address;
 pub use environment::{AccessKey, Environment};
-pub use judgement::{Installation, Judgement, Outlet, judge};
+pub use judgement::{Binding, Installation, Judgement, Outlet, Served, judge, served};
 pub use link::{Place, Source};
 pub use remedy::{Mended, Remedy, Way, mend};
 pub use sdk::{Habits, MissingProfile, Rereads, Sdk, UnknownSdk};

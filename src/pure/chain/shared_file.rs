@@ -65,6 +65,8 @@ pub struct Process {
     pub ours: bool,
     /// What it names with `--target`.
     pub target: Option<String>,
+    /// What it names with `--runtime-dir`.
+    pub runtime_dir: Option<String>,
 }
 
 /// Which of the two.
@@ -173,9 +175,14 @@ impl Process {
         let name = Path::new(&program).file_name();
         let ours =
             name.is_some_and(|name| name == "rolekeeper") && words.contains(&"credential-process");
-        let after = words.iter().position(|word| *word == "--target");
-        let target = after.and_then(|at| words.get(at + 1)).map(plain);
-        Self { program, ours, target: target.filter(|_| ours) }
+        let option = |name: &str| {
+            let separate = words.iter().position(|word| *word == name);
+            let separate = separate.and_then(|at| words.get(at + 1));
+            let joined = words.iter().find_map(|w| w.strip_prefix(name)?.strip_prefix('='));
+            separate.copied().or(joined).map(|word| plain(&word)).filter(|_| ours)
+        };
+        let (target, runtime_dir) = (option("--target"), option("--runtime-dir"));
+        Self { program, ours, target, runtime_dir }
     }
 }
 

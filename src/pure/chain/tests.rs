@@ -34,6 +34,7 @@ fn installation() -> Installation {
             name: "default".into(),
             path: "/run/rolekeeper/credentials".into(),
             profile: "default".into(),
+            binding: Binding::Name,
         }],
         container: Some("127.0.0.1:1338".parse().unwrap()),
         metadata: Some("127.0.0.1:1339".parse().unwrap()),

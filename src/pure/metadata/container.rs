@@ -33,6 +33,11 @@ impl BearerToken {
         Self(Sha256::digest(token.expose()).into())
     }
 
+    /// Of the bytes that a client would send.
+    pub fn of_text(text: &[u8]) -> Self {
+        Self(Sha256::digest(text).into())
+    }
+
     /// Of a digest, in hexadecimal digits.
     pub fn of_digest(text: &str) -> Option<Self> {
         let mut digest = [0; 32];
