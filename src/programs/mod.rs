@@ -171,13 +171,24 @@ impl Program {
     /// What an SDK in this program looks at.
     pub fn surroundings(&self, sdk: Sdk) -> Surroundings {
         let paths = self.paths(sdk);
-        let tokens = ["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE"];
-        let tokens =
-            tokens.iter().filter_map(|name| self.environment.text(name)).map(PathBuf::from);
+        let credentials = self.shared_file(paths.credentials, Kind::Credentials, sdk);
+        let config = self.shared_file(paths.config, Kind::Config, sdk);
+        let sections = [&credentials, &config].into_iter().flat_map(|file| match &file.content {
+            Content::Sections(sections) => &sections[..],
+            _ => &[],
+        });
+        let sections = sections.collect::<Vec<_>>();
+        let named = ["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE"];
+        let named = named.iter().filter_map(|name| self.environment.text(name));
+        let tokens = sections.iter().filter_map(|s| s.web_identity_token_file.as_deref());
+        let tokens = named.chain(tokens).map(PathBuf::from);
+        let processes = sections.iter().filter_map(|section| section.process.as_ref());
+        let processes = processes.map(|process| process.program.clone());
         Surroundings {
-            credentials: self.shared_file(paths.credentials, Kind::Credentials),
-            config: self.shared_file(paths.config, Kind::Config),
             missing: tokens.filter(|path| !self.root.may_read(path, &self.reader)).collect(),
+            not_run: processes.filter(|program| self.finds(program).is_none()).collect(),
+            credentials,
+            config,
             environment: self.environment.clone(),
         }
     }
@@ -231,15 +242,21 @@ impl Program {
         self.root.identity(path).is_some()
     }
 
-    fn shared_file(&self, path: Option<PathBuf>, kind: Kind) -> SharedFile {
+    fn shared_file(&self, path: Option<PathBuf>, kind: Kind, sdk: Sdk) -> SharedFile {
         let Some(path) = path else { return SharedFile::absent(None) };
+        if path.as_os_str().is_empty() {
+            return SharedFile::absent(Some(path));
+        }
         let unreadable = |path, why| SharedFile { path, content: Content::Unreadable(why) };
         match self.root.read(&path, LONGEST_SHARED_FILE).map(Zeroizing::new) {
             Ok(_) if !self.root.may_read(&path, &self.reader) => {
                 let user = self.user_name();
                 unreadable(Some(path), format!("user {user} may not read it"))
             }
-            Ok(bytes) => SharedFile::of_bytes(path, kind, &bytes),
+            Ok(bytes) => {
+                let home = self.environment.text("HOME");
+                SharedFile::read_by(sdk, path, kind, &bytes, home)
+            }
             // A device without content, as /dev/null, is a file without content.
             Err(error) if is_nothing(&error) || path == Path::new("/dev/null") => {
                 SharedFile::absent(Some(path))

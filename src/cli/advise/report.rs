@@ -191,6 +191,9 @@ fn files(surroundings: &Surroundings) -> Vec<FileReport> {
             Content::Sections(_) => "read".to_owned(),
             Content::Unreadable(why) => why.clone(),
             Content::Unusable(unusable) => unusable.to_string(),
+            Content::Refused(refusal) => {
+                format!("line {} {}: this SDK refuses it", refusal.line, refusal.why)
+            }
         },
     };
     vec![file("credentials", &surroundings.credentials), file("config", &surroundings.config)]

@@ -42,13 +42,14 @@ const CONTAINER_TOKEN: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN";
 /// A name or a path is not longer: the kernel's `PATH_MAX`.
 const LONGEST: usize = 4096;
 
-/// The variables that an SDK looks at. One that is set to nothing counts as not set, as it does for
-/// nearly all of them.
+/// The variables that an SDK looks at.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Environment {
     texts: BTreeMap<&'static str, String>,
     access_keys: BTreeMap<&'static str, AccessKey>,
     secrets: BTreeSet<&'static str>,
+    /// What is set to nothing, which some SDKs take literally.
+    blank: BTreeSet<&'static str>,
     /// Of the container endpoint, as its digest.
     container_token: Option<BearerToken>,
 }
@@ -88,6 +89,17 @@ impl Environment {
         self.texts.get(name).map(String::as_str)
     }
 
+    /// Whether it is there, and set to nothing.
+    pub fn is_blank(&self, name: &str) -> bool {
+        self.blank.contains(name)
+    }
+
+    fn is_set(&self, name: &str) -> bool {
+        self.texts.contains_key(name)
+            || self.access_keys.contains_key(name)
+            || self.secrets.contains(name)
+    }
+
     /// The first of them that is set, by name and value.
     pub fn first_text(&self, names: &[&'static str]) -> Option<(&'static str, &str)> {
         names.iter().find_map(|name| Some((*name, self.text(name)?)))
@@ -111,7 +123,8 @@ impl Environment {
     /// The names of all that are set and lead an SDK somewhere, in their order.
     pub fn names(&self) -> Vec<&'static str> {
         let texts = self.texts.keys().filter(|name| **name != "HOME");
-        let names = texts.chain(self.access_keys.keys()).chain(&self.secrets).copied();
+        let names = texts.chain(self.access_keys.keys()).chain(&self.secrets).chain(&self.blank);
+        let names = names.copied().filter(|name| *name != "HOME");
         names.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
@@ -121,6 +134,7 @@ impl Environment {
         self.texts.retain(|name, _| !names.contains(name));
         self.access_keys.retain(|name, _| !names.contains(name));
         self.secrets.retain(|name| !names.contains(name));
+        self.blank.retain(|name| !names.contains(name));
         self.container_token = self.container_token.filter(|_| !names.contains(&CONTAINER_TOKEN));
         self
     }
@@ -138,6 +152,12 @@ impl Environment {
             names.iter().find(|known| known.as_bytes() == name).copied()
         };
         if value.is_empty() {
+            let names = [TEXTS, ACCESS_KEY_IDS, SECRETS].into_iter().find_map(known);
+            self.blank.extend(names.filter(|name| !self.is_set(name)));
+            return;
+        }
+        let is_blank = |name: &[u8]| self.blank.iter().any(|blank| blank.as_bytes() == name);
+        if is_blank(name) {
             return;
         }
         if let Some(name) = known(TEXTS) {
@@ -196,7 +216,8 @@ mod tests {
             ("AWS_ACCESS_KEY_ID", "access key id ..MPLE, a user's own, without an end")
         );
         assert!(environment.has_secret(&["AWS_SECRET_ACCESS_KEY"]));
-        assert_eq!(environment.names().len(), 5);
+        assert!(environment.is_blank("AWS_CONFIG_FILE"));
+        assert_eq!(environment.names().len(), 6);
     }
 
     #[test]

@@ -11,7 +11,10 @@
 //! that it is set.
 
 mod address;
+mod decision;
+mod dialects;
 mod environment;
+mod go_profile;
 mod judgement;
 mod link;
 mod remedy;
@@ -20,11 +23,12 @@ mod search;
 mod shared_file;
 
 pub use address::Address;
+pub use dialects::Refusal;
 pub use environment::{AccessKey, Environment};
 pub use judgement::{Binding, Installation, Judgement, Outlet, Served, judge, served};
 pub use link::{Place, Source};
 pub use remedy::{Mended, Remedy, Way, mend};
-pub use sdk::{Habits, MissingProfile, Rereads, Sdk, UnknownSdk};
+pub use sdk::{Habits, MissingProfile, PathHabits, Rereads, Sdk, UnknownSdk};
 pub use shared_file::{Content, Header, Kind, Paths, Process, Section, SharedFile};
 
 use std::path::PathBuf;
@@ -37,8 +41,10 @@ pub struct Surroundings {
     pub environment: Environment,
     pub credentials: SharedFile,
     pub config: SharedFile,
-    /// Files that the environment names, and that are not there or not to be read.
+    /// Files that the environment or a profile names, and that are not there or not to be read.
     pub missing: Vec<PathBuf>,
+    /// Programs of a `credential_process` that are not found, or may not be run.
+    pub not_run: Vec<String>,
 }
 
 /// The chain, walked to its end.
@@ -109,7 +115,11 @@ pub enum Found {
 /// Walks the chain. What the first place has that has anything is used.
 pub fn walk(sdk: Sdk, surroundings: &Surroundings) -> Walk {
     let habits = sdk.habits();
-    let named = surroundings.environment.first_text(habits.profile);
+    let blank = habits.blank_profile;
+    let named = habits.profile.iter().find_map(|name| {
+        let is_blank = || (blank && surroundings.environment.is_blank(name)).then_some("");
+        Some((*name, surroundings.environment.text(name).or_else(is_blank)?))
+    });
     let search = Search {
         habits,
         sdk,

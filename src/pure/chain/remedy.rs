@@ -153,7 +153,7 @@ fn left_behind(before: &Surroundings, after: &Surroundings) -> Vec<PathBuf> {
     let left = files.into_iter().filter(|(before, after)| {
         let holds = match &before.content {
             Content::Sections(sections) => !sections.is_empty(),
-            Content::Unusable(_) | Content::Unreadable(_) => true,
+            Content::Unusable(_) | Content::Refused(_) | Content::Unreadable(_) => true,
             Content::Absent => false,
         };
         before.path != after.path && holds

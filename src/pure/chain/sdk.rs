@@ -65,6 +65,23 @@ pub struct Habits {
     pub learnt_endpoints_late: bool,
     /// Whether `[default]` of the config file counts, or `[profile default]` alone.
     pub bare_default: bool,
+    /// Whether of `[default]` and `[profile default]` the later counts.
+    pub last_default: bool,
+    /// Whether a variable for the profile that is set to nothing names one: that of no name.
+    pub blank_profile: bool,
+    /// How it reads the variables for the shared files.
+    pub paths: PathHabits,
+}
+
+/// How an SDK reads `AWS_CONFIG_FILE` and its sibling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PathHabits {
+    /// Whether `~/` is the home directory.
+    pub tilde: bool,
+    /// Whether `$HOME` is.
+    pub variables: bool,
+    /// Whether one that is set to nothing leads nowhere, instead of to the usual place.
+    pub blank_is_one: bool,
 }
 
 /// A profile that the environment names and no file has.
@@ -231,6 +248,9 @@ const COMMON: Habits = Habits {
     one_way_alone: false,
     learnt_endpoints_late: false,
     bare_default: true,
+    last_default: false,
+    blank_profile: false,
+    paths: PathHabits { tilde: true, variables: false, blank_is_one: false },
 };
 
 impl Sdk {
@@ -292,6 +312,9 @@ impl Sdk {
                 missing_profile: MissingProfile::EndsAll,
                 refuses_files: true,
                 half_a_pair_ends_it: true,
+                last_default: true,
+                blank_profile: true,
+                paths: PathHabits { tilde: true, variables: true, blank_is_one: true },
                 ..COMMON
             },
             // `REFRESH_THRESHOLD` of AWSCredentialsProvider.h; the profile by `GetConfigProfileName`.
@@ -316,6 +339,7 @@ impl Sdk {
                 secret_access_key: &["AWS_SECRET_ACCESS_KEY", "AWS_SECRET_KEY"],
                 missing_profile: MissingProfile::EndsAll,
                 learnt_endpoints_late: true,
+                paths: PathHabits { tilde: false, ..COMMON.paths },
                 ..COMMON
             },
             Self::Java => Habits { order: JAVA, ..COMMON },
@@ -340,6 +364,8 @@ impl Sdk {
                 secret_access_key: &["AWS_SECRET_ACCESS_KEY", "SECRET_ACCESS_KEY"],
                 missing_profile: MissingProfile::EndsThere,
                 home_of_the_account: false,
+                blank_profile: true,
+                paths: PathHabits { blank_is_one: true, ..COMMON.paths },
                 ..COMMON
             },
         }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::address::{Address, CONTAINER_HOST, METADATA_HOST};
+use super::decision::Decision;
 use super::sdk::MissingProfile;
 use super::{Content, Found, Habits, Place, Sdk, Section, SharedFile, Source, Surroundings, shown};
 
@@ -35,7 +36,8 @@ impl Search<'_> {
         let files = [&self.surroundings.credentials, &self.surroundings.config];
         let refused = files.into_iter().find_map(unusable).filter(|_| self.habits.refuses_files);
         let missing = self.habits.missing_profile == MissingProfile::EndsAll && self.is_missing();
-        refused.or_else(|| missing.then(|| self.missing()))
+        let of_go = || (self.sdk == Sdk::Go).then(|| self.failure_of_go()).flatten();
+        refused.or_else(|| missing.then(|| self.missing())).or_else(of_go)
     }
 
     pub fn look(&self, source: Source, place: Place) -> Outcome {
@@ -49,7 +51,7 @@ impl Search<'_> {
         }
     }
 
-    fn environment_keys(&self) -> Outcome {
+    pub(super) fn environment_keys(&self) -> Outcome {
         let environment = &self.surroundings.environment;
         let Some((variable, access_key)) = environment.access_key(self.habits.access_key_id) else {
             return Nothing;
@@ -80,20 +82,18 @@ impl Search<'_> {
         }
     }
 
-    fn token(&self, file: &str) -> Outcome {
+    pub(super) fn token(&self, file: &str) -> Outcome {
         if self.is_unreadable(file) {
             return Ends(format!("the program cannot read the token file {}", shown(file)));
         }
         Outcome::Found(Found::WebIdentity { token_file: file.to_owned() })
     }
 
-    fn container(&self) -> Outcome {
+    pub(super) fn container(&self) -> Outcome {
         const RELATIVE: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
         const FULL: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
         let environment = &self.surroundings.environment;
-        // All but Go's look for the relative one first.
-        let names = if self.sdk == Sdk::Go { [FULL, RELATIVE] } else { [RELATIVE, FULL] };
-        let Some((name, uri)) = environment.first_text(&names) else { return Nothing };
+        let Some((name, uri)) = environment.first_text(&[RELATIVE, FULL]) else { return Nothing };
         let address = match name {
             RELATIVE => Some(Address::http(CONTAINER_HOST, uri)),
             _ => Address::parse(uri),
@@ -111,7 +111,7 @@ impl Search<'_> {
         }
     }
 
-    fn metadata(&self) -> Outcome {
+    pub(super) fn metadata(&self) -> Outcome {
         let environment = &self.surroundings.environment;
         let disabled = environment.text("AWS_EC2_METADATA_DISABLED");
         if disabled.is_some_and(|value| value.eq_ignore_ascii_case("true")) {
@@ -132,10 +132,16 @@ impl Search<'_> {
     }
 
     fn profile(&self, source: Source, place: Place) -> Outcome {
-        for file in self.files(place) {
+        // Java passes over what fails.
+        let ends = |why| if self.sdk == Sdk::Java { PassedOver(why) } else { Ends(why) };
+        // Whoever reads both files for everything fails where the first is looked at.
+        for file in if self.decide().is_some() { self.both().into() } else { self.files(place) } {
             if let Some(why) = unusable(file) {
-                return Ends(why);
+                return ends(why);
             }
+        }
+        if let Some(decision) = self.decide() {
+            return self.by_decision(source, place, decision);
         }
         if self.habits.missing_profile == MissingProfile::EndsThere && self.is_missing() {
             return Ends(self.missing());
@@ -148,6 +154,30 @@ impl Search<'_> {
             };
         }
         self.within(source, place, &mut vec![self.profile.to_owned()])
+    }
+
+    /// What an SDK goes by is one setting; what comes before it in the usual order is passed over.
+    fn by_decision(&self, source: Source, place: Place, decision: Option<Decision>) -> Outcome {
+        let order = self.habits.order;
+        let at = |source, place| {
+            order.iter().position(|(s, p)| *s == source && (*p == place || *p == Place::Profile))
+        };
+        if let Some(Decision { source: taken, place: within, outcome }) = decision {
+            if (taken, at(taken, within)) == (source, at(source, place)) {
+                return outcome;
+            }
+            let is_later = at(taken, within) < at(source, place);
+            if is_later && matches!(outcome, Outcome::Found(_) | Ends(_)) {
+                return self.within(source, place, &mut vec![self.profile.to_owned()]);
+            }
+        }
+        match self.within(source, place, &mut vec![self.profile.to_owned()]) {
+            Nothing => Nothing,
+            _ => PassedOver(format!(
+                "[{}] has it, and this SDK does not take it",
+                shown(self.profile)
+            )),
+        }
     }
 
     /// Looks in the profile itself. `visited` are the profiles on the way here.
@@ -277,7 +307,7 @@ impl Search<'_> {
         self.is_named && self.set(Place::Profile, Some).is_none()
     }
 
-    fn missing(&self) -> String {
+    pub(super) fn missing(&self) -> String {
         format!("the environment names the profile '{}', which no file has", shown(self.profile))
     }
 
@@ -287,6 +317,11 @@ impl Search<'_> {
 }
 
 fn unusable(file: &SharedFile) -> Option<String> {
+    if let (Content::Refused(refusal), Some(path)) = (&file.content, &file.path) {
+        let path = shown(&path.to_string_lossy());
+        let (line, why) = (refusal.line, refusal.why);
+        return Some(format!("{path}: line {line} {why}: this SDK refuses such a file"));
+    }
     let (Content::Unusable(unusable), Some(path)) = (&file.content, &file.path) else {
         return None;
     };

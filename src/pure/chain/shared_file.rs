@@ -1,9 +1,11 @@
 //! The two shared files, as far as they say where credentials come from.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::dialects::{self, Block, Refusal};
 use super::environment::AccessKey;
-use super::{Environment, Habits};
+use super::{Environment, Habits, Sdk};
 use crate::pure::ini::{Surveyed, Unusable, survey};
 
 /// `~/.aws/credentials` or `~/.aws/config`, or what stands in for it.
@@ -22,6 +24,8 @@ pub enum Content {
     Unreadable(String),
     /// Programs refuse it whole, or disagree about it.
     Unusable(Unusable),
+    /// This SDK refuses it whole.
+    Refused(Refusal),
     Sections(Vec<Section>),
 }
 
@@ -42,7 +46,29 @@ pub struct Section {
     pub single_sign_on: bool,
     pub login_session: bool,
     pub metadata_endpoint: Option<String>,
+    /// Keys that are there and set to nothing.
+    pub blank: BTreeSet<&'static str>,
+    /// The file that the access key stands in.
+    pub keys_path: Option<PathBuf>,
 }
+
+/// The keys that lead to credentials.
+const KEYS: [&str; 14] = [
+    "aws_access_key_id",
+    "aws_secret_access_key",
+    "aws_session_token",
+    "aws_security_token",
+    "credential_process",
+    "role_arn",
+    "source_profile",
+    "credential_source",
+    "web_identity_token_file",
+    "sso_start_url",
+    "sso_session",
+    "sso_account_id",
+    "login_session",
+    "ec2_metadata_service_endpoint",
+];
 
 /// How a section was opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -87,13 +113,25 @@ impl Paths {
     /// As `environment` has it; `account_home` is what the account database knows of the user.
     pub fn of(environment: &Environment, habits: &Habits, account_home: Option<&Path>) -> Self {
         let home = environment.text("HOME").map(PathBuf::from);
+        let home_text = environment.text("HOME").unwrap_or_default();
         let account = account_home.filter(|_| habits.home_of_the_account).map(Path::to_owned);
         let home = home.or(account);
         let path = |variable: &str, usual: &str| match environment.text(variable) {
-            Some(path) => match path.strip_prefix("~/") {
-                Some(below) => home.as_ref().map(|home| home.join(below)),
-                None => Some(PathBuf::from(path)),
-            },
+            Some(path) => {
+                let expanded = match ["${HOME}", "$HOME"].iter().find_map(|v| path.strip_prefix(v))
+                {
+                    Some(below) if habits.paths.variables => format!("{home_text}{below}"),
+                    _ => path.to_owned(),
+                };
+                match expanded.strip_prefix("~/").filter(|_| habits.paths.tilde) {
+                    Some(below) => home.as_ref().map(|home| home.join(below)),
+                    None => Some(PathBuf::from(expanded)),
+                }
+            }
+            // Taken literally, it leads nowhere.
+            None if habits.paths.blank_is_one && environment.is_blank(variable) => {
+                Some(PathBuf::new())
+            }
             None => home.as_ref().map(|home| home.join(usual)),
         };
         Self {
@@ -119,12 +157,41 @@ impl SharedFile {
         Self { path: Some(path), content }
     }
 
+    /// A file's bytes, read as an SDK reads them in a process of that home directory.
+    pub fn read_by(sdk: Sdk, path: PathBuf, kind: Kind, bytes: &[u8], home: Option<&str>) -> Self {
+        let Ok(text) = str::from_utf8(bytes) else { return Self::of_bytes(path, kind, bytes) };
+        let content = match dialects::read(sdk, text) {
+            Ok(blocks) => {
+                let mut sections = Vec::<Section>::new();
+                for block in &blocks {
+                    let Some(section) = Section::read_by(sdk, block, kind, &path, home) else {
+                        continue;
+                    };
+                    let same = |other: &&mut Section| {
+                        other.name == section.name && other.header == section.header
+                    };
+                    match sections.iter_mut().find(same) {
+                        Some(other) => other.overlay(&section),
+                        None => sections.push(section),
+                    }
+                }
+                Content::Sections(sections)
+            }
+            Err(refusal) => Content::Refused(refusal),
+        };
+        Self { path: Some(path), content }
+    }
+
     /// The profile of that name, as an SDK of these habits finds it.
     pub fn profile(&self, name: &str, habits: &Habits) -> Option<&Section> {
         let Content::Sections(sections) = &self.content else { return None };
         let named = |header: Header| {
             sections.iter().find(|section| section.name == name && section.header == header)
         };
+        if habits.last_default && name == "default" {
+            let either = |section: &&Section| section.name == name;
+            return sections.iter().rev().find(either);
+        }
         // `[profile default]` comes before `[default]` where both stand.
         let default = || named(Header::Default).filter(|_| habits.bare_default);
         named(Header::Name).or_else(|| named(Header::Profile)).or_else(default)
@@ -132,6 +199,95 @@ impl SharedFile {
 }
 
 impl Section {
+    fn read_by(
+        sdk: Sdk,
+        block: &Block<'_>,
+        kind: Kind,
+        path: &Path,
+        home: Option<&str>,
+    ) -> Option<Self> {
+        let (name, header) = profile_name(sdk, &block.name, kind)?;
+        let mut section = Self { name, header, ..Self::default() };
+        for (key, value) in &block.keys {
+            let Some(known) = KEYS.into_iter().find(|known| known == key) else { continue };
+            if value.text.is_empty() {
+                section.blank.insert(known);
+                continue;
+            }
+            match known {
+                "credential_process" => {
+                    section.process = Some(Process::run_by(sdk, value.text, value.goes_on, home));
+                }
+                // What it comes to then is nobody's access key.
+                "aws_access_key_id" if value.goes_on => {
+                    section.access_key = Some(AccessKey::of(""));
+                }
+                _ => section.set(known, value.text),
+            }
+        }
+        section.keys_path = section.access_key.is_some().then(|| path.to_owned());
+        Some(section)
+    }
+
+    /// Whether the key is there, be it set to nothing.
+    pub fn has(&self, key: &str) -> bool {
+        self.blank.contains(key)
+            || match key {
+                "aws_access_key_id" => self.access_key.is_some(),
+                "aws_secret_access_key" => self.secret_access_key,
+                "credential_process" => self.process.is_some(),
+                "role_arn" => self.role,
+                "source_profile" => self.source_profile.is_some(),
+                "credential_source" => self.credential_source.is_some(),
+                "web_identity_token_file" => self.web_identity_token_file.is_some(),
+                _ => false,
+            }
+    }
+
+    /// The same, with what another sets in the place of its own.
+    pub fn overlay(&mut self, other: &Self) {
+        for key in KEYS.into_iter().filter(|key| other.has(key)) {
+            self.unset(key);
+            self.blank.remove(key);
+        }
+        self.blank.extend(&other.blank);
+        if other.access_key.is_some() {
+            self.access_key.clone_from(&other.access_key);
+            self.keys_path.clone_from(&other.keys_path);
+        }
+        let take = |own: &mut Option<String>, other: &Option<String>| {
+            if other.is_some() {
+                own.clone_from(other);
+            }
+        };
+        take(&mut self.source_profile, &other.source_profile);
+        take(&mut self.credential_source, &other.credential_source);
+        take(&mut self.web_identity_token_file, &other.web_identity_token_file);
+        take(&mut self.metadata_endpoint, &other.metadata_endpoint);
+        if other.process.is_some() {
+            self.process.clone_from(&other.process);
+        }
+        self.role |= other.role;
+        self.secret_access_key |= other.secret_access_key;
+        self.session_token |= other.session_token;
+        self.single_sign_on |= other.single_sign_on;
+        self.login_session |= other.login_session;
+    }
+
+    fn unset(&mut self, key: &str) {
+        match key {
+            "aws_access_key_id" => self.access_key = None,
+            "aws_secret_access_key" => self.secret_access_key = false,
+            "credential_process" => self.process = None,
+            "role_arn" => self.role = false,
+            "source_profile" => self.source_profile = None,
+            "credential_source" => self.credential_source = None,
+            "web_identity_token_file" => self.web_identity_token_file = None,
+            "ec2_metadata_service_endpoint" => self.metadata_endpoint = None,
+            _ => {}
+        }
+    }
+
     fn of(surveyed: &Surveyed<'_>, kind: Kind) -> Option<Self> {
         let (name, header) = match (kind, surveyed.name.split_once([' ', '\t'])) {
             (Kind::Config, Some(("profile", name))) => {
@@ -167,9 +323,104 @@ impl Section {
     }
 }
 
+/// The profile that a section's name stands for, if any.
+fn profile_name(sdk: Sdk, name: &str, kind: Kind) -> Option<(String, Header)> {
+    let trimmed = match sdk {
+        Sdk::Java | Sdk::Rust => name.trim_matches([' ', '\t']),
+        _ => name,
+    };
+    let plain = |name: &str, header| Some((name.to_owned(), header));
+    let (prefix, rest) = match trimmed.split_once([' ', '\t']) {
+        Some((prefix, rest)) => (Some(prefix), rest),
+        None => (None, trimmed),
+    };
+    let is_valid =
+        |name: &str| !matches!(sdk, Sdk::Java | Sdk::Rust) || dialects::is_identifier(name);
+    match (kind, prefix) {
+        (Kind::Credentials, _) => {
+            let dropped = match sdk {
+                Sdk::Go => name.starts_with("profile "),
+                Sdk::Java | Sdk::Rust => prefix.is_some() || !is_valid(trimmed),
+                Sdk::JavaScript => prefix.is_some(),
+                _ => false,
+            };
+            (!dropped).then(|| (trimmed.to_owned(), Header::Name))
+        }
+        (Kind::Config, None) if trimmed == "default" => plain("default", Header::Default),
+        (Kind::Config, None) => None,
+        (Kind::Config, Some("profile")) => match sdk {
+            Sdk::Go => plain(rest, Header::Profile),
+            Sdk::JavaScript => {
+                let bare = ['"', '\'']
+                    .iter()
+                    .find_map(|quote| rest.strip_prefix(*quote)?.strip_suffix(*quote));
+                let bare = bare.unwrap_or(rest);
+                let known = |c: char| c.is_ascii_alphanumeric() || "_-@+.%:/".contains(c);
+                (!bare.is_empty() && bare.chars().all(known))
+                    .then(|| (bare.to_owned(), Header::Profile))
+            }
+            Sdk::Java | Sdk::Rust => {
+                let rest = rest.trim_matches([' ', '\t']);
+                is_valid(rest).then(|| (rest.to_owned(), Header::Profile))
+            }
+            _ => match &words(trimmed)?[..] {
+                [_, name] => plain(name, Header::Profile),
+                _ => None,
+            },
+        },
+        (Kind::Config, Some(_)) => None,
+    }
+}
+
+/// The words of a command line, as a shell parts them; none where a quote is left open. What a shell
+/// would replace, a variable say, stays.
+fn words(line: &str) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    let mut word = None::<String>;
+    let mut letters = line.chars();
+    let mut quote = None;
+    while let Some(letter) = letters.next() {
+        match (quote, letter) {
+            (Some(open), _) if letter == open => quote = None,
+            (Some('"'), '\\') | (None, '\\') => word.get_or_insert_default().push(letters.next()?),
+            (Some(_), _) => word.get_or_insert_default().push(letter),
+            (None, '"' | '\'') => {
+                quote = Some(letter);
+                word.get_or_insert_default();
+            }
+            (None, _) if letter.is_whitespace() => words.extend(word.take()),
+            (None, _) => word.get_or_insert_default().push(letter),
+        }
+    }
+    words.extend(word);
+    quote.is_none().then_some(words)
+}
+
 impl Process {
+    /// botocore parts the line itself, the others hand it to a shell.
+    fn run_by(sdk: Sdk, command: &str, goes_on: bool, home: Option<&str>) -> Self {
+        let by_shell = !matches!(sdk, Sdk::AwsCli | Sdk::Boto3);
+        if by_shell && goes_on {
+            // Another command then follows.
+            return Self { program: String::new(), ours: false, target: None, runtime_dir: None };
+        }
+        let mut words = words(command).unwrap_or_default();
+        if let Some(first) = words.first_mut().filter(|_| by_shell) {
+            let quoted = command.starts_with(['\'', '"', '\\']);
+            let below = ["~/", "$HOME/", "${HOME}/"].iter().find_map(|v| first.strip_prefix(v));
+            if let (Some(below), Some(home), false) = (below, home, quoted) {
+                *first = format!("{home}/{below}");
+            }
+        }
+        let words = words.iter().map(String::as_str).collect::<Vec<_>>();
+        Self::of_words(&words)
+    }
+
     fn of(command: &str) -> Self {
-        let words = command.split_whitespace().collect::<Vec<_>>();
+        Self::of_words(&command.split_whitespace().collect::<Vec<_>>())
+    }
+
+    fn of_words(words: &[&str]) -> Self {
         let plain = |word: &&str| word.trim_matches(['"', '\'']).to_owned();
         let program = words.first().map(plain).unwrap_or_default();
         let name = Path::new(&program).file_name();

@@ -20,6 +20,7 @@ fn surroundings(environment: &[(&str, &str)], credentials: &str, config: &str) -
         credentials: file("/home/a/.aws/credentials", Kind::Credentials, credentials),
         config: file("/home/a/.aws/config", Kind::Config, config),
         missing: Vec::new(),
+        not_run: Vec::new(),
     }
 }
 

@@ -96,7 +96,13 @@ fn walks(surroundings: &Surroundings) -> Vec<Walk> {
 }
 
 fn surroundings(home: &Home, environment: Environment, credentials: SharedFile) -> Surroundings {
-    Surroundings { environment, credentials, config: home.config.clone(), missing: Vec::new() }
+    Surroundings {
+        environment,
+        credentials,
+        config: home.config.clone(),
+        missing: Vec::new(),
+        not_run: Vec::new(),
+    }
 }
 
 /// Whether it takes what we hand out, seen renewals or not.

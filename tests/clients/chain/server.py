@@ -52,6 +52,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         body = parse_qs(self.rfile.read(int(self.headers["content-length"])).decode())
         action = body["Action"][0]
+        if "RoleArn" not in body:
+            self.answer("no role", "text/plain", 400)
+            return
         if action == "AssumeRoleWithWebIdentity":
             key = f"ASIAEXAMPLE00000{body['WebIdentityToken'][0]}"
         else:

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use rolekeeper::host::accounts::own_uid;
-use rolekeeper::programs::{Program, at_rest};
+use rolekeeper::programs::at_rest;
 use rolekeeper::pure::chain::{Found, Sdk, walk};
 use rolekeeper::pure::unit_settings::UnitSettings;
 use serde::Deserialize;
@@ -34,30 +34,24 @@ fn judge(case: &Case) -> Value {
     let Ok(program) = at_rest(&settings) else { return json!({ "error": "no root directory" }) };
     let walk = walk(sdk, &program.surroundings(sdk));
     match (walk.used(), walk.end()) {
-        (Some(found), _) => taken(found, &program),
+        (Some(found), _) => taken(found),
         (None, why) => json!({ "error": why.unwrap_or("it finds none") }),
     }
 }
 
 /// As the test's endpoints and files name their keys.
-fn taken(found: &Found, program: &Program) -> Value {
+fn taken(found: &Found) -> Value {
     let end = |text: &str| json!({ "key": text[text.len().saturating_sub(4)..] });
     match found {
-        Found::AssumedRole { base } => match taken(base, program)["key"].as_str() {
+        Found::AssumedRole { base } => match taken(base)["key"].as_str() {
             Some(key) => json!({ "key": format!("role {}", key.trim_start_matches("role ")) }),
-            None => taken(base, program),
+            None => taken(base),
         },
         Found::EnvironmentKeys { access_key, .. } | Found::FileKeys { access_key, .. } => {
             end(&access_key.suffix)
         }
         Found::WebIdentity { token_file } => end(token_file),
-        Found::Process(process) if process.program.is_empty() => {
-            json!({ "error": "it does not run" })
-        }
-        Found::Process(process) => match program.finds(&process.program) {
-            Some(path) => end(&path.to_string_lossy()),
-            None => json!({ "error": format!("it does not find {}", process.program) }),
-        },
+        Found::Process(process) => end(&process.program),
         Found::Container(address) => end(&address.path),
         Found::Metadata { address, configured: true } => match address.port {
             80 => json!({ "error": "nobody answers" }),
