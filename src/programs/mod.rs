@@ -247,6 +247,9 @@ impl Program {
         if path.as_os_str().is_empty() {
             return SharedFile::absent(Some(path));
         }
+        if sdk == Sdk::Go && self.root.is_directory(&path) {
+            return SharedFile { path: Some(path), content: Content::Directory };
+        }
         let unreadable = |path, why| SharedFile { path, content: Content::Unreadable(why) };
         match self.root.read(&path, LONGEST_SHARED_FILE).map(Zeroizing::new) {
             Ok(_) if !self.root.may_read(&path, &self.reader) => {

@@ -73,7 +73,7 @@ def take(sdk, cases):
     if sdk == "java":
         classpath = (CACHE / "java.classpath").read_text(encoding="utf-8").strip()
         words += [f"{CACHE / 'chain-java'}:{classpath}", "Chain"]
-    if sdk == "rust":
+    if sdk in ("go", "rust"):
         path = {"PATH": os.environ["PATH"]}
         return [json.loads(run(words, case.environment | path)) for case in cases]
     return converse(words, [json.dumps(case.environment) for case in cases])
@@ -86,10 +86,13 @@ def run(words, environment):
 
 
 def converse(words, lines):
-    """A process's answer to each line."""
+    """A process's answer to each line. What Java starts has the environment of its own start."""
     pipe = subprocess.PIPE
     answers = []
-    with subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True) as process:
+    home = os.environ | {"HOME": str(SCRATCH)}
+    with subprocess.Popen(
+        words, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, env=home, text=True
+    ) as process:
         for line in lines:
             process.stdin.write(f"{line}\n")
             process.stdin.flush()

@@ -188,6 +188,7 @@ fn files(surroundings: &Surroundings) -> Vec<FileReport> {
         path: file.path.clone(),
         state: match &file.content {
             Content::Absent => "absent".to_owned(),
+            Content::Directory => "is a directory".to_owned(),
             Content::Sections(_) => "read".to_owned(),
             Content::Unreadable(why) => why.clone(),
             Content::Unusable(unusable) => unusable.to_string(),

@@ -288,7 +288,8 @@ impl Search<'_> {
         if source == self.profile {
             return own_base();
         }
-        let Some(base) = self.merged(source) else { return Ends(self.no_base()) };
+        // As it takes a profile that is not there.
+        let Some(base) = self.merged(source) else { return PassedOver(self.no_base()) };
         if visited.contains(&source) {
             return Ends(self.circle());
         }
@@ -341,7 +342,7 @@ impl Search<'_> {
         Some(match source {
             "Environment" => self.environment_keys(),
             "EcsContainer" => self.container(),
-            "Ec2InstanceMetadata" => self.metadata(),
+            "Ec2InstanceMetadata" => self.metadata(true),
             _ if self.sdk == Sdk::Rust && source.eq_ignore_ascii_case("environment") => {
                 self.environment_keys()
             }

@@ -119,7 +119,7 @@ impl Search<'_> {
             (None, Some(Source::LoginSession)) => Outcome::Found(Found::LoginSession),
             (None, Some(_)) => search.process_of(section),
             (None, None) => match self.container() {
-                Outcome::Nothing => self.metadata(),
+                Outcome::Nothing => self.metadata(true),
                 outcome => outcome,
             },
         };

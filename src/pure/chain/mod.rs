@@ -126,6 +126,7 @@ pub fn walk(sdk: Sdk, surroundings: &Surroundings) -> Walk {
         surroundings,
         profile: named.map_or("default", |(_, name)| name),
         is_named: named.is_some(),
+        variable: named.map(|(variable, _)| variable),
     };
     let failure = search.failure();
     let mut over = failure.is_some();

@@ -154,7 +154,7 @@ fn left_behind(before: &Surroundings, after: &Surroundings) -> Vec<PathBuf> {
         let holds = match &before.content {
             Content::Sections(sections) => !sections.is_empty(),
             Content::Unusable(_) | Content::Refused(_) | Content::Unreadable(_) => true,
-            Content::Absent => false,
+            Content::Absent | Content::Directory => false,
         };
         before.path != after.path && holds
     });

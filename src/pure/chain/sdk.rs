@@ -342,7 +342,12 @@ impl Sdk {
                 paths: PathHabits { tilde: false, ..COMMON.paths },
                 ..COMMON
             },
-            Self::Java => Habits { order: JAVA, ..COMMON },
+            Self::Java => Habits {
+                order: JAVA,
+                blank_profile: true,
+                paths: PathHabits { blank_is_one: true, ..COMMON.paths },
+                ..COMMON
+            },
             Self::JavaScript => Habits { order: JAVA_SCRIPT, profile_before_keys: true, ..COMMON },
             Self::Php => {
                 Habits { order: PHP, home_of_the_account: false, bare_default: false, ..COMMON }
@@ -362,7 +367,6 @@ impl Sdk {
             Self::Rust => Habits {
                 order: RUST,
                 secret_access_key: &["AWS_SECRET_ACCESS_KEY", "SECRET_ACCESS_KEY"],
-                missing_profile: MissingProfile::EndsThere,
                 home_of_the_account: false,
                 blank_profile: true,
                 paths: PathHabits { blank_is_one: true, ..COMMON.paths },

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::address::{Address, CONTAINER_HOST, METADATA_HOST};
-use super::decision::Decision;
+use super::decision::{Decision, SET_TO_NOTHING};
 use super::sdk::MissingProfile;
 use super::{Content, Found, Habits, Place, Sdk, Section, SharedFile, Source, Surroundings, shown};
 
@@ -18,6 +18,8 @@ pub(super) struct Search<'a> {
     pub profile: &'a str,
     /// Whether the environment names the profile.
     pub is_named: bool,
+    /// The variable that names it.
+    pub variable: Option<&'static str>,
 }
 
 /// What came of it.
@@ -35,19 +37,27 @@ impl Search<'_> {
     pub fn failure(&self) -> Option<String> {
         let files = [&self.surroundings.credentials, &self.surroundings.config];
         let refused = files.into_iter().find_map(unusable).filter(|_| self.habits.refuses_files);
-        let missing = self.habits.missing_profile == MissingProfile::EndsAll && self.is_missing();
+        // Of Go's two variables, one may name what is not there.
+        let may_be = self.sdk == Sdk::Go && self.variable == Some("AWS_DEFAULT_PROFILE");
+        let ends_all = self.habits.missing_profile == MissingProfile::EndsAll;
+        let missing = ends_all && self.is_missing() && !may_be;
         let of_go = || (self.sdk == Sdk::Go).then(|| self.failure_of_go()).flatten();
         refused.or_else(|| missing.then(|| self.missing())).or_else(of_go)
     }
 
     pub fn look(&self, source: Source, place: Place) -> Outcome {
-        match (source, place) {
+        let outcome = match (source, place) {
             (Source::Keys, Place::Environment) => self.environment_keys(),
             (Source::WebIdentity, Place::Environment) => self.environment_token(),
             (Source::Container, _) => self.container(),
-            (Source::InstanceMetadata, _) => self.metadata(),
+            (Source::InstanceMetadata, _) => self.metadata(false),
             (_, Place::Environment) => Nothing,
             _ => self.profile(source, place),
+        };
+        match outcome {
+            // Its chain goes on behind whatever fails.
+            Ends(why) if self.sdk == Sdk::Java => PassedOver(why),
+            outcome => outcome,
         }
     }
 
@@ -72,14 +82,50 @@ impl Search<'_> {
     }
 
     fn environment_token(&self) -> Outcome {
+        const FILE: &str = "AWS_WEB_IDENTITY_TOKEN_FILE";
+        const ROLE: &str = "AWS_ROLE_ARN";
         let environment = &self.surroundings.environment;
-        match (environment.text("AWS_WEB_IDENTITY_TOKEN_FILE"), environment.text("AWS_ROLE_ARN")) {
-            (Some(file), Some(_)) => self.token(file),
-            (Some(_), None) => {
-                PassedOver("AWS_WEB_IDENTITY_TOKEN_FILE is set without AWS_ROLE_ARN".to_owned())
-            }
-            (None, _) => Nothing,
+        let Some(file) = environment.text(FILE) else {
+            return match self.sdk {
+                // Taken literally, it is a file that is not there.
+                Sdk::Rust if environment.is_blank(FILE) && self.is_there(ROLE) => {
+                    Ends(format!("{FILE} {SET_TO_NOTHING}"))
+                }
+                _ => Nothing,
+            };
+        };
+        if environment.text(ROLE).is_some() {
+            return self.token(file);
         }
+        let is_blank = environment.is_blank(ROLE);
+        match self.sdk {
+            Sdk::AwsCli | Sdk::Boto3 => {
+                let section = self.merged(self.profile).filter(|_| !is_blank);
+                match section.is_some_and(|section| section.role) {
+                    true => self.token(file),
+                    false => Ends(format!("{FILE} is set without {ROLE}")),
+                }
+            }
+            Sdk::Go => Ends(format!("{FILE} is set without {ROLE}")),
+            Sdk::Rust if is_blank => Ends(format!("{ROLE} {SET_TO_NOTHING}")),
+            _ => PassedOver(format!("{FILE} is set without {ROLE}")),
+        }
+    }
+
+    /// Whether a variable is there, be it set to nothing.
+    fn is_there(&self, name: &str) -> bool {
+        let environment = &self.surroundings.environment;
+        environment.text(name).is_some() || environment.is_blank(name)
+    }
+
+    /// The first of them that this SDK takes for set, to nothing if need be.
+    fn first_there(&self, names: &[&'static str]) -> Option<(&'static str, &str)> {
+        let environment = &self.surroundings.environment;
+        let literally = matches!(self.sdk, Sdk::AwsCli | Sdk::Boto3 | Sdk::Java | Sdk::Rust);
+        names.iter().find_map(|name| match environment.text(name) {
+            Some(value) => Some((*name, value)),
+            None => (literally && environment.is_blank(name)).then_some((*name, "")),
+        })
     }
 
     pub(super) fn token(&self, file: &str) -> Outcome {
@@ -93,7 +139,10 @@ impl Search<'_> {
         const RELATIVE: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
         const FULL: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
         let environment = &self.surroundings.environment;
-        let Some((name, uri)) = environment.first_text(&[RELATIVE, FULL]) else { return Nothing };
+        let Some((name, uri)) = self.first_there(&[RELATIVE, FULL]) else { return Nothing };
+        if uri.is_empty() {
+            return Ends(format!("{name} {SET_TO_NOTHING}"));
+        }
         let address = match name {
             RELATIVE => Some(Address::http(CONTAINER_HOST, uri)),
             _ => Address::parse(uri),
@@ -104,17 +153,37 @@ impl Search<'_> {
         if !address.is_allowed() {
             return Ends(format!("{name}: SDKs go to {address} with TLS alone, so not at all"));
         }
-        let token = environment.text("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
+        const TOKEN_FILE: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
+        if self.first_there(&[TOKEN_FILE]).is_some_and(|(_, file)| file.is_empty()) {
+            return Ends(format!("{TOKEN_FILE} {SET_TO_NOTHING}"));
+        }
+        let token = environment.text(TOKEN_FILE);
         match token.filter(|file| self.is_unreadable(file)) {
             Some(file) => Ends(format!("the program cannot read the token file {}", shown(file))),
             None => Outcome::Found(Found::Container(address)),
         }
     }
 
-    pub(super) fn metadata(&self) -> Outcome {
+    /// `for_role`: where a profile says that a role is assumed with it.
+    pub(super) fn metadata(&self, for_role: bool) -> Outcome {
+        const DISABLED: &str = "AWS_EC2_METADATA_DISABLED";
         let environment = &self.surroundings.environment;
-        let disabled = environment.text("AWS_EC2_METADATA_DISABLED");
-        if disabled.is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+        let disabled = self.first_there(&[DISABLED]).map(|(_, value)| value);
+        let is = |value: &str, other: &str| value.eq_ignore_ascii_case(other);
+        if self.sdk == Sdk::Java {
+            if disabled.is_some_and(|value| !is(value, "true") && !is(value, "false")) {
+                return Ends(format!("{DISABLED} is neither true nor false"));
+            }
+            // It looks into the profile, too.
+            if let Some(why) = self.both().into_iter().find_map(unusable) {
+                return Ends(why);
+            }
+        }
+        let is_disabled = |value: &str| match self.sdk {
+            Sdk::JavaScript => value != "false",
+            _ => is(value, "true"),
+        };
+        if disabled.is_some_and(is_disabled) && !(for_role && self.sdk == Sdk::JavaScript) {
             return match environment.text("AWS_EC2_METADATA_SERVICE_ENDPOINT") {
                 Some(_) => PassedOver("AWS_EC2_METADATA_DISABLED is set".to_owned()),
                 None => Nothing,
@@ -132,12 +201,10 @@ impl Search<'_> {
     }
 
     fn profile(&self, source: Source, place: Place) -> Outcome {
-        // Java passes over what fails.
-        let ends = |why| if self.sdk == Sdk::Java { PassedOver(why) } else { Ends(why) };
         // Whoever reads both files for everything fails where the first is looked at.
         for file in if self.decide().is_some() { self.both().into() } else { self.files(place) } {
             if let Some(why) = unusable(file) {
-                return ends(why);
+                return Ends(why);
             }
         }
         if let Some(decision) = self.decide() {
@@ -237,7 +304,7 @@ impl Search<'_> {
         let base = match (source, profile) {
             (Some("Environment"), None) => self.environment_keys(),
             (Some("EcsContainer"), None) => self.container(),
-            (Some("Ec2InstanceMetadata"), None) => self.metadata(),
+            (Some("Ec2InstanceMetadata"), None) => self.metadata(true),
             (None, Some(name)) => self.base(name, visited),
             _ => Nothing,
         };
@@ -317,6 +384,9 @@ impl Search<'_> {
 }
 
 fn unusable(file: &SharedFile) -> Option<String> {
+    if let (Content::Directory, Some(path)) = (&file.content, &file.path) {
+        return Some(format!("{} is a directory", shown(&path.to_string_lossy())));
+    }
     if let (Content::Refused(refusal), Some(path)) = (&file.content, &file.path) {
         let path = shown(&path.to_string_lossy());
         let (line, why) = (refusal.line, refusal.why);

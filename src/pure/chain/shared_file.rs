@@ -20,6 +20,8 @@ pub struct SharedFile {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
     Absent,
+    /// There is a directory, over which this SDK fails.
+    Directory,
     /// It is there, and the program may not read it, or it is no regular file. In words.
     Unreadable(String),
     /// Programs refuse it whole, or disagree about it.
