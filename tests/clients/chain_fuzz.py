@@ -117,7 +117,7 @@ def end_of(answer):
         return "none"
     found = KEY.fullmatch(key)
     if not found:
-        return "?"
+        return "role ?" if key.startswith("ASIAROLE") else "?"
     return f"role {found[2]}" if found[1] == "ROLE" else found[2]
 
 

@@ -234,10 +234,10 @@ impl Search<'_> {
             return None;
         }
         let Some(section) = self.merged(self.profile) else {
-            let why = || Ends(self.missing());
+            let why = || PassedOver(self.missing());
             return (self.profile != "default")
                 .then(why)
-                .and_then(|ends| decided(Source::Keys, ends));
+                .and_then(|why| decided(Source::Keys, why));
         };
         if section.has("role_arn") && !section.has("web_identity_token_file") {
             let outcome = self.role_by_rust(&section, &mut vec![self.profile]);

@@ -224,6 +224,8 @@ impl Section {
                 "aws_access_key_id" if value.goes_on => {
                     section.access_key = Some(AccessKey::of(""));
                 }
+                // What it names then is not there.
+                _ if value.goes_on => section.set(known, &format!("{}\n", value.text)),
                 _ => section.set(known, value.text),
             }
         }
