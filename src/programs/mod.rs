@@ -219,9 +219,11 @@ impl Program {
 
     /// The container endpoint's token that the program would show, and the file that it is in.
     pub fn container_token(&self, sdk: Sdk) -> Option<(BearerToken, Option<PathBuf>)> {
-        let Some(file) = self.environment.text("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE") else {
-            return Some((*self.environment.container_token()?, None));
-        };
+        let itself = self.environment.container_token().map(|token| (*token, None));
+        let file = self.environment.text("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
+        // Java looks for the token itself first.
+        let file = file.filter(|_| sdk != Sdk::Java || itself.is_none());
+        let Some(file) = file else { return itself };
         let file = PathBuf::from(file);
         let bytes = Zeroizing::new(self.root.read(&file, LONGEST_TOKEN).ok()?);
         let sent = if sdk == Sdk::Ruby { bytes.trim_ascii() } else { &bytes[..] };

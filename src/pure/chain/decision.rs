@@ -275,9 +275,9 @@ impl Search<'_> {
 
     fn role_by_rust<'s>(&'s self, section: &'s Section, visited: &mut Vec<&'s str>) -> Outcome {
         let has = |key| section.has(key);
-        let own_base = || {
-            let decision = self.base_by_rust(section);
-            self.assumed(decision.map_or(Nothing, |decision| decision.outcome))
+        let own_base = || match self.base_by_rust(section) {
+            Some(decision) => self.assumed(decision.outcome),
+            None => PassedOver(self.no_base()),
         };
         match (has("source_profile"), has("credential_source")) {
             (true, true) | (false, false) => return Ends(self.no_base()),
@@ -340,11 +340,11 @@ impl Search<'_> {
     /// What a `credential_source` leads to; none of one that nobody knows.
     pub(super) fn named_source(&self, source: &str) -> Option<Outcome> {
         Some(match source {
-            "Environment" => self.environment_keys(),
+            "Environment" => self.environment_keys(true),
             "EcsContainer" => self.container(),
             "Ec2InstanceMetadata" => self.metadata(true),
             _ if self.sdk == Sdk::Rust && source.eq_ignore_ascii_case("environment") => {
-                self.environment_keys()
+                self.environment_keys(true)
             }
             _ => return None,
         })

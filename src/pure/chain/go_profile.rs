@@ -2,8 +2,8 @@
 //! `config/shared_config.go`, and `resolveCredsFromProfile` of `config/resolve_credentials.go`.
 
 use super::decision::{Decision, decided};
-use super::search::{Outcome, Search};
-use super::{Found, Section, Source, shown};
+use super::search::{Outcome, Search, unusable};
+use super::{Content, Found, Section, SharedFile, Source, shown};
 
 /// A profile, and the one that its role is assumed from.
 struct GoProfile {
@@ -15,6 +15,10 @@ struct GoProfile {
 impl Search<'_> {
     /// Why the SDK fails before it looks anywhere.
     pub(super) fn failure_of_go(&self) -> Option<String> {
+        let is_directory = |file: &&SharedFile| file.content == Content::Directory;
+        if let Some(directory) = self.both().into_iter().find(is_directory) {
+            return unusable(directory);
+        }
         self.merged(self.profile)?;
         self.load(self.profile, &mut Vec::new()).err()
     }

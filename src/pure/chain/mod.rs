@@ -224,4 +224,6 @@ pub fn shown(text: &str) -> String {
 }
 
 #[cfg(test)]
+mod measured;
+#[cfg(test)]
 mod tests;

@@ -47,7 +47,7 @@ impl Search<'_> {
 
     pub fn look(&self, source: Source, place: Place) -> Outcome {
         let outcome = match (source, place) {
-            (Source::Keys, Place::Environment) => self.environment_keys(),
+            (Source::Keys, Place::Environment) => self.environment_keys(false),
             (Source::WebIdentity, Place::Environment) => self.environment_token(),
             (Source::Container, _) => self.container(),
             (Source::InstanceMetadata, _) => self.metadata(false),
@@ -61,7 +61,8 @@ impl Search<'_> {
         }
     }
 
-    pub(super) fn environment_keys(&self) -> Outcome {
+    /// `for_role`: where a profile says that a role is assumed with them.
+    pub(super) fn environment_keys(&self, for_role: bool) -> Outcome {
         let environment = &self.surroundings.environment;
         let Some((variable, access_key)) = environment.access_key(self.habits.access_key_id) else {
             return Nothing;
@@ -69,7 +70,7 @@ impl Search<'_> {
         if !environment.has_secret(self.habits.secret_access_key) {
             return self.half_a_pair(variable);
         }
-        if self.habits.profile_before_keys && self.is_named {
+        if self.habits.profile_before_keys && self.is_named && !for_role {
             let why = "and this SDK passes keys over where the environment names a profile";
             return PassedOver(format!("{variable} is set, {why}"));
         }
@@ -94,6 +95,11 @@ impl Search<'_> {
                 _ => Nothing,
             };
         };
+        // For its client of STS it reads the files, too.
+        let refused = self.both().into_iter().find_map(unusable);
+        if let Some(why) = refused.filter(|_| self.sdk == Sdk::Java) {
+            return Ends(why);
+        }
         if environment.text(ROLE).is_some() {
             return self.token(file);
         }
@@ -110,6 +116,12 @@ impl Search<'_> {
             Sdk::Rust if is_blank => Ends(format!("{ROLE} {SET_TO_NOTHING}")),
             _ => PassedOver(format!("{FILE} is set without {ROLE}")),
         }
+    }
+
+    fn has_container_token(&self) -> bool {
+        const TOKEN: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN";
+        self.surroundings.environment.has_secret(&[TOKEN])
+            || self.surroundings.environment.is_blank(TOKEN)
     }
 
     /// Whether a variable is there, be it set to nothing.
@@ -154,6 +166,10 @@ impl Search<'_> {
             return Ends(format!("{name}: SDKs go to {address} with TLS alone, so not at all"));
         }
         const TOKEN_FILE: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
+        // Java looks for the token itself first.
+        if self.sdk == Sdk::Java && self.has_container_token() {
+            return Outcome::Found(Found::Container(address));
+        }
         if self.first_there(&[TOKEN_FILE]).is_some_and(|(_, file)| file.is_empty()) {
             return Ends(format!("{TOKEN_FILE} {SET_TO_NOTHING}"));
         }
@@ -302,7 +318,7 @@ impl Search<'_> {
         let source = self.set(place, |section| section.credential_source.as_deref());
         let profile = self.set(place, |section| section.source_profile.as_deref());
         let base = match (source, profile) {
-            (Some("Environment"), None) => self.environment_keys(),
+            (Some("Environment"), None) => self.environment_keys(true),
             (Some("EcsContainer"), None) => self.container(),
             (Some("Ec2InstanceMetadata"), None) => self.metadata(true),
             (None, Some(name)) => self.base(name, visited),
@@ -383,7 +399,7 @@ impl Search<'_> {
     }
 }
 
-fn unusable(file: &SharedFile) -> Option<String> {
+pub(super) fn unusable(file: &SharedFile) -> Option<String> {
     if let (Content::Directory, Some(path)) = (&file.content, &file.path) {
         return Some(format!("{} is a directory", shown(&path.to_string_lossy())));
     }

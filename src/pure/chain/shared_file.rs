@@ -151,9 +151,14 @@ impl SharedFile {
     /// A file's bytes, read as botocore reads them.
     pub fn of_bytes(path: PathBuf, kind: Kind, bytes: &[u8]) -> Self {
         let content = match survey(bytes) {
-            Ok(sections) => Content::Sections(
-                sections.iter().filter_map(|section| Section::of(section, kind)).collect(),
-            ),
+            Ok(sections) => {
+                let sections = sections.iter().filter_map(|section| Section::of(section, kind));
+                let with_path = |section: Section| Section {
+                    keys_path: section.access_key.is_some().then(|| path.clone()),
+                    ..section
+                };
+                Content::Sections(sections.map(with_path).collect())
+            }
             Err(unusable) => Content::Unusable(unusable),
         };
         Self { path: Some(path), content }

@@ -153,6 +153,7 @@ mod tests {
                 name: "web".into(),
                 path: "/home/web/.aws/credentials".into(),
                 profile: "default".into(),
+                binding: chain::Binding::Name,
             }],
             ..Installation::default()
         }
