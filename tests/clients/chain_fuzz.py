@@ -23,7 +23,7 @@ from chain.server import start
 
 HERE = Path(__file__).resolve().parent / "chain"
 SCRATCH = Path(os.environ["SCRATCH"])
-CACHE = Path(os.environ.get("CHAIN_CLIENTS", "/nowhere"))
+CACHE = Path(os.environ["CHAIN_CLIENTS"])
 AGREEMENT = 0.99
 CASES = 120
 
@@ -72,7 +72,7 @@ def take(sdk, cases):
     words = [str(word) for word in COMMANDS[sdk]]
     if sdk == "java":
         classpath = (CACHE / "java.classpath").read_text(encoding="utf-8").strip()
-        words += [f"{CACHE / 'chain-java'}:{classpath}", "Chain"]
+        words += [f"{CACHE / 'java'}:{classpath}", "Chain"]
     if sdk in ("go", "rust"):
         path = {"PATH": os.environ["PATH"]}
         return [json.loads(run(words, case.environment | path)) for case in cases]

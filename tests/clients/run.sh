@@ -9,9 +9,11 @@
 # arguments, as one word.
 #
 # Python 3 with venv is needed, openssl, curl, node and npm; by sdk_table.py Go, Ruby, libfaketime and
-# Debian's packages of AWS's SDKs for them and of the AWS CLI (.ci/run installs them). Another awscli,
-# boto3 and moto (another stand-in for STS) come from PyPI once and the SDK for JavaScript from npm, into
-# $XDG_CACHE_HOME/rolekeeper-clients (default ~/.cache); delete that directory to have newer ones.
+# Debian's packages of AWS's SDKs for them and of the AWS CLI; by chain_fuzz.py Go 1.24, a JDK and Maven
+# (.ci/run installs them). Another awscli, boto3 and moto (another stand-in for STS) come from PyPI once,
+# the SDK for JavaScript from npm, the current ones for Go and Java from their module proxy and from Maven
+# Central, into $XDG_CACHE_HOME/rolekeeper-clients (default ~/.cache); delete that directory to have newer
+# ones.
 # Each script gets a lab of its own: a fresh one, on a free loopback port, with the options of `serve`
 # that the script asks for in a line that begins with "# lab options:" (in JavaScript, "// lab
 # options:"), and roles.toml beside it. A machine that it starts is the real daemon. Prints one line per
@@ -25,6 +27,10 @@ readonly CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/rolekeeper-clients
 readonly VENV=$CACHE/venv
 export MOTO=$CACHE/moto
 export JAVASCRIPT=$CACHE/javascript
+# Programs of chain_fuzz.py.
+export CHAIN_CLIENTS=$CACHE/chain
+# With which the SDK for Go is built where Go itself is too old.
+readonly GO_RELEASE=go1.24.11
 readonly PACKAGES=(client-ssm client-sts client-s3 credential-providers)
 
 readonly SCRIPTS=(
@@ -43,6 +49,7 @@ readonly SCRIPTS=(
     tls.sh
     roles.sh
     sdk_table.py
+    chain_fuzz.py
 )
 # What is asked for, or all of them.
 scripts=("${@:2}")
@@ -89,6 +96,10 @@ install_clients() {
         mkdir "$JAVASCRIPT"
         npm install --silent --no-fund --no-audit --prefix "$JAVASCRIPT" "${PACKAGES[@]/#/@aws-sdk/}"
     fi
+    # The other scripts need none of it.
+    if [[ " ${scripts[*]} " == *" chain_fuzz.py"* ]] && ! has_chain_clients; then
+        build_chain_clients
+    fi
     exec 9>&-
     has_clients
     has_moto
@@ -99,6 +110,41 @@ install_clients() {
 
 has_clients() {
     "$VENV/bin/aws" --version && "$VENV/bin/python3" -c 'import boto3; print("boto3", boto3.__version__)'
+}
+
+# Built from these very sources.
+has_chain_clients() {
+    [[ -e $CHAIN_CLIENTS/built ]] \
+        && [[ -z $(find tests/clients/chain/go tests/clients/chain/java -newer "$CHAIN_CLIENTS/built") ]]
+}
+
+build_chain_clients() {
+    mkdir -p "$CHAIN_CLIENTS"
+    local go
+    go=$(modern_go)
+    (cd tests/clients/chain/go && CGO_ENABLED=0 GOFLAGS=-mod=readonly GO111MODULE=on \
+        "$go" build -o "$CHAIN_CLIENTS/chain-go" .)
+    local classpath=$CHAIN_CLIENTS/java.classpath
+    (cd tests/clients/chain/java && mvn --quiet --batch-mode dependency:build-classpath \
+        "-Dmdep.outputFile=$classpath")
+    javac -cp "$(<"$classpath")" -d "$CHAIN_CLIENTS/java" tests/clients/chain/java/src/main/java/*.java
+    touch "$CHAIN_CLIENTS/built"
+}
+
+# One that the SDK can be built with. From 1.21 on Go fetches what it needs by itself; for Debian 12's the
+# same archive is fetched as a module, whose files are not executable.
+modern_go() {
+    local version archive directory
+    version=$(go env GOVERSION)
+    if [[ $(printf '%s\n' go1.21 "$version" | sort --version-sort | head -n 1) == go1.21 ]]; then
+        echo go
+        return
+    fi
+    archive=golang.org/toolchain@v0.0.1-$GO_RELEASE.linux-$(go env GOARCH)
+    (cd "$CHAIN_CLIENTS" && GO111MODULE=on go mod download "$archive")
+    directory=$(go env GOMODCACHE)/$archive
+    chmod u+x "$directory"/bin/* "$directory"/pkg/tool/*/*
+    echo "$directory/bin/go"
 }
 
 has_moto() {

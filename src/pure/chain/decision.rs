@@ -132,6 +132,8 @@ impl Search<'_> {
             (Source::SingleSignOn, Outcome::Found(Found::SingleSignOn))
         } else if has("role_arn") && has("source_profile") && has("credential_source") {
             (Source::AssumedRole, Ends(self.no_base()))
+        } else if has("role_arn") && !section.role {
+            (Source::AssumedRole, Ends(self.no_base()))
         } else if has("role_arn") && has("source_profile") {
             let seen = visited.iter().any(|seen| seen == self.profile);
             visited.push(self.profile.to_owned());
@@ -249,7 +251,11 @@ impl Search<'_> {
     fn base_by_rust(&self, section: &Section) -> Option<Decision> {
         if section.has("credential_source") {
             let source = section.credential_source.as_deref().unwrap_or_default();
-            return decided(Source::AssumedRole, self.named_source(source)?);
+            let outcome = match self.named_source(source) {
+                Some(outcome @ (Outcome::Found(_) | Ends(_))) => outcome,
+                _ => Ends(self.no_base()),
+            };
+            return decided(Source::AssumedRole, outcome);
         }
         if section.has("web_identity_token_file") {
             let outcome = match &section.web_identity_token_file {
@@ -279,6 +285,9 @@ impl Search<'_> {
             Some(decision) => self.assumed(decision.outcome),
             None => PassedOver(self.no_base()),
         };
+        if !section.role {
+            return Ends(format!("role_arn of [{}] {SET_TO_NOTHING}", shown(self.profile)));
+        }
         match (has("source_profile"), has("credential_source")) {
             (true, true) | (false, false) => return Ends(self.no_base()),
             (false, true) => return own_base(),

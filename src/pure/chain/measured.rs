@@ -139,7 +139,7 @@ fn a_file_is_read_as_each_reads_it() {
         ),
         (
             section("default", &[&KEYS.to_uppercase()]),
-            [FILE_KEYS, FILE_KEYS, FILE_KEYS, none, FILE_KEYS],
+            [FILE_KEYS, FILE_KEYS, none, none, FILE_KEYS],
         ),
         (section("DEFAULT", &[KEYS]) + "[default]\n", [FILE_KEYS, none, none, none, none]),
     ] {

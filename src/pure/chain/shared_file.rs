@@ -72,6 +72,9 @@ const KEYS: [&str; 14] = [
     "ec2_metadata_service_endpoint",
 ];
 
+/// The shortest `RoleArn` that STS takes, in bytes (its API reference, `AssumeRole`).
+const SHORTEST_ROLE: usize = 20;
+
 /// How a section was opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Header {
@@ -167,7 +170,7 @@ impl SharedFile {
     /// A file's bytes, read as an SDK reads them in a process of that home directory.
     pub fn read_by(sdk: Sdk, path: PathBuf, kind: Kind, bytes: &[u8], home: Option<&str>) -> Self {
         let Ok(text) = str::from_utf8(bytes) else { return Self::of_bytes(path, kind, bytes) };
-        let content = match dialects::read(sdk, text) {
+        let content = match dialects::read(sdk, text, kind) {
             Ok(blocks) => {
                 let mut sections = Vec::<Section>::new();
                 for block in &blocks {
@@ -217,7 +220,9 @@ impl Section {
         let mut section = Self { name, header, ..Self::default() };
         for (key, value) in &block.keys {
             let Some(known) = KEYS.into_iter().find(|known| known == key) else { continue };
-            if value.text.is_empty() {
+            // What is too short to be a role's is none to STS.
+            let is_none = known == "role_arn" && value.text.len() < SHORTEST_ROLE;
+            if value.text.is_empty() || is_none {
                 section.blank.insert(known);
                 continue;
             }

@@ -9,7 +9,7 @@ mod specification;
 
 pub(in crate::pure::chain) use specification::is_identifier;
 
-use super::Sdk;
+use super::{Kind, Sdk};
 
 /// A section as it stands in a file; those of one name are one, where the SDK takes them together.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -42,13 +42,13 @@ pub struct Refusal {
 /// # Errors
 ///
 /// The line for which that SDK gives the whole file up.
-pub(super) fn read(sdk: Sdk, text: &str) -> Result<Vec<Block<'_>>, Refusal> {
+pub(super) fn read(sdk: Sdk, text: &str, kind: Kind) -> Result<Vec<Block<'_>>, Refusal> {
     match sdk {
         Sdk::AwsCli | Sdk::Boto3 => botocore::read(text),
         Sdk::Go => Ok(go::read(text)),
         Sdk::JavaScript => java_script::read(text),
-        Sdk::Java => specification::read(text, true),
-        Sdk::Rust => specification::read(text, false),
+        Sdk::Java => specification::read_by_java(text, kind),
+        Sdk::Rust => specification::read_by_rust(text),
         // Not measured; what these read differently is not known here.
         Sdk::Cpp | Sdk::DotNet | Sdk::Php | Sdk::Ruby => botocore::read(text),
     }
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     fn keys(sdk: Sdk, text: &str) -> Result<Vec<(String, String)>, usize> {
-        let blocks = read(sdk, text).map_err(|refusal| refusal.line)?;
+        let blocks = read(sdk, text, Kind::Credentials).map_err(|refusal| refusal.line)?;
         let all = blocks.into_iter().flat_map(|block| {
             let name = block.name;
             block.keys.into_iter().map(move |(key, value)| {
@@ -148,7 +148,7 @@ mod tests {
         fn any_text_is_read_or_refused(text in "(?s)([\\[\\]=:#; \t\n\ra-c]|.){0,60}",
             sdk in select(&Sdk::ALL[..])) {
             let lines = text.lines().count() + text.matches('\r').count() + 1;
-            if let Err(refusal) = read(sdk, &text) {
+            if let Err(refusal) = read(sdk, &text, Kind::Config) {
                 prop_assert!((1..=lines).contains(&refusal.line));
             }
         }

@@ -2,9 +2,21 @@
 //! `env_config/parse.rs`, which follows it.
 
 use super::{BLANKS, Block, COMMENTS, Refusal, open};
+use crate::pure::chain::Kind;
 
-pub(super) fn read(text: &str, is_java: bool) -> Result<Vec<Block<'_>>, Refusal> {
-    let mut reader = Reader { is_java, ..Reader::default() };
+/// Sections of a config file that Java reads, by what stands before their names.
+const KINDS: [&str; 3] = ["profile", "sso-session", "services"];
+
+pub(super) fn read_by_java(text: &str, kind: Kind) -> Result<Vec<Block<'_>>, Refusal> {
+    read(text, Some(kind))
+}
+
+pub(super) fn read_by_rust(text: &str) -> Result<Vec<Block<'_>>, Refusal> {
+    read(text, None)
+}
+
+fn read(text: &str, java: Option<Kind>) -> Result<Vec<Block<'_>>, Refusal> {
+    let mut reader = Reader { java, ..Reader::default() };
     for (line, number) in text.split('\n').zip(1..) {
         let line = line.strip_suffix('\r').unwrap_or(line);
         reader.read(line).map_err(|why| Refusal { line: number, why })?;
@@ -14,7 +26,8 @@ pub(super) fn read(text: &str, is_java: bool) -> Result<Vec<Block<'_>>, Refusal>
 
 #[derive(Default)]
 struct Reader<'a> {
-    is_java: bool,
+    /// The file's kind, where it is Java's reader.
+    java: Option<Kind>,
     blocks: Vec<Block<'a>>,
     section: Option<String>,
     /// Java passes a section over whose name is none, and all that is in it.
@@ -41,7 +54,7 @@ impl<'a> Reader<'a> {
         if line.starts_with('[') {
             return self.open(line);
         }
-        if self.is_java && self.ignored {
+        if self.java.is_some() && self.ignored {
             return Ok(());
         }
         let block = match &self.section {
@@ -51,7 +64,7 @@ impl<'a> Reader<'a> {
         if line.starts_with(BLANKS) {
             match self.property {
                 Property::None => return Err("goes on with a key where there is none"),
-                Property::Nested if setting(line, !self.is_java).is_none() => {
+                Property::Nested if setting(line, self.java.is_none()).is_none() => {
                     return Err("has no setting in a nested block");
                 }
                 Property::Ignored => {}
@@ -62,8 +75,13 @@ impl<'a> Reader<'a> {
         let (name, value) = setting(line, true).ok_or("sets no key")?;
         if is_identifier(name) {
             self.property = if value.is_empty() { Property::Nested } else { Property::Plain };
-            block.set(name.to_ascii_lowercase(), value);
-        } else if self.is_java {
+            // Java takes names as they are written.
+            let name = match self.java {
+                Some(_) => name.to_owned(),
+                None => name.to_ascii_lowercase(),
+            };
+            block.set(name, value);
+        } else if self.java.is_some() {
             self.property = Property::Ignored;
         } else {
             // It is read, and dropped later.
@@ -79,8 +97,12 @@ impl<'a> Reader<'a> {
         let name = name.ok_or("opens a section that it does not close")?;
         (self.section, self.property) = (Some(name.to_owned()), Property::None);
         let bare = name.trim_matches(BLANKS);
-        let bare = bare.rsplit(BLANKS).next().unwrap_or_default();
-        self.ignored = !is_identifier(bare);
+        let (prefix, rest) = bare.split_once(BLANKS).unwrap_or(("", bare));
+        let is_one = match self.java {
+            Some(Kind::Config) => bare == "default" || KINDS.contains(&prefix),
+            _ => prefix.is_empty(),
+        };
+        self.ignored = !is_one || !is_identifier(rest.trim_matches(BLANKS));
         open(&mut self.blocks, name);
         Ok(())
     }
