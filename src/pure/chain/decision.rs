@@ -130,9 +130,10 @@ impl Search<'_> {
             (Source::WebIdentity, self.token(file))
         } else if section.single_sign_on {
             (Source::SingleSignOn, Outcome::Found(Found::SingleSignOn))
-        } else if has("role_arn") && has("source_profile") && has("credential_source") {
-            (Source::AssumedRole, Ends(self.no_base()))
-        } else if has("role_arn") && !section.role {
+        } else if has("role_arn")
+            && (has("source_profile") || has("credential_source"))
+            && (!section.role || (has("source_profile") && has("credential_source")))
+        {
             (Source::AssumedRole, Ends(self.no_base()))
         } else if has("role_arn") && has("source_profile") {
             let seen = visited.iter().any(|seen| seen == self.profile);

@@ -17,6 +17,7 @@ mod environment;
 mod go_profile;
 mod judgement;
 mod link;
+mod process;
 mod remedy;
 mod sdk;
 mod search;
@@ -27,9 +28,10 @@ pub use dialects::Refusal;
 pub use environment::{AccessKey, Environment};
 pub use judgement::{Binding, Installation, Judgement, Outlet, Served, judge, served};
 pub use link::{Place, Source};
+pub use process::Process;
 pub use remedy::{Mended, Remedy, Way, mend};
 pub use sdk::{Habits, MissingProfile, PathHabits, Rereads, Sdk, UnknownSdk};
-pub use shared_file::{Content, Header, Kind, Paths, Process, Section, SharedFile};
+pub use shared_file::{Content, Header, Kind, Paths, Section, SharedFile};
 
 use std::path::PathBuf;
 

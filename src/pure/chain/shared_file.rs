@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::dialects::{self, Block, Refusal};
 use super::environment::AccessKey;
+use super::process::{Process, words};
 use super::{Environment, Habits, Sdk};
 use crate::pure::ini::{Surveyed, Unusable, survey};
 
@@ -85,19 +86,6 @@ pub enum Header {
     Profile,
     /// `[default]` of a config file.
     Default,
-}
-
-/// A `credential_process`. Its arguments may be secrets, and are not kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Process {
-    /// Its first word.
-    pub program: String,
-    /// Whether it is `rolekeeper credential-process`.
-    pub ours: bool,
-    /// What it names with `--target`.
-    pub target: Option<String>,
-    /// What it names with `--runtime-dir`.
-    pub runtime_dir: Option<String>,
 }
 
 /// Which of the two.
@@ -386,71 +374,6 @@ fn profile_name(sdk: Sdk, name: &str, kind: Kind) -> Option<(String, Header)> {
     }
 }
 
-/// The words of a command line, as a shell parts them; none where a quote is left open. What a shell
-/// would replace, a variable say, stays.
-fn words(line: &str) -> Option<Vec<String>> {
-    let mut words = Vec::new();
-    let mut word = None::<String>;
-    let mut letters = line.chars();
-    let mut quote = None;
-    while let Some(letter) = letters.next() {
-        match (quote, letter) {
-            (Some(open), _) if letter == open => quote = None,
-            (Some('"'), '\\') | (None, '\\') => word.get_or_insert_default().push(letters.next()?),
-            (Some(_), _) => word.get_or_insert_default().push(letter),
-            (None, '"' | '\'') => {
-                quote = Some(letter);
-                word.get_or_insert_default();
-            }
-            (None, _) if letter.is_whitespace() => words.extend(word.take()),
-            (None, _) => word.get_or_insert_default().push(letter),
-        }
-    }
-    words.extend(word);
-    quote.is_none().then_some(words)
-}
-
-impl Process {
-    /// botocore parts the line itself, the others hand it to a shell.
-    fn run_by(sdk: Sdk, command: &str, goes_on: bool, home: Option<&str>) -> Self {
-        let by_shell = !matches!(sdk, Sdk::AwsCli | Sdk::Boto3);
-        if by_shell && goes_on {
-            // Another command then follows.
-            return Self { program: String::new(), ours: false, target: None, runtime_dir: None };
-        }
-        let mut words = words(command).unwrap_or_default();
-        if let Some(first) = words.first_mut().filter(|_| by_shell) {
-            let quoted = command.starts_with(['\'', '"', '\\']);
-            let below = ["~/", "$HOME/", "${HOME}/"].iter().find_map(|v| first.strip_prefix(v));
-            if let (Some(below), Some(home), false) = (below, home, quoted) {
-                *first = format!("{home}/{below}");
-            }
-        }
-        let words = words.iter().map(String::as_str).collect::<Vec<_>>();
-        Self::of_words(&words)
-    }
-
-    fn of(command: &str) -> Self {
-        Self::of_words(&command.split_whitespace().collect::<Vec<_>>())
-    }
-
-    fn of_words(words: &[&str]) -> Self {
-        let plain = |word: &&str| word.trim_matches(['"', '\'']).to_owned();
-        let program = words.first().map(plain).unwrap_or_default();
-        let name = Path::new(&program).file_name();
-        let ours =
-            name.is_some_and(|name| name == "rolekeeper") && words.contains(&"credential-process");
-        let option = |name: &str| {
-            let separate = words.iter().position(|word| *word == name);
-            let separate = separate.and_then(|at| words.get(at + 1));
-            let joined = words.iter().find_map(|w| w.strip_prefix(name)?.strip_prefix('='));
-            separate.copied().or(joined).map(|word| plain(&word)).filter(|_| ours)
-        };
-        let (target, runtime_dir) = (option("--target"), option("--runtime-dir"));
-        Self { program, ours, target, runtime_dir }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::collection::vec;
@@ -486,19 +409,6 @@ mod tests {
         assert!(file.profile("a", &habits).is_some());
         assert_eq!(file.profile("b", &habits), None);
         assert_eq!(file.profile("default", &Sdk::Php.habits()), None);
-    }
-
-    #[test]
-    fn a_process_is_known_by_its_program_and_its_arguments_are_not_kept() {
-        let file = config("[default]\ncredential_process = /opt/get --password hunter2\n");
-        assert!(!format!("{file:?}").contains("hunter2"));
-        let process = |command: &str| Process::of(command);
-        assert!(process("/usr/bin/rolekeeper credential-process").ours);
-        assert!(process("\"/usr/bin/rolekeeper\" --runtime-dir /r credential-process").ours);
-        assert!(!process("/usr/bin/rolekeeper export").ours);
-        assert!(!process("/usr/bin/vault credential-process").ours);
-        let named = process("rolekeeper credential-process --target web");
-        assert_eq!(named.target.as_deref(), Some("web"));
     }
 
     proptest! {
