@@ -51,10 +51,10 @@ impl HttpClient for Rerouted<SharedHttpClient> {
 
 impl HttpConnector for Rerouted<SharedHttpConnector> {
     fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
-        if request.uri().contains(".amazonaws.com") {
-            if let Err(error) = request.set_uri(self.sts.as_str()) {
-                eprintln!("{error}");
-            }
+        if request.uri().contains(".amazonaws.com")
+            && let Err(error) = request.set_uri(self.sts.as_str())
+        {
+            eprintln!("{error}");
         }
         self.inner.call(request)
     }
