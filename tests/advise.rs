@@ -359,6 +359,12 @@ fn the_container_endpoint_is_good_with_the_consumers_current_token_alone() {
     assert_eq!(report["credentials"]["name"], "web");
     assert!(report["credentials"]["expires_at"].is_string(), "{report}");
 
+    let uri = endpoints.uri("web");
+    let program = Running::with(&[("AWS_CONTAINER_CREDENTIALS_FULL_URI", &uri), (FILE, &web)]);
+    let page = printed(advise(&endpoints.stage, &program, &["--sdk", "boto3"]));
+    assert!(page.contains("verdict      RENEWED: boto3"), "{page}");
+    assert!(page.contains("\ngets         web, until 20"), "{page}");
+
     let copy = endpoints.stage.path("copy").to_str().unwrap().to_owned();
     fs::copy(&web, &copy).unwrap();
     let old = endpoints.stage.path("old").to_str().unwrap().to_owned();
