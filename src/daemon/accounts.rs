@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use nix::unistd::{Gid, Uid};
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::timeout;
 
 use super::targets::GROUP;
 use crate::config::{Settings, Table, Whom};
 use crate::host::accounts::{self, AccountError, own_uid};
+use crate::host::clock::timeout;
 
 /// How long a start or a reload waits for the account database. Who is not known by then is looked up
 /// again.

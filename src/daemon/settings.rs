@@ -11,13 +11,13 @@ use nix::sys::stat::{SFlag, fstat};
 use nix::unistd::geteuid;
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::DaemonError;
 use crate::config::{ConfigError, Settings, SettingsFiles};
 use crate::connection::http_client;
 use crate::control::Complaint;
+use crate::host::clock::timeout;
 use crate::host::directory::{UnsafeDirectory, open_file, open_out_of_reach};
 use crate::host::replace::{Access, replace_file_at};
 use crate::pure::advice::Exit;
