@@ -474,6 +474,56 @@ fn a_user_whom_no_rule_names_is_refused_and_served_by_what_is_printed() {
     assert_eq!(report["verdict"], "refused", "{report}");
 }
 
+/// A mistake in the settings is mended there: neither a drop-in nor one more rule helps.
+#[test]
+fn what_is_disabled_is_refused_and_nothing_else_is_advised() {
+    let endpoints = Endpoints::of(if is_root() { NOBODY } else { own_uid() });
+    let stage = &endpoints.stage;
+    let rolekeeper = stage.open_binary();
+    let config = stage.path("config");
+    let (program, run) = (rolekeeper.display(), stage.path("run"));
+    let command = format!("{program} --runtime-dir {} credential-process", run.display());
+    let token = fs::read_to_string(endpoints.token_file("web")).unwrap();
+    let uri = endpoints.uri("web");
+
+    let path = stage.path("rolekeeper.toml");
+    let settings = fs::read_to_string(&path).unwrap();
+    let broken = settings.replace("users = ", "units = \"no list\"\nusers = ");
+    fs::write(&path, broken).unwrap();
+    let (message, _) = stage.refused(&["reload"], Exit::Configuration);
+    assert!(message.contains("consumer 'web'"), "{message}");
+
+    let refused = |program: &Running, name: &str| {
+        let (report, status) = judged(stage, program, &["--sdk", "boto3"]);
+        assert_eq!((&report["verdict"], status), (&json!("refused"), code(Exit::Configuration)));
+        let reason = format!("'{name}' is disabled by a mistake in the settings");
+        assert_eq!((&report["reason"], &report["remedy"]), (&json!(reason), &Value::Null));
+        let output = advise(stage, program, &["--sdk", "boto3"]);
+        let (_, remedy) = refusal(&output, Exit::Configuration);
+        assert_eq!(remedy, "mend what `rolekeeper status` says of it");
+    };
+    fs::write(&config, format!("[default]\ncredential_process = {command} --target web\n"))
+        .unwrap();
+    let variables = [("AWS_CONFIG_FILE", config.to_str().unwrap())];
+    refused(&Running::with(&variables), "web");
+    let (report, _) = endpoints.judged(&uri, ("AWS_CONTAINER_AUTHORIZATION_TOKEN", &token));
+    assert_eq!(report["verdict"], "refused", "{report}");
+    assert!(report["reason"].as_str().unwrap().contains("'web' is disabled"), "{report}");
+    if !is_root() {
+        return eprintln!("skipped in part: only root can start another user's program");
+    }
+    // It is named by a rule, and so gets nothing of those that come behind.
+    fs::write(&config, format!("[default]\ncredential_process = {command}\n")).unwrap();
+    refused(&of_nobody(&variables), "web");
+    let metadata = format!("http://127.0.0.1:{}/", endpoints.metadata);
+    refused(&of_nobody(&[("AWS_EC2_METADATA_SERVICE_ENDPOINT", &metadata)]), "web");
+    // Of what it uses instead, it is told what to do, and that this does not suffice.
+    let (report, _) = judged(stage, &of_nobody(&STALE), &["--sdk", "boto3"]);
+    assert_eq!(report["verdict"], "not-renewed", "{report}");
+    assert_eq!(report["remedy"]["settings"], Value::Null, "{report}");
+    assert!(report["remedy"]["notes"].to_string().contains("'web' is disabled"), "{report}");
+}
+
 #[test]
 fn what_another_user_would_get_is_not_for_everybody_to_ask() {
     if !is_root() {

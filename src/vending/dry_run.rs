@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::peer::{self, Caller};
 use crate::pure::access::peer::Peer;
-use crate::pure::access::{Access, Allowed, Grounds};
+use crate::pure::access::{Access, Allowed, Denial, Denied, Grant, Grounds};
 use crate::pure::advice::{Complaint, Exit};
 use crate::pure::assumption::RoleArn;
 use crate::pure::metadata::container::BearerToken;
@@ -124,6 +124,11 @@ impl Clerk {
         let (allowed, token_replaced) = match &via {
             Via::Container { path, token_sha256 } => {
                 self.listens("container")?;
+                // Its token is gone with it; the name is for those to hear who may hear all.
+                let named = path.strip_prefix(CONTAINER_PATH).filter(|_| privileged);
+                if let Some(name) = named.filter(|name| is_disabled(&access.consumers, name)) {
+                    return Err(disabled(name));
+                }
                 self.by_token(&access, path, token_sha256.as_deref())?
             }
             Via::Metadata => {
@@ -212,6 +217,9 @@ impl Clerk {
             let remedy = format!("let the URI end in {CONTAINER_PATH}{consumer}");
             return Err(refuse(why, &remedy));
         }
+        if is_disabled(&access.consumers, named) {
+            return Err(disabled(named));
+        }
         let allowed = access.bearer(named);
         let gone = || refuse(format!("there is no consumer '{named}' any more"), name_the_file);
         allowed.map(|allowed| (allowed, !current)).ok_or_else(gone)
@@ -248,8 +256,21 @@ fn by_file<'a>(access: &'a Access, target: &str) -> Result<Allowed<'a>, Complain
             "systemctl reload rolekeeper, where the settings are new",
         )
     })?;
+    // What is in its file stays until it ends, and is not renewed.
+    if grant.disabled {
+        return Err(disabled(target));
+    }
     let target = grant.target.as_deref();
     Ok(Allowed { name: &grant.name, target, because: Grounds::Owner })
+}
+
+fn is_disabled(grants: &[Grant], name: &str) -> bool {
+    grants.iter().any(|grant| grant.name == name && grant.disabled)
+}
+
+fn disabled(name: &str) -> Complaint {
+    let because = Denial::Disabled(name.to_owned());
+    Complaint::of(&Denied { because, instead: Vec::new() })
 }
 
 /// That endpoint knows of its clients which user they are, and no more.

@@ -77,6 +77,11 @@ pub(super) fn ask(
     vending::try_out(runtime_dir, DryRun { via, program: subject.bounded() })
 }
 
+/// Whether the daemon refuses because what it would hand out is disabled by a mistake in its settings.
+pub(super) fn is_disabled(complaint: &Complaint) -> bool {
+    Exit::from_code(complaint.exit) == Exit::Configuration
+}
+
 fn by_process(
     process: &Process,
     program: &Program,
@@ -87,7 +92,7 @@ fn by_process(
     let Some(executable) = program.finds(&process.program) else {
         let why = format!("it cannot run {}", shown(&process.program));
         let remedy = "name a rolekeeper that the program sees and may run";
-        return Err(VendingError::Refused(Complaint::new(Exit::Configuration, why, remedy)));
+        return Err(VendingError::Refused(Complaint::new(Exit::Refused, why, remedy)));
     };
     let via = Via::Process { target: process.target.clone() };
     ask(runtime_dir, via, program, Some(executable))

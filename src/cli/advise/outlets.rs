@@ -8,10 +8,10 @@ use crate::daemon::targets;
 use crate::host::accounts;
 use crate::programs::Program;
 use crate::pure::chain::{Binding, Installation, Outlet, Sdk, Way};
-use crate::vending::{self, Via};
+use crate::vending::{self, VendingError, Via};
 
 use super::super::RUNTIME_DIRECTORY;
-use super::confirmation::ask;
+use super::confirmation::{ask, is_disabled};
 
 /// Where the profile with our process goes for a unit: every user may read it.
 const PROFILE_OF_UNITS: &str = "/etc/rolekeeper/aws-profile";
@@ -61,12 +61,20 @@ impl Outlets {
             }));
         }
         let consumer = settings.consumers.iter().find(|consumer| names(consumer, program));
-        let is_served = || {
+        let mut may_ask = consumer.is_some() || owns_a_target || is_served_anyhow(program);
+        let mut disabled = None;
+        if !may_ask {
             let via = Via::Process { target: None };
-            ask(runtime_dir, via, program, std::env::current_exe().ok()).is_ok()
-        };
-        let may_ask =
-            consumer.is_some() || owns_a_target || is_served_anyhow(program) || is_served();
+            match ask(runtime_dir, via, program, std::env::current_exe().ok()) {
+                Ok(_) => may_ask = true,
+                // A rule names it, and one more behind that would not serve it.
+                Err(VendingError::Refused(complaint)) if is_disabled(&complaint) => {
+                    may_ask = true;
+                    disabled = Some(format!("{}: {}", complaint.message, complaint.remedy));
+                }
+                Err(_) => {}
+            }
+        }
         let sdk = sdk.or(program.sdk.as_ref().map(|told| told.sdk));
         // Every release of every SDK knows our process.
         let consumer =
@@ -80,7 +88,7 @@ impl Outlets {
             runtime_dir: runtime_dir.to_owned(),
             token_files: token_files.collect(),
             consumer: (!may_ask).then(|| consumer_table(program)),
-            obstacles: obstacles(&way, runtime_dir, program),
+            obstacles: obstacles(&way, runtime_dir, program).into_iter().chain(disabled).collect(),
             way,
         })
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::confirmation::{Confirmed, confirm};
+use super::confirmation::{Confirmed, confirm, is_disabled};
 use super::outlets::Outlets;
 use crate::control::Complaint;
 use crate::programs::Program;
@@ -138,6 +138,8 @@ impl Report {
             .all(|walk| matches!(served(walk, &outlets.installation), Some(Served::Process(_))));
         let remedy = match (&judgement, &complaint) {
             (Judgement::Renewed(_), _) | (Judgement::Untold(_), Some(_)) => None,
+            // Nothing that the program does mends our own settings.
+            (Judgement::Refused(_), Some(complaint)) if is_disabled(complaint) => None,
             (Judgement::Refused(_), _) if by_process && outlets.consumer.is_some() => {
                 Some(settings_alone(outlets))
             }
