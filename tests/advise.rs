@@ -749,6 +749,57 @@ fn a_program_in_a_mount_namespace_of_its_own_is_read_from_inside() {
     assert!(page.contains("a container or a sandbox"), "{page}");
 }
 
+/// systemd hands the account's home directory to a unit with `User=`. The answers of `systemctl` and the
+/// accounts are the test's, in a mount namespace of its own.
+#[test]
+fn a_unit_at_rest_looks_into_the_home_directory_of_its_user() {
+    const SYSTEMCTL: &str = "/usr/bin/systemctl";
+    if !is_root() || !Path::new(SYSTEMCTL).exists() {
+        return eprintln!("skipped: only root can put another program in the place of {SYSTEMCTL}");
+    }
+    let stage = Stage::set();
+    let home = stage.path("home");
+    fs::create_dir_all(home.join(".aws")).unwrap();
+    fs::write(home.join(".aws/credentials"), KEYS).unwrap();
+    let passwd = stage.path("passwd");
+    let accounts =
+        format!("root:x:0:0::/:/bin/sh\nlate:x:64993:64993::{}:/bin/sh\n", home.display());
+    fs::write(&passwd, accounts).unwrap();
+    let script =
+        "mount --bind \"$1\" /etc/passwd && mount --bind \"$2\" \"$3\" && shift 3 && exec \"$@\"";
+    let looked_at = |unit: &str| {
+        let (text, systemctl) = (stage.path("systemctl.text"), stage.path("systemctl"));
+        let shown = format!("Id=late.service\nLoadState=loaded\nMainPID=0\n{unit}");
+        fs::write(&text, format!("#!/bin/sh\ncat <<'END'\n{shown}\nEND\n")).unwrap();
+        fs::set_permissions(&text, Permissions::from_mode(0o755)).unwrap();
+        // By a process of its own: what another thread starts meanwhile would inherit the file that is
+        // being written, and keep it from being run.
+        assert!(
+            Command::new("cp")
+                .args(["-p".as_ref(), text.as_os_str(), systemctl.as_os_str()])
+                .status()
+                .unwrap()
+                .success()
+        );
+        let advise = stage.command(&["advise", "--unit", "late", "--sdk", "rust", "--json"]);
+        let mut apart = Command::new("unshare");
+        apart.args(["--mount", "sh", "-c", script, "sh"]).arg(&passwd).arg(&systemctl);
+        apart.arg(SYSTEMCTL).arg(advise.get_program()).args(advise.get_args());
+        let output = apart.env_remove("HOME").output().unwrap();
+        let report = serde_json::from_slice::<Value>(&output.stdout);
+        report.unwrap_or_else(|error| panic!("{error}: {output:?}"))
+    };
+    let at = |report: &Value| report["files"][0]["path"].clone();
+    let report = looked_at("User=late\n");
+    assert_eq!(report["verdict"], "not-renewed", "{report}");
+    assert_eq!(at(&report), json!(home.join(".aws/credentials")));
+    // The unit's own word goes before.
+    let report = looked_at("User=late\nEnvironment=HOME=/srv/late\n");
+    assert_eq!(at(&report), "/srv/late/.aws/credentials");
+    // Without a user there is no such variable, and this SDK asks nobody else.
+    assert_eq!(at(&looked_at("")), Value::Null);
+}
+
 #[test]
 fn the_help_tells_the_exit_statuses() {
     let help = printed(Stage::set().run(&["advise", "--help"]));

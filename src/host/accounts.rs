@@ -1,10 +1,12 @@
 //! Users and groups of this machine, by name or by number.
 
 use std::ffi::CString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
+
+use crate::pure::unit_settings::Login;
 
 /// Why a name has no number. An account database that fails has not said that there is no such account.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -49,6 +51,17 @@ pub fn account(name: &str) -> Result<Account, AccountError> {
             Account { name, uid: number, gid: number, groups: vec![number], home: None }
         }
     })
+}
+
+/// What programs of a user of that name or number are told of it when they start.
+pub fn login(name: &str) -> Login {
+    let known = user(name).ok().and_then(|uid| User::from_uid(uid).ok().flatten());
+    let text = |path: &Path| path.to_str().map(str::to_owned);
+    Login {
+        home: known.as_ref().and_then(|user| text(&user.dir)),
+        shell: known.as_ref().and_then(|user| text(&user.shell)),
+        name: known.map_or_else(|| name.to_owned(), |user| user.name),
+    }
 }
 
 /// The number of a user.
@@ -161,6 +174,9 @@ mod tests {
         let root = account("0").unwrap();
         assert_eq!((root.name.as_str(), root.uid, root.gid), ("root", 0, 0));
         assert!(root.groups.contains(&0) && root.home.is_some());
+        let (by_number, home) = (login("0"), root.home.as_ref().and_then(|home| home.to_str()));
+        assert_eq!((by_number.name.as_str(), by_number.home.as_deref()), ("root", home));
+        assert_eq!(login("no-such-user").home, None);
         let nameless = account("4000000000").unwrap();
         assert_eq!((nameless.groups, nameless.home), (vec![4_000_000_000], None));
         assert_eq!(home_of(0), Some("/root".into()));

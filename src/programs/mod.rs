@@ -144,7 +144,8 @@ pub fn at_rest(settings: &UnitSettings) -> Result<Program, ProgramError> {
         let bytes = root.read(Path::new(path), LONGEST_SHARED_FILE).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     });
-    let block = Zeroizing::new(settings.block(files));
+    let login = settings.login().map(accounts::login);
+    let block = Zeroizing::new(settings.block(login.as_ref(), files));
     let executable = settings.executable.as_ref().map(PathBuf::from);
     let loaded = Loaded {
         arguments: settings.command.clone(),

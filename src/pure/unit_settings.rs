@@ -1,6 +1,45 @@
 //! What a unit sets, as `systemctl show` prints it, and files of variables as the service manager
 //! reads them (systemd.exec(5), `EnvironmentFile=`).
 
+/// Whom a unit runs as, by the account database.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Login {
+    pub name: String,
+    pub home: Option<String>,
+    pub shell: Option<String>,
+}
+
+/// Shells of those who do not log in, which systemd does not set (`is_nologin_shell`).
+const NO_SHELLS: [&str; 6] = [
+    "/bin/false",
+    "/bin/true",
+    "/sbin/nologin",
+    "/usr/bin/false",
+    "/usr/bin/true",
+    "/usr/sbin/nologin",
+];
+
+impl Login {
+    /// What systemd sets of it, before all that the unit sets. A home directory that is none it leaves
+    /// out, and whatever the database says of `nobody` (`get_user_creds` with `USER_CREDS_CLEAN`).
+    fn variables(&self) -> Vec<(String, String)> {
+        let is_somebody = |_: &&String| self.name != "nobody";
+        let home = self.home.as_ref().filter(is_somebody);
+        let home = home.filter(|home| home.starts_with('/') && *home != "/");
+        let shell = self.shell.as_ref().filter(is_somebody);
+        let shell =
+            shell.filter(|shell| shell.starts_with('/') && !NO_SHELLS.contains(&shell.as_str()));
+        let all = [
+            ("HOME", home),
+            ("LOGNAME", Some(&self.name)),
+            ("SHELL", shell),
+            ("USER", Some(&self.name)),
+        ];
+        let set = all.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        set.map(|(name, value)| (name.to_owned(), value.clone())).collect()
+    }
+}
+
 /// The properties that say how a unit's program is started.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UnitSettings {
@@ -8,6 +47,9 @@ pub struct UnitSettings {
     pub load_state: Option<String>,
     pub main_pid: Option<i32>,
     pub user: Option<String>,
+    /// Whether the account's variables are asked for. "No" is also what systemd prints of a unit that
+    /// says nothing, and of those with a user it sets them then.
+    pub login_environment: bool,
     pub environment: Vec<(String, String)>,
     pub environment_files: Vec<String>,
     /// Names, or whole assignments.
@@ -30,6 +72,7 @@ impl UnitSettings {
                 "LoadState" => settings.load_state = Some(value.to_owned()),
                 "MainPID" => settings.main_pid = value.parse().ok().filter(|pid| *pid > 0),
                 "User" => settings.user = Some(value.to_owned()),
+                "SetLoginEnvironment" => settings.login_environment = value == "yes",
                 "Environment" => {
                     let words = words(value);
                     let pairs = words.iter().filter_map(|word| word.split_once('='));
@@ -49,11 +92,18 @@ impl UnitSettings {
         settings
     }
 
-    /// What the unit's program would find, as the kernel hands it over, without what systemd adds by
-    /// itself. `files` are the texts of the environment files. Of two that set the same the later
-    /// counts, and so comes first.
-    pub fn block(&self, files: impl IntoIterator<Item = String>) -> Vec<u8> {
-        let mut pairs = self.environment.clone();
+    /// The name of the account whose variables systemd sets (systemd.exec(5), `User=` and
+    /// `SetLoginEnvironment=`).
+    pub fn login(&self) -> Option<&str> {
+        self.user.as_deref().or(self.login_environment.then_some("root"))
+    }
+
+    /// What the unit's program would find, as the kernel hands it over: of what systemd adds by itself
+    /// only the account's variables. `files` are the texts of the environment files. Of two that set
+    /// the same the later counts, and so comes first.
+    pub fn block(&self, login: Option<&Login>, files: impl IntoIterator<Item = String>) -> Vec<u8> {
+        let mut pairs = login.map(Login::variables).unwrap_or_default();
+        pairs.extend(self.environment.iter().cloned());
         pairs.extend(files.into_iter().flat_map(|text| environment_file(&text)));
         pairs.retain(|(name, value)| {
             let whole = format!("{name}={value}");
@@ -126,6 +176,7 @@ mod tests {
     fn what_systemctl_prints_is_read() {
         let settings = UnitSettings::parse(
             "Id=web.service\nLoadState=loaded\nMainPID=0\nUser=web\n\
+             SetLoginEnvironment=no\n\
              Environment=A=1 \"B=two words\" C=a\\\"b\n\
              EnvironmentFiles=/etc/default/web (ignore_errors=yes)\n\
              EnvironmentFiles=/etc/a b (ignore_errors=no)\nUnsetEnvironment=X Y=1\n\
@@ -137,6 +188,7 @@ mod tests {
             load_state: Some("loaded".into()),
             main_pid: None,
             user: Some("web".into()),
+            login_environment: false,
             environment: vec![pair("A", "1"), pair("B", "two words"), pair("C", "a\"b")],
             environment_files: vec!["/etc/default/web".into(), "/etc/a b".into()],
             unset: vec!["X".into(), "Y=1".into()],
@@ -150,8 +202,30 @@ mod tests {
     #[test]
     fn a_later_variable_counts_and_what_is_unset_is_gone() {
         let settings = UnitSettings::parse("Environment=A=1 B=2 C=3\nUnsetEnvironment=B C=4\n");
-        let block = settings.block(["A=5\nB=6\n".to_owned()]);
+        let block = settings.block(None, ["A=5\nB=6\n".to_owned()]);
         assert_eq!(String::from_utf8(block).unwrap(), "A=5\0C=3\0A=1\0");
+    }
+
+    #[test]
+    fn the_accounts_variables_come_before_what_the_unit_sets() {
+        let block = |text: &str, home: &str, shell: &str| {
+            let settings = UnitSettings::parse(text);
+            let (home, shell) = (Some(home.to_owned()), Some(shell.to_owned()));
+            let login = settings.login().map(|name| Login { name: name.into(), home, shell });
+            String::from_utf8(settings.block(login.as_ref(), None)).unwrap()
+        };
+        assert_eq!(
+            block("User=web\n", "/srv/web", "/bin/sh"),
+            "USER=web\0SHELL=/bin/sh\0LOGNAME=web\0HOME=/srv/web\0"
+        );
+        let unit = "User=web\nEnvironment=HOME=/x\nUnsetEnvironment=USER LOGNAME\n";
+        assert_eq!(block(unit, "/srv/web", "/usr/sbin/nologin"), "HOME=/x\0HOME=/srv/web\0");
+        assert_eq!(block("User=web\n", "/", ""), "USER=web\0LOGNAME=web\0");
+        let nobody = block("User=nobody\n", "/nonexistent", "/bin/sh");
+        assert_eq!(nobody, "USER=nobody\0LOGNAME=nobody\0");
+        assert_eq!(block("Id=web.service\n", "/root", "/bin/sh"), "");
+        let asked = block("SetLoginEnvironment=yes\n", "/root", "");
+        assert_eq!(asked, "USER=root\0LOGNAME=root\0HOME=/root\0");
     }
 
     #[test]

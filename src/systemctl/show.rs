@@ -10,8 +10,8 @@ use crate::pure::chain::shown;
 use crate::pure::unit_settings::UnitSettings;
 
 /// What is asked for.
-const PROPERTIES: &str = "Id,LoadState,MainPID,User,Environment,EnvironmentFiles,UnsetEnvironment,\
-                          ExecStart";
+const PROPERTIES: &str = "Id,LoadState,MainPID,User,SetLoginEnvironment,Environment,\
+                          EnvironmentFiles,UnsetEnvironment,ExecStart";
 
 /// Why nothing is known of a unit.
 #[derive(Debug, thiserror::Error)]
