@@ -18,7 +18,7 @@
 //! ```
 
 mod defect;
-mod dialects;
+pub(super) mod dialects;
 mod grammar;
 mod profile_name;
 mod reader;

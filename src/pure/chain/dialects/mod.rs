@@ -1,6 +1,7 @@
-//! How each SDK reads the two shared files: which sections and which keys it finds in a text. One file
-//! for each parser, which follows that parser's source; `tests/clients/chain_fuzz.py` holds what comes
-//! of it against the SDKs themselves.
+//! How each SDK reads the two shared files: which sections and which keys it finds in a text. What a
+//! line says to those for Java, JavaScript and Rust, and where they give a file up, is in
+//! `pure::ini::dialects`. `tests/clients/chain_fuzz.py` holds what comes of it against the SDKs
+//! themselves.
 
 mod botocore;
 mod go;
@@ -141,6 +142,19 @@ mod tests {
             assert_eq!(keys(Sdk::Go, text), go, "{text}");
             assert_eq!(keys(Sdk::Rust, text), rust, "{text}");
         }
+    }
+
+    /// What the editor of files goes by is what is said to a person.
+    #[test]
+    fn a_nested_comment_is_a_setting_to_those_who_take_it_for_one() {
+        let text = "[a]\nb =\n  # c = d\n";
+        let expected = pairs(&[("a", "b=+")]);
+        assert_eq!(keys(Sdk::Rust, text), expected);
+        assert_eq!(keys(Sdk::Java, text), expected);
+        // Any blank of Unicode's sets a comment off.
+        assert_eq!(keys(Sdk::Rust, "[a]\nb = c\u{a0}# d\n"), pairs(&[("a", "b=c\u{a0}")]));
+        // Java takes control characters for blanks.
+        assert_eq!(keys(Sdk::Java, "[a]\nb = c\u{1}\n"), pairs(&[("a", "b=c")]));
     }
 
     proptest! {

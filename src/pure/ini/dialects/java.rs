@@ -1,9 +1,16 @@
 //! aws-sdk-java-v2, `ProfileFileReader`.
 
-use super::{BLANKS, Dialect, before_any_comment, before_comment, is_comment, is_identifier};
+use super::{
+    BLANKS, LineReader, Said, before_any_comment, before_comment, is_comment, is_identifier, why,
+};
 
+/// Sections of a config file that it reads, by what stands before their names.
+const KINDS: [&str; 3] = ["profile", "sso-session", "services"];
+
+/// Of a credentials file, unless it is said to be of a config file.
 #[derive(Default)]
-pub(super) struct Java {
+pub(in crate::pure) struct Java {
+    of_config: bool,
     /// What the line stands in.
     section: Place,
     property: Place,
@@ -20,49 +27,60 @@ enum Place {
     Ignored,
 }
 
-impl Dialect for Java {
-    fn takes(&mut self, line: &str) -> bool {
+impl LineReader for Java {
+    fn read<'a>(&mut self, line: &'a str) -> Result<Said<'a>, &'static str> {
         if line.trim_matches(BLANKS).is_empty() || line.starts_with(is_comment) {
-            true
-        } else if line.starts_with('[') {
-            self.open(trimmed(before_any_comment(line)))
-        } else if self.section == Place::Ignored {
-            true
-        } else if line.starts_with(BLANKS) {
-            match self.property {
-                Place::None => false,
-                Place::Ignored => true,
-                Place::Known => !self.nested || setting(trimmed(line)).is_some(),
-            }
-        } else {
-            self.set(trimmed(before_comment(line)))
+            return Ok(Said::Nothing);
+        }
+        if line.starts_with('[') {
+            return self.open(trimmed(before_any_comment(line)));
+        }
+        match self.section {
+            Place::None => Err(why::NO_SECTION),
+            Place::Ignored => Ok(Said::Nothing),
+            Place::Known if line.starts_with(BLANKS) => match self.property {
+                Place::None => Err(why::NOTHING_ABOVE),
+                Place::Ignored => Ok(Said::Nothing),
+                Place::Known if self.nested && setting(trimmed(line)).is_none() => {
+                    Err(why::NO_SETTING)
+                }
+                Place::Known => Ok(Said::More),
+            },
+            Place::Known => self.set(trimmed(before_comment(line))),
         }
     }
 }
 
 impl Java {
-    fn open(&mut self, header: &str) -> bool {
-        let Some(name) = header.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) else {
-            return false;
-        };
-        if trimmed(name).chars().all(is_identifier) {
-            *self = Self { section: Place::Known, ..Self::default() };
-        } else {
-            self.section = Place::Ignored;
-        }
-        true
+    pub(in crate::pure) fn of_config() -> Self {
+        Self { of_config: true, ..Self::default() }
     }
 
-    fn set(&mut self, line: &str) -> bool {
-        let Some((name, value)) = setting(line).filter(|_| self.section == Place::Known) else {
-            return false;
+    fn open<'a>(&mut self, header: &'a str) -> Result<Said<'a>, &'static str> {
+        let name = header.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        let name = name.ok_or(why::UNCLOSED)?;
+        let section = if self.knows(trimmed(name)) { Place::Known } else { Place::Ignored };
+        *self = Self { of_config: self.of_config, section, ..Self::default() };
+        Ok(Said::Section(name))
+    }
+
+    fn knows(&self, name: &str) -> bool {
+        let bare = match name.split_once(BLANKS).filter(|_| self.of_config) {
+            Some((kind, name)) if KINDS.contains(&kind) => trimmed(name),
+            None if !self.of_config || name == "default" => name,
+            _ => return false,
         };
-        if name.chars().all(is_identifier) {
-            (self.property, self.nested) = (Place::Known, value.is_empty());
-        } else {
+        bare.chars().all(is_identifier)
+    }
+
+    fn set<'a>(&mut self, line: &'a str) -> Result<Said<'a>, &'static str> {
+        let (name, value) = setting(line).ok_or(why::NO_KEY)?;
+        if !name.chars().all(is_identifier) {
             self.property = Place::Ignored;
+            return Ok(Said::Nothing);
         }
-        true
+        (self.property, self.nested) = (Place::Known, value.is_empty());
+        Ok(Said::Key(name, value))
     }
 }
 

@@ -1,14 +1,23 @@
 //! @smithy/core, `parseIni.ts`: all it refuses are names that would reach into its own objects.
 
-use super::Dialect;
+use super::{LineReader, Said};
 
-pub(super) struct JavaScript;
+/// Whether lines below a key without a value are that key's is for who collects them.
+pub(in crate::pure) struct JavaScript;
 
-impl Dialect for JavaScript {
-    fn takes(&mut self, line: &str) -> bool {
-        let section = before_comment(line).trim().strip_prefix('[');
-        let name = section.and_then(|rest| rest.strip_suffix(']'));
-        !name.is_some_and(|name| ["__proto__", "profile __proto__"].contains(&name))
+impl LineReader for JavaScript {
+    fn read<'a>(&mut self, line: &'a str) -> Result<Said<'a>, &'static str> {
+        let content = before_comment(line).trim();
+        if let Some(name) = content.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            return match name {
+                "__proto__" | "profile __proto__" => Err("has a name that it refuses"),
+                _ => Ok(Said::Section(name)),
+            };
+        }
+        Ok(match content.split_once('=') {
+            Some((name, value)) if !name.is_empty() => Said::Key(name.trim(), value.trim()),
+            _ => Said::Nothing,
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Which AWS SDK refuses a credentials file, and at which line. One file for each parser, which
-//! follows that parser's source line by line, as far as it decides between taking and refusing;
-//! `tests/clients/files.py` holds them against the parsers themselves.
+//! follows that parser's source line by line: those for Java, JavaScript and Rust tell what they read,
+//! too, for `pure::chain`; the others as far as they decide between taking and refusing.
+//! `tests/clients/files.py` and `tests/clients/chain_fuzz.py` hold them against the parsers themselves.
 
 mod c;
 mod cpp;
@@ -8,6 +9,10 @@ mod java;
 mod javascript;
 mod ruby;
 mod rust;
+
+pub(in crate::pure) use java::Java;
+pub(in crate::pure) use javascript::JavaScript;
+pub(in crate::pure) use rust::Rust;
 
 use super::reader::Reader;
 
@@ -25,6 +30,43 @@ trait Dialect {
     fn takes(&mut self, line: &str) -> bool;
 }
 
+/// A parser that tells what it reads.
+pub(in crate::pure) trait LineReader {
+    /// Reads one line, without its line end.
+    ///
+    /// # Errors
+    ///
+    /// Why the file is given up there.
+    fn read<'a>(&mut self, line: &'a str) -> Result<Said<'a>, &'static str>;
+}
+
+/// What a line says to an SDK.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::pure) enum Said<'a> {
+    Nothing,
+    /// What stands between the brackets.
+    Section(&'a str),
+    /// A name and a value; the name is empty where it is none.
+    Key(&'a str, &'a str),
+    /// The last key goes on.
+    More,
+}
+
+impl<R: LineReader> Dialect for R {
+    fn takes(&mut self, line: &str) -> bool {
+        self.read(line).is_ok()
+    }
+}
+
+/// Why the SDKs for Java and Rust give a file up.
+mod why {
+    pub(super) const NO_SECTION: &str = "stands before the first section";
+    pub(super) const UNCLOSED: &str = "opens a section that it does not close";
+    pub(super) const NO_KEY: &str = "sets no key";
+    pub(super) const NOTHING_ABOVE: &str = "goes on with a key where there is none";
+    pub(super) const NO_SETTING: &str = "has no setting in a nested block";
+}
+
 /// Everybody but botocore, whose grammar is `super::grammar`.
 pub(super) fn refusals(text: &str) -> impl Iterator<Item = Refusal> {
     let refused = |reader, dialect: &mut dyn Dialect| {
@@ -37,10 +79,10 @@ pub(super) fn refusals(text: &str) -> impl Iterator<Item = Refusal> {
     let refusals = [
         refused(Reader::C, &mut c::C::default()),
         refused(Reader::Cpp, &mut cpp::Cpp::default()),
-        refused(Reader::Java, &mut java::Java::default()),
-        refused(Reader::JavaScript, &mut javascript::JavaScript),
+        refused(Reader::Java, &mut Java::default()),
+        refused(Reader::JavaScript, &mut JavaScript),
         refused(Reader::Ruby, &mut ruby::Ruby::default()),
-        refused(Reader::Rust, &mut rust::Rust::default()),
+        refused(Reader::Rust, &mut Rust::default()),
     ];
     refusals.into_iter().flatten()
 }
@@ -65,7 +107,7 @@ fn before_any_comment(line: &str) -> &str {
 }
 
 /// `[A-Za-z0-9_\-/.%@:\+]`, a letter of an identifier by AWS's specification.
-fn is_identifier(c: char) -> bool {
+pub(in crate::pure) fn is_identifier(c: char) -> bool {
     c.is_ascii_alphanumeric() || "_-/.%@:+".contains(c)
 }
 
