@@ -58,6 +58,8 @@ enabled = false
 listen = "{container}"
 [endpoint.imds]
 listen = "{imds}"
+[targets]
+default = false
 [[target]]
 name = "instance"
 path = "{scratch}/instance"
