@@ -26,6 +26,7 @@ const WITH_A_SETTING: [(&str, &str); 2] = [
 
 const WITHOUT_A_SETTING: &[&str] = &[
     "--config",
+    "--quiet",
     "--runtime-dir",
     "--state-dir",
     "--verbose",
@@ -33,6 +34,9 @@ const WITHOUT_A_SETTING: &[&str] = &[
     "advise --pid",
     "advise --sdk",
     "advise --unit",
+    "completions --dynamic",
+    "config check --as-me",
+    "config check --as-service",
     "credential-process --target",
     "deregister --local-only",
     "doctor --agent-directory",
@@ -54,6 +58,7 @@ const WITHOUT_A_SETTING: &[&str] = &[
     "register --similarity-threshold",
     "register --tag",
     "status --json",
+    "status --local-time",
 ];
 
 fn options(command: &clap::Command, path: &str, found: &mut Vec<String>) {
