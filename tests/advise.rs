@@ -454,6 +454,7 @@ fn a_user_whom_no_rule_names_is_refused_and_served_by_what_is_printed() {
     let mut real = stage.command_of_nobody(&["credential-process"]);
     assert_eq!(real.output().unwrap().status.code(), code(Exit::Refused));
     // Of what was only asked about, nothing is logged.
+    endpoints.daemon.logged("credentials refused");
     let log = endpoints.daemon.log();
     let asked = log.lines().filter(|line| line.contains("credentials refused")).count();
     assert_eq!(asked, 1, "{log}");
