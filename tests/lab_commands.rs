@@ -250,7 +250,7 @@ fn wrong_command_lines_say_what_to_do() {
         (&["serve", "--listen", "0.0.0.0:0"], 64, "other machines"),
         (&["serve", "--listen", "127.0.0.1:0", "--env-file", "/proc/none/x"], 73, "cannot write"),
         (&["serve", "--roles", "/proc/none/x"], 65, "cannot read /proc/none/x"),
-        (&["serve", "--roles", "clippy.toml"], 65, "clippy.toml: line 2: unknown field"),
+        (&["serve", "--roles", "rustfmt.toml"], 65, "rustfmt.toml: line 2: unknown field"),
         (&["node", "list"], 64, "AWS_ENDPOINT_URL is not set"),
     ] {
         assert_refused(&bare().args(arguments).output().unwrap(), status, message);
