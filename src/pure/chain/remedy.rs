@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::judgement::{Installation, judge};
 use super::{Content, Kind, Sdk, SharedFile, Surroundings, walk};
+use crate::pure::shell::in_shell;
 
 /// By which of our outlets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -220,11 +221,6 @@ fn in_unit(assignment: &str) -> String {
     } else {
         text
     }
-}
-
-fn in_shell(value: &str) -> String {
-    let plain = value.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-:@+,=".contains(&b));
-    if plain { value.to_owned() } else { format!("'{}'", value.replace('\'', "'\\''")) }
 }
 
 #[cfg(test)]
