@@ -295,7 +295,7 @@ fn a_stop_is_prompt_and_leaves_the_file() {
     assert!(!stage.path("run/control.sock").exists());
     daemon.logged("stopping");
     let (_, remedy) = stage.refused(&["refresh"], Exit::Unavailable);
-    assert!(remedy.starts_with("systemctl start rolekeeper"), "{remedy}");
+    assert!(remedy.starts_with("systemctl restart rolekeeper"), "{remedy}");
     let output = stage.run(&["status", "--json"]);
     refusal(&output, Exit::Unavailable);
     let status: Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -65,7 +65,7 @@ fn without_a_daemon_or_credentials_the_caller_is_told_to_come_again() {
         let (message, remedy) = stage.refused(command, Exit::TryAgain);
         let socket = stage.path(SOCKETS[0]).display().to_string();
         assert_eq!(message, format!("no daemon answers at {socket}"));
-        assert!(remedy.starts_with("systemctl start rolekeeper"), "{remedy}");
+        assert!(remedy.starts_with("systemctl restart rolekeeper"), "{remedy}");
     }
     let daemon = stage.start();
     stage.status_when("a daemon", |_| true);

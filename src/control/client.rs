@@ -60,13 +60,16 @@ impl Advice for ControlError {
         match self {
             Self::Hangup { .. } => "look at the daemon's log: journalctl -u rolekeeper".to_owned(),
             Self::Forbidden { .. } => {
-                "run the command as root or as the daemon's user, or join its group".to_owned()
+                "the same with sudo: whoever may ask the daemon may have the registered role"
+                    .to_owned()
             }
             Self::NotRunning { .. } => {
-                "systemctl start rolekeeper, or name its directory with --runtime-dir".to_owned()
+                "systemctl restart rolekeeper, or name its directory with --runtime-dir".to_owned()
             }
             Self::Refused(complaint) => complaint.remedy.clone(),
-            Self::Socket { .. } => "check that the daemon has this program's version".to_owned(),
+            Self::Socket { .. } => {
+                "systemctl restart rolekeeper, so that both are of one version".to_owned()
+            }
         }
     }
 

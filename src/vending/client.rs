@@ -156,11 +156,13 @@ impl Advice for VendingError {
         match self {
             Self::Broken { .. } => "look at the daemon's log: journalctl -u rolekeeper".to_owned(),
             Self::Forbidden { .. } => {
-                "let this user pass through to the runtime directory (mode 0755)".to_owned()
+                "sudo rolekeeper doctor --user with this user's name, which tells the directory that \
+                 is in the way"
+                    .to_owned()
             }
             Self::Garbled { .. } => "use a rolekeeper of the daemon's version".to_owned(),
             Self::NotRunning { .. } => {
-                "systemctl start rolekeeper, or name its directory with --runtime-dir".to_owned()
+                "systemctl restart rolekeeper, or name its directory with --runtime-dir".to_owned()
             }
             Self::Refused(complaint) => complaint.remedy.clone(),
         }

@@ -68,8 +68,8 @@ check_exec() {
 check_without_a_daemon() {
     stop_daemon
     export AWS_CONFIG_FILE=$SCRATCH/config
-    is "without a daemon the AWS CLI shows our remedy" "try: systemctl start rolekeeper" \
-        "$(aws sts get-caller-identity 2>&1 | grep -o 'try: systemctl start rolekeeper')"
+    is "without a daemon the AWS CLI shows our remedy" "try: systemctl restart rolekeeper" \
+        "$(aws sts get-caller-identity 2>&1 | grep -o 'try: systemctl restart rolekeeper')"
 }
 
 main

@@ -37,7 +37,7 @@ pub(super) fn look(patient: &Patient, account: &Account) -> Vec<Check> {
     let mut checks = vec![Check::new(NAME, consent::judge(&access, &account.name, &peer))];
     checks.extend(targets.iter().map(|target| {
         let finding = match is_meant(&target) {
-            true => passage(account, Aim::File, &target.path),
+            true => passage(account, Aim::Target(&target.name), &target.path),
             false => Finding::inapplicable(not_meant(account, target)),
         };
         Check::of(PASSAGE, format!("target {}", target.name), finding)
@@ -56,7 +56,7 @@ fn token_files(settings: &Settings, open: &[&str], account: &Account) -> Vec<Che
     let open = settings.consumers.iter().filter(|it| open.contains(&it.name.as_str()));
     let files = open.filter_map(|consumer| Some((&consumer.name, consumer.token_file.as_ref()?)));
     let check = |(name, file): (&String, &TokenFileSettings)| {
-        let finding = passage(account, Aim::File, &file.path);
+        let finding = passage(account, Aim::Token(name), &file.path);
         Check::of(PASSAGE, format!("token of {name}"), finding)
     };
     files.map(check).collect()
@@ -71,7 +71,7 @@ fn not_meant(account: &Account, target: &Target) -> String {
     format!("its file is not meant for {}: {whose}", account.name)
 }
 
-fn passage(account: &Account, aim: Aim, path: &Path) -> Finding {
+fn passage(account: &Account, aim: Aim<'_>, path: &Path) -> Finding {
     let who = Who {
         name: account.name.clone(),
         uid: account.uid,

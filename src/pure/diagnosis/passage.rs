@@ -2,6 +2,7 @@
 
 use super::acl::{Permissions, READ, SEARCH, WRITE};
 use super::{AS_ROOT, Finding};
+use crate::pure::shell::in_shell;
 
 /// The user in question.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,9 +17,11 @@ pub struct Who {
 
 /// What is at the end of the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Aim {
-    /// A file to read, whose mode the daemon sets by the settings.
-    File,
+pub enum Aim<'a> {
+    /// The file of the target of that name, which the settings let the user read.
+    Target(&'a str),
+    /// The token of the consumer of that name, which names the user.
+    Token(&'a str),
     Socket,
 }
 
@@ -52,7 +55,7 @@ pub struct Names {
 }
 
 /// Judges the way to `path`.
-pub fn judge(who: &Who, aim: Aim, path: &str, steps: &[Step]) -> Finding {
+pub fn judge(who: &Who, aim: Aim<'_>, path: &str, steps: &[Step]) -> Finding {
     let name = &who.name;
     let links = steps.iter().filter_map(|step| match &step.node {
         Node::Symlink { to } => Some(format!("{} leads to {to}", step.path)),
@@ -60,22 +63,24 @@ pub fn judge(who: &Who, aim: Aim, path: &str, steps: &[Step]) -> Finding {
     });
     let finding = steps.iter().find_map(|step| stop(who, aim, step));
     let finding = finding.unwrap_or_else(|| match aim {
-        Aim::File => Finding::ok(format!("{name} can read {path}")),
+        Aim::Target(_) | Aim::Token(_) => Finding::ok(format!("{name} can read {path}")),
         Aim::Socket => Finding::ok(format!("{name} can connect to {path}")),
     });
     finding.all_seen(links)
 }
 
 /// What is in the way here, if anything is.
-fn stop(who: &Who, aim: Aim, step: &Step) -> Option<Finding> {
+fn stop(who: &Who, aim: Aim<'_>, step: &Step) -> Option<Finding> {
     let (name, path) = (&who.name, &step.path);
     match &step.node {
         Node::Symlink { .. } => None,
         Node::Missing => Some(Finding::wrong(
             format!("{path} does not exist"),
             match aim {
-                Aim::File => "see what is said of its target; a directory has to be made first",
-                Aim::Socket => "systemctl start rolekeeper",
+                Aim::Target(_) => {
+                    "do what is said of its target, and see what is said of the daemon"
+                }
+                Aim::Token(_) | Aim::Socket => "systemctl restart rolekeeper, which makes it",
             },
         )),
         Node::Broken(reason) => Some(Finding::wrong(
@@ -92,60 +97,49 @@ fn stop(who: &Who, aim: Aim, step: &Step) -> Option<Finding> {
         Node::Directory(permissions, names) => (!permissions.allow(who.uid, &who.groups, SEARCH))
             .then(|| {
                 let text = format!("{name} stops at the directory {path}");
-                Finding::wrong(text, open_directory(who, path, permissions, names)).seen(shown(
-                    path,
-                    permissions,
-                    names,
-                ))
+                let finding = Finding::wrong(text, directory_remedy(who, path, permissions));
+                finding.seen(shown(path, permissions, names))
             }),
         Node::End(permissions, names) => {
             let (wanted, doing) = match aim {
-                Aim::File => (READ, "read"),
+                Aim::Target(_) | Aim::Token(_) => (READ, "read"),
                 Aim::Socket => (READ | WRITE, "connect to"),
             };
             (!permissions.allow(who.uid, &who.groups, wanted)).then(|| {
                 let text = format!("{name} comes as far as {path}, and may not {doing} it");
-                Finding::wrong(text, open_end(who, aim, permissions, names)).seen(shown(
-                    path,
-                    permissions,
-                    names,
-                ))
+                let finding = Finding::wrong(text, end_remedy(who, aim));
+                finding.seen(shown(path, permissions, names))
             })
         }
     }
 }
 
-fn open_directory(who: &Who, path: &str, found: &Permissions, names: &Names) -> String {
+/// Lets this one user through, who then sees nothing of what is in there. A group would take others along,
+/// and the service's own would bring the registered role.
+fn directory_remedy(who: &Who, path: &str, found: &Permissions) -> String {
+    let path = in_shell(path);
     if who.uid == found.owner {
         format!("chmod u+x {path}")
-    } else if !found.list.is_empty() {
-        format!("setfacl -m u:{}:x {path}", who.name)
-    } else if who.groups.contains(&found.group) {
-        format!("chmod g+x {path}")
-    } else if found.mode & 0o010 != 0 && found.group != 0 {
-        join(who, names)
     } else {
-        format!("chmod o+x {path}, which lets others through and shows them nothing")
+        format!("setfacl -m u:{}:x {path}", in_shell(&who.name))
     }
 }
 
 /// The daemon gives its files the modes of the settings again, so that is where they change.
-fn open_end(who: &Who, aim: Aim, found: &Permissions, names: &Names) -> String {
-    if aim == Aim::Socket {
-        "systemctl restart rolekeeper, which makes its sockets anew".to_owned()
-    } else if found.mode & 0o040 != 0 && found.group != 0 && !who.groups.contains(&found.group) {
-        join(who, names)
-    } else {
-        format!(
-            "give the file to a group of {} in the settings: group = \"…\", mode = \"0640\"; then \
-             systemctl reload rolekeeper",
+fn end_remedy(who: &Who, aim: Aim<'_>) -> String {
+    match aim {
+        Aim::Socket => "systemctl restart rolekeeper, which makes its sockets anew".to_owned(),
+        Aim::Target(_) => {
+            "systemctl reload rolekeeper, by which the file gets the owner, group and \
+                           mode of its [[target]] again"
+                .to_owned()
+        }
+        Aim::Token(consumer) => format!(
+            "set owner = \"{}\" and mode = \"0600\" in the [[consumer]] {consumer}, then systemctl \
+             reload rolekeeper",
             who.name
-        )
+        ),
     }
-}
-
-fn join(who: &Who, names: &Names) -> String {
-    format!("usermod -aG {} {}, and start {}'s programs anew", names.group, who.name, who.name)
 }
 
 fn shown(path: &str, found: &Permissions, Names { owner, group }: &Names) -> String {
@@ -187,7 +181,7 @@ mod tests {
     #[test]
     fn a_way_that_is_open_is_one() {
         let steps = way(permissions(0, 0, 0o755), permissions(990, 991, 0o640));
-        let finding = judge(&who(&[33, 991]), Aim::File, "/var/credentials", &steps);
+        let finding = judge(&who(&[33, 991]), Aim::Target("t"), "/var/credentials", &steps);
         assert_eq!(finding.text, "web can read /var/credentials");
         assert_eq!(finding.evidence, ["/var leads to /mnt"]);
     }
@@ -198,17 +192,16 @@ mod tests {
         let listed =
             Permissions { list: vec![Entry::OwnGroup { bits: 0 }], ..permissions(0, 0, 0o700) };
         for (directory, remedy) in [
-            (permissions(0, 0, 0o700), "chmod o+x /mnt"),
-            (permissions(990, 991, 0o750), "usermod -aG keepers web"),
-            (permissions(990, 33, 0o740), "chmod g+x /mnt"),
+            (permissions(0, 0, 0o700), "setfacl -m u:web:x /mnt"),
+            (permissions(990, 991, 0o750), "setfacl -m u:web:x /mnt"),
+            (permissions(990, 33, 0o740), "setfacl -m u:web:x /mnt"),
             (permissions(33, 33, 0o600), "chmod u+x /mnt"),
-            (permissions(0, 0, 0o750), "chmod o+x /mnt"),
             (listed, "setfacl -m u:web:x /mnt"),
         ] {
-            let finding = judge(&who(&[33]), Aim::File, "/var/c", &way(directory.clone(), file()));
+            let steps = way(directory.clone(), file());
+            let finding = judge(&who(&[33]), Aim::Target("t"), "/var/c", &steps);
             assert_eq!(finding.text, "web stops at the directory /mnt");
-            let given = finding.remedy.unwrap();
-            assert!(given.starts_with(remedy), "{directory:?}: {given}");
+            assert_eq!(finding.remedy.as_deref(), Some(remedy), "{directory:?}");
             assert!(
                 finding.evidence[0].starts_with("/mnt: owner rolekeeper, group keepers, mode ")
             );
@@ -216,14 +209,18 @@ mod tests {
     }
 
     #[test]
-    fn a_file_out_of_reach_is_opened_by_a_group_or_by_the_settings() {
-        let judged = |mode, groups: &[u32]| {
+    fn a_file_out_of_reach_is_opened_to_its_reader_and_never_by_a_group() {
+        let judged = |aim, mode, groups: &[u32]| {
             let steps = way(permissions(0, 0, 0o755), permissions(990, 991, mode));
-            judge(&who(groups), Aim::File, "/var/c", &steps).remedy.unwrap()
+            judge(&who(groups), aim, "/var/c", &steps).remedy.unwrap()
         };
-        assert!(judged(0o640, &[33]).starts_with("usermod -aG keepers web"));
-        assert!(judged(0o600, &[33]).contains("in the settings: group"));
-        assert!(judged(0o600, &[991]).contains("mode = \"0640\""));
+        for (mode, groups) in [(0o640, [33]), (0o600, [33]), (0o600, [991])] {
+            let target = judged(Aim::Target("t"), mode, &groups);
+            assert!(target.starts_with("systemctl reload rolekeeper"), "{target}");
+            let token = judged(Aim::Token("nightly"), mode, &groups);
+            assert!(token.contains("owner = \"web\""), "{token}");
+            assert!(token.contains("[[consumer]] nightly"), "{token}");
+        }
     }
 
     #[test]
