@@ -209,6 +209,19 @@ where
     }
 }
 
+/// Whether a request failed before there was a connection to send it on: no name, no route, refused, no
+/// tunnel through the proxy, no TLS. Nobody has heard of it then.
+pub fn came_before_connection(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<hyper_util::client::legacy::Error>() {
+            return error.is_connect();
+        }
+        next = error.source();
+    }
+    false
+}
+
 /// A service's refusal as it is shown: its code, and its message on one line of bounded length.
 pub fn refusal_text(status: u16, code: Option<&str>, message: Option<&str>) -> String {
     let text = match (code, message) {

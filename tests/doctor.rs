@@ -294,7 +294,7 @@ fn a_machine_before_its_registration_is_told_how_to_register() {
     let diagnosis = doctor(&stage);
     let parts = ["is not registered", "rolekeeper register --region"];
     assert_found(diagnosis.check("registration"), "wrong", &parts);
-    assert_found(diagnosis.check("daemon"), "wrong", &["no daemon answers", "systemctl start"]);
+    assert_found(diagnosis.check("daemon"), "wrong", &["no daemon answers", "systemctl restart"]);
     assert_found(diagnosis.check("vault"), "inapplicable", &["no vault yet"]);
     assert_found(diagnosis.check("service"), "skipped", &["no region is known"]);
     // Where it would register, by what the environment says.
@@ -306,7 +306,7 @@ fn a_machine_before_its_registration_is_told_how_to_register() {
     let hangs = Fault::always(Effect::Reset).on(RegisterManagedInstance);
     stage.fault(hangs);
     assert!(!stage.registration(&stage.activation()).output().unwrap().status.success());
-    let parts = ["answer never came", "with the same activation"];
+    let parts = ["answer never came", "describe-instance-information"];
     assert_found(doctor(&stage).check("registration"), "wrong", &parts);
 }
 
@@ -407,7 +407,7 @@ fn a_target_without_a_daemon_is_judged_by_its_file() {
     drop(daemon);
     let diagnosis = doctor(&stage);
     assert_found(diagnosis.about("target", "default"), "ok", &["until "]);
-    assert_found(diagnosis.check("daemon"), "wrong", &["systemctl start rolekeeper"]);
+    assert_found(diagnosis.check("daemon"), "wrong", &["systemctl restart rolekeeper"]);
     let text = fs::read_to_string(stage.credentials()).unwrap();
     let expires = text.lines().find(|line| line.starts_with("# rolekeeper: expires")).unwrap();
     let past = "# rolekeeper: expires 2026-01-01T00:00:00Z";
@@ -521,10 +521,10 @@ fn the_directory_that_stops_a_user_is_found() {
     let name = NOBODY.to_string();
     let look = || doctor_with(&stage, &["--user", &name]);
     let directory = stage.path("backup").display().to_string();
-    let parts = ["stops at the directory", &directory, "chmod o+x ", "mode 0700"];
+    let parts = ["stops at the directory", &directory, "setfacl -m u:", "mode 0700"];
     assert_found(look().about("reach", "target backup"), "wrong", &parts);
     chown(&directory, None, Some(NOBODY)).unwrap();
-    assert_found(look().about("reach", "target backup"), "wrong", &["chmod g+x "]);
+    assert_found(look().about("reach", "target backup"), "wrong", &["setfacl -m u:"]);
     allow(&stage.path("backup"), 0o710);
     assert_found(look().about("reach", "target backup"), "ok", &["can read"]);
     assert_found(look().check("access"), "ok", &["may have backup"]);

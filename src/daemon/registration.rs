@@ -81,12 +81,18 @@ pub async fn register(
             Ok(vault.commit_registration(&id, ssm.clock().now())?)
         }
         Err(error) => {
-            if error.class == FailureClass::Denied {
+            // A request that reached nobody registered nothing, and a refusal says so.
+            if error.class == FailureClass::Denied || error.unsent {
                 vault.discard_registration(ssm.clock().now())?;
             }
             Err(error.into())
         }
     }
+}
+
+/// Nobody tries again by itself here.
+fn without_daemon(remedy: &str) -> String {
+    remedy.replace("; the daemon tries again by itself", "")
 }
 
 /// Refuses to touch an identity unless that was asked for.
@@ -129,18 +135,21 @@ async fn prepare(
 impl Advice for RegistrationError {
     fn remedy(&self) -> String {
         match self {
-            Self::Key(_) => "try again".to_owned(),
+            Self::Key(_) => "the same command again".to_owned(),
             Self::MachineId(_) => "systemd-machine-id-setup".to_owned(),
             Self::Registered(_) => {
-                "--ensure to keep that identity, --force to replace it".to_owned()
+                "rolekeeper status: the identity is there and stays; --force gives it up for \
+                 another, and costs one use of an activation"
+                    .to_owned()
             }
             // Without an answer, nobody knows whether the activation was spent.
             Self::Service(error) => match error.class {
-                FailureClass::Unreachable | FailureClass::BadAnswer => format!(
-                    "{}; if an instance appears at the service all the same, deregister it there",
-                    error.remedy().replace("; the daemon tries again by itself", "")
+                FailureClass::Unreachable | FailureClass::BadAnswer if !error.unsent => format!(
+                    "{}; if an instance appears at the service all the same, deregister it there: \
+                     aws ssm deregister-managed-instance --instance-id ID",
+                    without_daemon(&error.remedy())
                 ),
-                _ => error.remedy(),
+                _ => without_daemon(&error.remedy()),
             },
             Self::Vault(error) => error.remedy(),
         }

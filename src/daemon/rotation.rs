@@ -253,6 +253,7 @@ mod tests {
             code: code.map(str::to_owned),
             message: String::new(),
             request_id: None,
+            unsent: false,
         };
         let refused = Some("InvalidSignatureException");
         assert!(refuses_signature(&error(FailureClass::Denied, refused)));

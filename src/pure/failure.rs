@@ -132,12 +132,14 @@ impl FailureClass {
     pub fn remedy(self, code: Option<&str>) -> &'static str {
         match (self, code) {
             (Self::Denied, Some("MachineFingerprintDoesNotMatch")) => {
-                "compare `rolekeeper fingerprint diff`; if another machine runs on a copy of this \
-                 vault, stop one of them; otherwise register again with a new activation"
+                "`rolekeeper fingerprint diff`; a copy of the registered machine is registered as \
+                 a machine of its own, on the machine itself restore InstanceFingerprint from the \
+                 backup that its RegistrationKey came with"
             }
             (Self::Denied, Some("InvalidInstanceId")) => {
-                "the instance was deregistered or never existed here; check the region, then \
-                 `rolekeeper register --force` with a new activation"
+                "look for it where it was registered: aws ssm describe-instance-information, in \
+                 that account and region; only if it is gone from there, `rolekeeper register \
+                 --force` with a new activation"
             }
             (Self::Denied, Some("InvalidActivation")) => {
                 "check the activation's id, code and region (aws ssm describe-activations)"
@@ -146,15 +148,17 @@ impl FailureClass {
                 "create a new activation (aws ssm create-activation) and register with it"
             }
             (Self::Denied, Some("InvalidSignatureException")) => {
-                "the service holds another key for this instance; restore the vault's newest \
-                 backup, or `rolekeeper register --force` with a new activation"
+                "stop whoever else uses this identity and has replaced its key: a copy of this \
+                 machine, or amazon-ssm-agent (`sudo rolekeeper doctor` finds it); then restore the \
+                 vault from where the newest key is"
             }
             (Self::Denied, _) => {
                 "check the activation's IAM role and its trust in ssm.amazonaws.com, then \
                  `rolekeeper refresh`"
             }
             (Self::BadAnswer, _) => {
-                "check endpoint_url, proxy and captive portals: what answered was not Systems Manager"
+                "`sudo rolekeeper doctor`, which shows what answered: it was not Systems Manager, \
+                 but a proxy, a captive portal or another endpoint_url"
             }
             (Self::ClockSkew, _) => "set the clock: check chrony or systemd-timesyncd",
             (Self::Local, _) => "mend what the message names; the daemon tries again by itself",
@@ -165,8 +169,8 @@ impl FailureClass {
                 "again later: the service asked for a slower pace, and the daemon keeps to it"
             }
             (Self::Unreachable, _) => {
-                "check network, DNS, proxy and certificates (ca_bundle in [service], or \
-                 AWS_CA_BUNDLE); the daemon tries again by itself"
+                "`sudo rolekeeper doctor`, which tells DNS, network, proxy and certificates apart; \
+                 the daemon tries again by itself"
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Carries one request on the AWS SDK's runtime: endpoint, TLS, proxy, timeouts, retries.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_sdk_ssm::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
@@ -15,7 +16,7 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::identity::SharedIdentityResolver;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
 use aws_smithy_runtime_api::client::interceptors::context::{
-    BeforeTransmitInterceptorContextRef, InterceptorContext,
+    BeforeTransmitInterceptorContextRef, FinalizerInterceptorContextRef, InterceptorContext,
 };
 use aws_smithy_runtime_api::client::orchestrator::{
     HttpRequest, HttpResponse, OrchestratorError, SensitiveOutput,
@@ -34,7 +35,7 @@ use serde::Deserialize;
 
 use super::error::{Refusal, SsmError};
 use super::signer::{Credential, Holder, SCHEME, Signer};
-use crate::connection::{Connection, parse_http_date, refusal_text};
+use crate::connection::{Connection, came_before_connection, parse_http_date, refusal_text};
 use crate::host::clock::ServiceClock;
 use crate::pure::failure::FailureClass;
 use crate::pure::identity::Region;
@@ -89,6 +90,7 @@ impl Carrier {
     ) -> Result<Answer, SsmError> {
         let clock = self.clock.clone();
         let departure = Departure::now(&clock);
+        let reach = Reach::default();
         let call = Operation::builder()
             .service_name("ssm")
             .operation_name(operation)
@@ -100,6 +102,7 @@ impl Carrier {
             .retry_classifier(TransientErrorClassifier::<Refusal>::new())
             .retry_classifier(ByClass)
             .timeout_config(self.timeouts.clone())
+            .interceptor(reach.clone())
             .with_connection_poisoning()
             .runtime_plugin(self.authentication(credential))
             .interceptor(departure.clone())
@@ -107,7 +110,9 @@ impl Carrier {
             .deserializer(move |response| read_answer(response, &clock, departure.last()))
             .build();
         let answer = call.invoke(Body(body)).await;
-        answer.map_err(|error| SsmError::from_runtime(operation, &self.endpoint, error))
+        answer.map_err(|error| {
+            SsmError::from_runtime(operation, &self.endpoint, error, reach.is_none())
+        })
     }
 
     fn authentication(&self, credential: Credential) -> StaticRuntimePlugin {
@@ -251,6 +256,49 @@ impl ClassifyRetry for ByClass {
 
     fn name(&self) -> &'static str {
         "failure class"
+    }
+}
+
+/// Counts the attempts that begin, and those of them that end before there is a connection.
+#[derive(Debug, Clone, Default)]
+struct Reach(Arc<[AtomicU32; 2]>);
+
+impl Reach {
+    /// Whether no attempt can have reached anybody. One that was cut short by a timeout may have.
+    fn is_none(&self) -> bool {
+        let [begun, unconnected] = &*self.0;
+        let begun = begun.load(Ordering::Relaxed);
+        begun > 0 && begun == unconnected.load(Ordering::Relaxed)
+    }
+}
+
+impl Intercept for Reach {
+    fn name(&self) -> &'static str {
+        "reach"
+    }
+
+    fn read_before_transmit(
+        &self,
+        _: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.0[0].fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn read_after_attempt(
+        &self,
+        context: &FinalizerInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let error = context.output_or_error().and_then(Result::err);
+        let error = error.and_then(OrchestratorError::as_connector_error);
+        if error.is_some_and(|error| came_before_connection(error)) {
+            self.0[1].fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 
 use crate::connection::{self, UnusableConnection};
 use crate::pure::advice::{Advice, Exit};
+use crate::pure::aws_endpoint;
 use crate::pure::failure::FailureClass;
 
 /// A request that did not succeed. Its text never holds a credential.
@@ -18,6 +19,8 @@ pub struct SsmError {
     pub code: Option<String>,
     pub message: String,
     pub request_id: Option<String>,
+    /// No attempt came as far as a connection: the service has heard nothing of it.
+    pub unsent: bool,
 }
 
 /// The service answered with an error.
@@ -44,15 +47,18 @@ impl SsmError {
         operation: &'static str,
         endpoint: &str,
         error: SdkError<Refusal, HttpResponse>,
+        unsent: bool,
     ) -> Self {
         match error {
             SdkError::ServiceError(context) => {
                 let Refusal { class, code, message, request_id } = context.into_err();
-                Self { operation, endpoint: endpoint.to_owned(), class, code, message, request_id }
+                let endpoint = endpoint.to_owned();
+                Self { operation, endpoint, class, code, message, request_id, unsent: false }
             }
             error => {
                 let (class, message) = connection::without_answer(&error);
-                Self::without_answer(operation, endpoint, class, message)
+                let error = Self::without_answer(operation, endpoint, class, message);
+                Self { unsent, ..error }
             }
         }
     }
@@ -64,7 +70,8 @@ impl SsmError {
         message: String,
     ) -> Self {
         let endpoint = endpoint.to_owned();
-        Self { operation, endpoint, class, code: None, message, request_id: None }
+        let (code, request_id) = (None, None);
+        Self { operation, endpoint, class, code, message, request_id, unsent: false }
     }
 
     fn request_note(&self) -> String {
@@ -80,10 +87,38 @@ impl From<UnusableConnection> for SsmError {
 
 impl Advice for SsmError {
     fn remedy(&self) -> String {
-        self.class.remedy(self.code.as_deref()).to_owned()
+        match (self.class, self.code.as_deref()) {
+            (FailureClass::Denied, Some("InvalidSignatureException")) => signature_remedy(self),
+            (class, code) => class.remedy(code).to_owned(),
+        }
     }
 
     fn exit(&self) -> Exit {
         self.class.exit()
+    }
+}
+
+/// What a signature covers may have been changed on the way, where the way is not AWS's own: a key that
+/// is thrown away for that is lost for nothing.
+fn signature_remedy(error: &SsmError) -> String {
+    let endpoint = &error.endpoint;
+    if error.message.contains("scoped to a valid region") {
+        return "take endpoint_url out of [service], or name the endpoint of the region that this \
+                machine is registered in: `rolekeeper status` shows it"
+            .to_owned();
+    }
+    match aws_endpoint::path(endpoint) {
+        _ if aws_endpoint::is_of_aws(endpoint) => {
+            error.class.remedy(error.code.as_deref()).to_owned()
+        }
+        Some(path) => format!(
+            "take {path} out of endpoint_url, or let what stands at {endpoint} pass path and Host on \
+             as they come: the signature covers both"
+        ),
+        None => format!(
+            "let what stands at {endpoint} pass Host and path on as they come, because the signature \
+             covers both (nginx: proxy_set_header Host $http_host); if it does, another program has \
+             replaced this machine's key: `sudo rolekeeper doctor`"
+        ),
     }
 }

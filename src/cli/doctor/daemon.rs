@@ -93,13 +93,18 @@ pub(super) fn registration(patient: &Patient) -> Vec<Check> {
     let finding = match instance {
         Ok(instance) => diagnosis::credentials::registration(&Registered {
             instance,
-            pending: pending.is_some(),
+            pending: pending.map(|_| journal(patient)),
         }),
         Err(reason) => {
             Finding::skipped(format!("needs the vault or the daemon: {reason}"), AS_ROOT)
         }
     };
     vec![Check::new("registration", finding)]
+}
+
+fn journal(patient: &Patient) -> String {
+    let path = Vault::directory_in(&patient.directories.state).join("PendingRegistration");
+    path.display().to_string()
 }
 
 /// The registered role's credentials.

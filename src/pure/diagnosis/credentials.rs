@@ -4,6 +4,7 @@ use super::Finding;
 use super::refusal::in_words;
 use crate::pure::advice::Complaint;
 use crate::pure::refresher::Condition;
+use crate::pure::shell::in_shell;
 
 /// What the daemon says of the registered role.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,12 +21,17 @@ pub struct Held {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registered {
     pub instance: Option<String>,
-    /// The service was asked to register this machine, and its answer never came.
-    pub pending: bool,
+    /// The service was asked to register this machine, and its answer never came: the record of it.
+    pub pending: Option<String>,
 }
 
 const REGISTER: &str =
     "rolekeeper register --region REGION --activation-id ID --activation-code-file FILE";
+
+/// An instance that nobody has the key of, and whose activation has lost a use.
+const LEFT_BEHIND: &str = "see whether it left an instance behind, which never reports: aws ssm \
+                           describe-instance-information; aws ssm deregister-managed-instance \
+                           --instance-id ID takes it away";
 
 /// Judges the registered role's credentials.
 pub fn judge(held: &Held) -> Finding {
@@ -58,17 +64,20 @@ pub fn judge(held: &Held) -> Finding {
 
 /// Judges the registration.
 pub fn registration(registered: &Registered) -> Finding {
-    match (&registered.instance, registered.pending) {
-        (Some(id), false) => Finding::ok(format!("this machine is {id}")),
-        (Some(id), true) => Finding::warning(
-            format!("this machine is {id}, and a new registration was begun and not finished"),
-            format!("{REGISTER} --force, to finish it with the activation that it began with"),
-        ),
-        (None, true) => Finding::wrong(
+    match (&registered.instance, &registered.pending) {
+        (Some(id), None) => Finding::ok(format!("this machine is {id}")),
+        (Some(id), Some(record)) => {
+            let record = in_shell(record);
+            Finding::warning(
+                format!("this machine is {id}, and a new registration was begun and not finished"),
+                format!("{LEFT_BEHIND}; then mv {record} {record}.given-up, by which {id} stays"),
+            )
+        }
+        (None, Some(_)) => Finding::wrong(
             "a registration was begun, and the service's answer never came: it may have counted",
-            format!("{REGISTER}, with the same activation: asking again does no harm"),
+            format!("{LEFT_BEHIND}; then {REGISTER}"),
         ),
-        (None, false) => Finding::wrong("this machine is not registered", REGISTER),
+        (None, None) => Finding::wrong("this machine is not registered", REGISTER),
     }
 }
 
@@ -109,12 +118,13 @@ mod tests {
     #[test]
     fn a_registration_without_an_answer_is_told_from_none() {
         for (instance, pending, verdict, text) in [
-            (Some("mi-1"), false, Verdict::Ok, "is mi-1"),
-            (Some("mi-1"), true, Verdict::Warning, "not finished"),
-            (None, true, Verdict::Wrong, "never came"),
-            (None, false, Verdict::Wrong, "not registered"),
+            (Some("mi-1"), None, Verdict::Ok, "is mi-1"),
+            (Some("mi-1"), Some("/v/P"), Verdict::Warning, "not finished"),
+            (None, Some("/v/P"), Verdict::Wrong, "never came"),
+            (None, None, Verdict::Wrong, "not registered"),
         ] {
             let instance = instance.map(str::to_owned);
+            let pending = pending.map(str::to_owned);
             let finding = registration(&Registered { instance, pending });
             assert_eq!(finding.verdict, verdict);
             assert!(finding.text.contains(text), "{finding:?}");

@@ -11,7 +11,11 @@ const WORDS: [(&str, &str); 9] = [
          elsewhere, or the hardware differs",
     ),
     ("InvalidInstanceId", "the service does not know this instance (any more)"),
-    ("InvalidSignatureException", "the service holds another key for this instance"),
+    (
+        "InvalidSignatureException",
+        "the signature does not fit what arrived: the key is another, or what stands between \
+         changes requests",
+    ),
     (
         "AssumeRoleUnauthorizedAccess",
         "the activation's role does not let ssm.amazonaws.com assume it",
