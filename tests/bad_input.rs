@@ -246,7 +246,7 @@ fn a_vault_of_another_user_is_left_alone() {
         let (message, remedy) = refusal(&output, Exit::Refused);
         let vault = stage.path("state/vault").display().to_string();
         assert!(message.starts_with(&format!("{vault}: belongs to root (uid 0)")), "{message}");
-        assert!(remedy.contains("the same as root"), "{remedy}");
+        assert!(remedy.contains("the same with sudo -u root"), "{remedy}");
     }
     assert_eq!(stage.vault(), before);
 }

@@ -59,7 +59,9 @@ pub(super) struct Diff {
 
 /// Confirm that this is still the same machine: its hardware becomes the registered one
 ///
-/// The fingerprint and the key stay; only what they are compared with changes.
+/// The fingerprint and the key stay; only what they are compared with changes. For the machine that was
+/// registered, after somebody has replaced parts of it: look at `fingerprint diff` first. A copy of that
+/// machine must never say so of itself: it would use the other's identity.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  rolekeeper fingerprint accept")]
 pub(super) struct Accept {}

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use super::OtherRegion;
 use crate::connection::UnusableConnection;
+use crate::host::accounts::{own_uid, user_name};
 use crate::pure::advice::{Advice, Exit};
+use crate::pure::shell::in_shell;
 use crate::sources::UnusableVariables;
 use crate::ssm::SsmError;
 use crate::vault::VaultError;
@@ -72,12 +74,19 @@ impl Advice for DaemonError {
             Self::Occupied { .. } => {
                 "rolekeeper status, to see which; stop it, or give another --runtime-dir".to_owned()
             }
-            Self::Socket { source, .. } => match source.kind() {
-                io::ErrorKind::NotFound => {
-                    "create the runtime directory, or give another --runtime-dir".to_owned()
+            Self::Socket { path, source } => {
+                let directory = path.parent().unwrap_or(path).to_string_lossy();
+                let (user, directory) = (user_name(own_uid()), in_shell(&directory));
+                match source.kind() {
+                    io::ErrorKind::NotFound => {
+                        format!("install -d -m 0755 -o {user} {directory}")
+                    }
+                    _ => format!(
+                        "run it as the owner of {directory}, whom ls -ld {directory} shows, or give \
+                         another --runtime-dir"
+                    ),
                 }
-                _ => "run as the directory's owner, or give another --runtime-dir".to_owned(),
-            },
+            }
             Self::Vault(error) => error.remedy(),
         }
     }

@@ -14,7 +14,9 @@ use super::TOKEN_BYTES;
 use crate::host::directory::{UnsafeDirectory, open_file, open_out_of_reach};
 use crate::host::replace::{Access, replace_file_at};
 use crate::pure::advice::{Advice, Exit};
+use crate::pure::drop_in::example_remedy;
 use crate::pure::secret::Secret;
+use crate::pure::shell::in_shell;
 
 /// A consumer's, and who may read it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,15 +100,18 @@ impl Advice for TokenFileError {
                 "use a directory that root or the service owns, such as /run/rolekeeper".to_owned()
             }
             Self::File { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-                "give it to a group of the service's, or see examples/targets-of-other-users.conf"
+                "leave owner and group of its [[consumer]] out, or let the service give files away: "
                     .to_owned()
+                    + &example_remedy("targets-of-other-users.conf")
             }
             // Nothing else makes the kernel call it busy: it cannot be replaced.
             Self::File { path, source } if source.raw_os_error() == Some(nix::libc::EBUSY) => {
                 let directory = path.parent().unwrap_or(path).display();
                 format!("it is a mount point: mount its directory {directory} instead")
             }
-            Self::File { .. } => "see to what stands in its way".to_owned(),
+            Self::File { path, .. } => {
+                format!("look at what stands in its way: ls -ld {}", in_shell(&path.to_string_lossy()))
+            }
         }
     }
 

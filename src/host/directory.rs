@@ -51,6 +51,8 @@ pub enum Reason {
     Symlink,
     #[error("leads through too many symlinks")]
     Loop,
+    #[error("is hidden from this service by its unit (ProtectHome=)")]
+    Hidden,
     #[error("cannot be opened: {0}")]
     Unopened(io::Error),
 }
@@ -186,6 +188,29 @@ pub fn open_file(directory: impl AsFd, name: &OsStr) -> io::Result<Option<File>>
     }
 }
 
+/// Whether the service manager keeps homes from this process, so that nothing in them is to be made or
+/// opened: something empty is mounted where they are (`ProtectHome=`, systemd.exec(5)).
+fn is_hidden(path: &Path) -> bool {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    ["/home", "/root", "/run/user"]
+        .into_iter()
+        .any(|home| path.starts_with(home) && hides(&mounts, home))
+}
+
+/// As proc_pid_mountinfo(5) has it: the root within the file system, the mount point, and after ` - ` the
+/// file system's type. What `ProtectHome=yes` mounts is systemd's own empty directory, and what
+/// `ProtectHome=tmpfs` does a tmpfs that is read-only.
+fn hides(mounts: &str, home: &str) -> bool {
+    mounts.lines().any(|line| {
+        let words = line.split(' ').collect::<Vec<_>>();
+        let [_, _, _, root, point, options, ..] = words[..] else { return false };
+        let is_tmpfs = line.split_once(" - ").is_some_and(|(_, kind)| kind.starts_with("tmpfs "));
+        point == home
+            && (root.contains("/systemd/inaccessible/")
+                || is_tmpfs && options.split(',').any(|option| option == "ro"))
+    })
+}
+
 /// The names of a path, the first one last. `..` keeps its meaning for whoever walks.
 pub fn names(path: &Path) -> Vec<OsString> {
     let name = |component| match component {
@@ -212,6 +237,7 @@ trait At {
 impl At for Errno {
     fn at(self, path: &Path) -> UnsafeDirectory {
         let reason = match self {
+            Errno::ENOENT | Errno::EACCES if is_hidden(path) => Reason::Hidden,
             Errno::ENOENT => Reason::Missing,
             Errno::ENOTDIR | Errno::ELOOP => Reason::NotADirectory,
             errno => Reason::Unopened(errno.into()),
@@ -317,6 +343,24 @@ mod tests {
             // An ordinary user cannot give a directory away, and meets root's own instead.
             assert!(given.is_err());
             assert!(open_out_of_reach(Path::new("/etc"), None).is_ok());
+        }
+    }
+
+    #[test]
+    fn homes_that_the_unit_hides_are_told_from_homes() {
+        let yes = "59 33 0:24 /systemd/inaccessible/dir /home ro,nosuid - tmpfs tmpfs rw,size=1k\n";
+        let tmpfs = "60 33 0:51 / /home ro,nosuid,nodev,noexec,relatime - tmpfs tmpfs ro\n";
+        for mounts in [yes, tmpfs] {
+            assert!(hides(mounts, "/home"), "{mounts}");
+            assert!(!hides(mounts, "/root"), "{mounts}");
+        }
+        for mounts in [
+            "61 1 8:2 / /home rw,relatime shared:3 - ext4 /dev/sda2 rw\n",
+            "62 1 0:52 / /home rw,relatime - tmpfs tmpfs rw\n",
+            "63 1 8:2 / /srv ro - ext4 /dev/sda2 ro\n",
+            "nonsense\n",
+        ] {
+            assert!(!hides(mounts, "/home"), "{mounts}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use aws_smithy_async::rt::sleep::TokioSleep;
@@ -72,11 +72,26 @@ async fn reach(host: &str, port: u16, steps: &mut Vec<String>) -> Result<(), Out
                 steps.push(format!("connected to {address}"));
                 return Ok(());
             }
+            Ok(Err(error)) if lacks_ipv4(address, &error) => {
+                refused = Outcome::NoIpv4 { to: address.to_string() };
+            }
             Ok(Err(error)) => refused = unconnected(address, error.to_string()),
             Err(_) => refused = unconnected(address, "nothing came back".to_owned()),
         }
     }
     Err(refused)
+}
+
+/// Whether there is no way to IPv4 addresses, and one to IPv6.
+fn lacks_ipv4(address: SocketAddr, error: &io::Error) -> bool {
+    /// A name server of the internet's root (`k.root-servers.net`): whatever way there is leads there.
+    const FAR: &str = "[2001:7fd::1]:53";
+    let has_ipv6 = || {
+        let socket = UdpSocket::bind("[::]:0");
+        // The kernel looks a route up; nothing is sent.
+        socket.and_then(|socket| socket.connect(FAR)).is_ok()
+    };
+    address.is_ipv4() && error.kind() == io::ErrorKind::NetworkUnreachable && has_ipv6()
 }
 
 fn unconnected(address: SocketAddr, reason: String) -> Outcome {

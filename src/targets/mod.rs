@@ -103,7 +103,8 @@ impl Target {
     }
 
     fn in_trouble(&self, trouble: Trouble) -> TargetError {
-        TargetError { path: self.path.clone(), trouble }
+        let (owner, _) = self.access.ids();
+        TargetError { path: self.path.clone(), owner, trouble }
     }
 
     fn permission(&self) -> Permission {

@@ -1,22 +1,28 @@
 //! Why a credentials file was not written, and what to do about it.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::libc::nlink_t;
+use nix::unistd::Uid;
 
 use super::Permission;
 use super::existing::LARGEST;
+use crate::host::accounts::{own_uid, user_name};
 use crate::host::directory::{Reason, UnsafeDirectory};
 use crate::pure::advice::{Advice, Exit};
+use crate::pure::drop_in::{example_remedy, lines_remedy};
 use crate::pure::ini::{ProfileName, Unusable};
+use crate::pure::shell::in_shell;
 
 /// A target that was not served. Its file is as it was.
 #[derive(Debug, thiserror::Error)]
 #[error("credentials file {}: {trouble}", path.display())]
 pub struct TargetError {
     pub path: PathBuf,
+    /// Whose the file is to be.
+    pub owner: Uid,
     pub trouble: Trouble,
 }
 
@@ -85,34 +91,40 @@ impl Trouble {
 
 impl Advice for TargetError {
     fn remedy(&self) -> String {
-        let path = self.path.display();
+        let path = in_shell(&self.path.to_string_lossy());
         match &self.trouble {
             Trouble::Path => "set the target's `path` to the full path of a file".into(),
             Trouble::Mode(_) => {
                 "set the target's `mode` to 0600, or to 0640 with a `group` that may read it".into()
             }
-            Trouble::Directory(directory) => remedy_for_directory(directory),
+            Trouble::Directory(directory) => self.remedy_for_directory(directory),
             Trouble::Symlink => {
-                format!("remove the symlink, or set the target's `path` to where {path} leads")
+                format!("rm {path}, which is the symlink alone; or set `path` to where it leads")
             }
-            Trouble::NotAFile(_) => format!("move {path} away, or set another `path`"),
+            Trouble::NotAFile(_) => format!("mv {path} {path}.old, or set another `path`"),
             Trouble::HardLinks(_) => format!("cp -p {path} {path}.new && mv {path}.new {path}"),
             Trouble::TooLarge => format!("see whether {path} is a credentials file at all"),
             Trouble::Content { unusable, .. } => unusable.remedy(),
-            Trouble::Give(permission) => format!(
-                "run as that owner in group {}, or give the service CAP_CHOWN",
-                permission.group
-            ),
-            Trouble::Denied("read") => {
-                format!("let this user read {path}, or give the service CAP_DAC_READ_SEARCH")
+            Trouble::Give(permission) if permission.owner == own_uid() => {
+                lines_remedy(&[format!("SupplementaryGroups={}", permission.group)])
             }
-            Trouble::Denied(_) => format!("let this user write in the directory of {path}"),
+            Trouble::Give(_) => example_remedy(OTHER_USERS),
+            Trouble::Denied("read") => format!("setfacl -m u:{}:r {path}", user_name(own_uid())),
+            Trouble::Denied(_) if self.owner == own_uid() => {
+                let own = in_shell(&self.parent().join("rolekeeper").to_string_lossy());
+                let user = user_name(own_uid());
+                format!(
+                    "install -d -m 0755 -o {user} {own}, and set the target's `path` to in there"
+                )
+            }
+            Trouble::Denied(_) => example_remedy(OTHER_USERS),
             Trouble::DiskFull => format!("free some space where {path} is; it is tried again"),
-            Trouble::ReadOnly => {
-                "mount it writable, or name the directory in the unit's ReadWritePaths=".into()
-            }
+            Trouble::ReadOnly => format!(
+                "{}; where it is not the unit that makes it so, mount it writable",
+                lines_remedy(&[format!("ReadWritePaths=-{}", self.parent().display())])
+            ),
             Trouble::MountPoint => {
-                let directory = self.path.parent().unwrap_or(&self.path).display();
+                let directory = self.parent().display();
                 format!(
                     "mount its directory instead of the file: ReadWritePaths={directory} or \
                      BindPaths={directory} in the unit, docker run -v {directory}:{directory}"
@@ -143,21 +155,46 @@ impl Advice for TargetError {
     }
 }
 
-fn remedy_for_directory(directory: &UnsafeDirectory) -> String {
-    let path = directory.path.display();
-    match &directory.reason {
-        Reason::Missing => format!("make it first: mkdir -m 0755 {path}"),
-        Reason::NotADirectory => "set the target's `path` to a file in a directory".into(),
-        Reason::Writable(mode) if mode & 0o1000 != 0 => {
-            format!("make a directory of its own in {path} (mode 0755) and set `path` in there")
+/// The example by which the service may write other users' files.
+const OTHER_USERS: &str = "targets-of-other-users.conf";
+
+impl TargetError {
+    fn parent(&self) -> &Path {
+        self.path.parent().unwrap_or(&self.path)
+    }
+
+    fn directory(&self) -> String {
+        in_shell(&self.parent().to_string_lossy())
+    }
+
+    /// What is made belongs to whose the file is to be: nobody else may write there.
+    fn remedy_for_directory(&self, directory: &UnsafeDirectory) -> String {
+        let path = in_shell(&directory.path.to_string_lossy());
+        match &directory.reason {
+            Reason::Missing => {
+                format!("install -d -m 0755 -o {} {}", user_name(self.owner), self.directory())
+            }
+            Reason::Hidden => lines_remedy(&[
+                "ProtectHome=tmpfs".to_owned(),
+                format!("BindPaths=-{}", self.parent().display()),
+            ]),
+            Reason::NotADirectory => "set the target's `path` to a file in a directory".into(),
+            Reason::Writable(mode) if mode & 0o1000 != 0 => {
+                format!("make a directory of its own in {path} (mode 0755) and set `path` in there")
+            }
+            Reason::Writable(_) => format!("chmod go-w {path}"),
+            Reason::Owner(owner) => format!(
+                "set the target's `owner` to user {owner} if the file is meant for them, otherwise \
+                 its `path` to a directory that root or the service owns"
+            ),
+            Reason::Symlink | Reason::Loop => {
+                format!("set the target's `path` to where {path} leads, without the symlink")
+            }
+            // To pass needs less than to write down, durably, what is in it.
+            Reason::Unopened(_) => {
+                let bits = if directory.path == self.parent() { "rx" } else { "x" };
+                format!("setfacl -m u:{}:{bits} {path}", user_name(own_uid()))
+            }
         }
-        Reason::Writable(_) => format!("chmod go-w {path}"),
-        Reason::Owner(owner) => {
-            format!("set the target's `owner` to user {owner}, or give {path} to root")
-        }
-        Reason::Symlink | Reason::Loop => {
-            format!("set the target's `path` to where {path} leads, without the symlink")
-        }
-        Reason::Unopened(_) => format!("let this user search and read {path}"),
     }
 }

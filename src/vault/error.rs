@@ -7,6 +7,7 @@ use nix::unistd::{Uid, User};
 
 use crate::pure::advice::{Advice, Exit};
 use crate::pure::identity::InstanceId;
+use crate::pure::shell::in_shell;
 
 use super::records::Record;
 
@@ -76,16 +77,17 @@ impl Advice for VaultError {
             VaultError::Missing { path } => missing_remedy(path),
             VaultError::Unreadable { path, source } => unreadable_remedy(path, source),
             VaultError::Damaged { path, .. } => damaged_remedy(path),
-            VaultError::Locked { holder: Some(pid), .. } => format!(
+            VaultError::Locked { holder: Some(_), .. } => {
                 "rolekeeper refresh or rolekeeper status, which ask the daemon; to change the vault \
-                 stop it first: systemctl stop rolekeeper, or kill {pid}"
-            ),
+                 stop the daemon first and start it again afterwards: systemctl stop rolekeeper"
+                    .into()
+            }
             VaultError::Locked { holder: None, .. } => {
                 "the same again in a moment, or systemctl stop rolekeeper".into()
             }
             VaultError::ForeignOwner { owner, .. } => format!(
-                "the same as {}, for example with sudo -u, or give a --state-dir of your own",
-                user(*owner)
+                "the same with sudo -u {}, or give a --state-dir of your own",
+                sudoer(*owner)
             ),
             VaultError::Write { path, source } => write_remedy(path, source),
             VaultError::OtherIdentity { .. } => {
@@ -153,14 +155,15 @@ fn damaged_remedy(path: &Path) -> String {
             "{REGISTER}; the damaged file is kept aside, and the activation may have lost one use"
         ),
         Some(Record::SubstituteFingerprint) | None => {
-            format!("move {} out of the way", path.display())
+            let path = in_shell(&path.to_string_lossy());
+            format!("mv {path} {path}.damaged")
         }
     }
 }
 
 fn unreadable_remedy(path: &Path, source: &io::Error) -> String {
     if is_permission(source) {
-        format!("the same as root or as the owner of the vault; ls -l {}", path.display())
+        format!("the same with sudo; ls -l {} shows whose it is", in_shell(&path.to_string_lossy()))
     } else {
         "check the disk; the record itself was not touched".into()
     }
@@ -169,8 +172,7 @@ fn unreadable_remedy(path: &Path, source: &io::Error) -> String {
 fn write_remedy(path: &Path, source: &io::Error) -> String {
     let path = path.display();
     if is_permission(source) {
-        "the same as root or as the owner of the state directory, or give another --state-dir"
-            .into()
+        "the same with sudo, or give another --state-dir".into()
     } else if is_read_only(source) {
         format!(
             "mount the file system of {path} writable; where it is read-only for the service alone, \
@@ -197,6 +199,14 @@ fn is_permission(error: &io::Error) -> bool {
 
 fn process(holder: Option<u32>) -> String {
     holder.map_or_else(|| "another process".into(), |pid| format!("process {pid}"))
+}
+
+/// As `sudo -u` takes a user, in a shell.
+fn sudoer(uid: Uid) -> String {
+    match User::from_uid(uid) {
+        Ok(Some(user)) => in_shell(&user.name),
+        Ok(None) | Err(_) => format!("'#{uid}'"),
+    }
 }
 
 /// `backup (uid 34)`, or the number alone for a user without a name.

@@ -15,40 +15,48 @@ pub enum Distrust {
 
 /// The sentence about a certificate that `host` showed, and what to do.
 pub fn in_words(distrust: &Distrust, host: &str, ca_bundle: Option<&str>) -> (String, String) {
-    let said = |what: &str| format!("{host} shows a certificate {what}");
+    (said(distrust, host, ca_bundle), remedy(distrust, ca_bundle))
+}
+
+fn said(distrust: &Distrust, host: &str, ca_bundle: Option<&str>) -> String {
+    let shows = |what: &str| format!("{host} shows a certificate {what}");
     match (distrust, ca_bundle) {
-        (Distrust::UnknownIssuer, None) => (
-            said("whose issuer this machine does not trust"),
+        (Distrust::UnknownIssuer, None) => shows("whose issuer this machine does not trust"),
+        (Distrust::UnknownIssuer, Some(bundle)) => {
+            shows(&format!("whose issuer is not in {bundle}"))
+        }
+        (Distrust::Expired, _) => shows("that has ended, by this machine's clock"),
+        (Distrust::NotYetValid, _) => shows("that is not valid yet, by this machine's clock"),
+        (Distrust::OtherNames(names), _) => match names.as_slice() {
+            [] => shows("for another name"),
+            names => shows(&format!("for {}", names.join(", "))),
+        },
+        (Distrust::Other(reason), _) => format!("TLS with {host} failed: {reason}"),
+    }
+}
+
+fn remedy(distrust: &Distrust, ca_bundle: Option<&str>) -> String {
+    match (distrust, ca_bundle) {
+        (Distrust::UnknownIssuer, None) => {
             "where a proxy opens TLS, name its CA: ca_bundle in [service], or AWS_CA_BUNDLE; else \
              install the package ca-certificates"
-                .to_owned(),
-        ),
-        (Distrust::UnknownIssuer, Some(bundle)) => (
-            said(&format!("whose issuer is not in {bundle}")),
-            format!("add the issuer's certificate to {bundle}, which replaces the system's"),
-        ),
-        (Distrust::Expired, _) => (
-            said("that has ended, by this machine's clock"),
-            "look at the clock first (date -u); else whoever runs that host must renew it".into(),
-        ),
-        (Distrust::NotYetValid, _) => (
-            said("that is not valid yet, by this machine's clock"),
-            "set the clock: chronyc makestep, or timedatectl set-ntp true".into(),
-        ),
-        (Distrust::OtherNames(names), _) => {
-            let names = match names.as_slice() {
-                [] => "another name".to_owned(),
-                names => names.join(", "),
-            };
-            (
-                said(&format!("for {names}")),
-                "check endpoint_url, DNS and captive portals: another server answers there".into(),
-            )
+                .to_owned()
         }
-        (Distrust::Other(reason), _) => (
-            format!("TLS with {host} failed: {reason}"),
-            "check proxy and middleboxes between here and the service".into(),
-        ),
+        (Distrust::UnknownIssuer, Some(bundle)) => {
+            format!("add the issuer's certificate to {bundle}, which replaces the system's")
+        }
+        (Distrust::Expired, _) => "look at the clock first (date -u); else whoever runs that host \
+                                   must renew it"
+            .to_owned(),
+        (Distrust::NotYetValid, _) => {
+            "set the clock: chronyc makestep, or timedatectl set-ntp true".to_owned()
+        }
+        (Distrust::OtherNames(_), _) => {
+            "check endpoint_url, DNS and captive portals: another server answers there".to_owned()
+        }
+        (Distrust::Other(_), _) => {
+            "check proxy and middleboxes between here and the service".to_owned()
+        }
     }
 }
 

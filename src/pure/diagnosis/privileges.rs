@@ -1,6 +1,7 @@
 //! May the daemon do what its settings ask of it?
 
 use super::Finding;
+use crate::pure::drop_in::{example_remedy, lines_remedy};
 
 /// The daemon's process, as the kernel shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,31 +29,30 @@ pub struct Needs {
 const CHOWN: u64 = 1 << 0;
 const SYS_PTRACE: u64 = 1 << 19;
 
-/// Where a packaged machine has the drop-ins; they lie in systemd/examples of the source.
-const EXAMPLES: &str = "/usr/share/doc/rolekeeper/examples";
-
 /// Judges what the daemon lacks, a finding for each; one that all is well when it lacks nothing.
 pub fn judge(process: &Process, needs: &Needs) -> Vec<(Option<String>, Finding)> {
     let may = |capability| process.capabilities & capability != 0;
-    let drop_in = |name: &str| {
-        format!("install {EXAMPLES}/{name} as a drop-in of the unit; its first lines say how")
-    };
     let mut findings = Vec::new();
     for (name, owner, group) in &needs.targets {
         let foreign_owner = owner.filter(|owner| *owner != process.uid);
         let foreign_group = group.filter(|group| !process.groups.contains(group));
-        let to = match (foreign_owner, foreign_group) {
+        // A member of the group needs no capability to give it a file.
+        let lacking = match (foreign_owner, foreign_group) {
             _ if may(CHOWN) => None,
-            (Some(owner), _) => Some(format!("uid {owner}")),
-            (None, Some(group)) => Some(format!("gid {group}")),
+            (Some(owner), _) => {
+                Some((format!("uid {owner}"), example_remedy("targets-of-other-users.conf")))
+            }
+            (None, Some(group)) => {
+                let line = format!("SupplementaryGroups={group}");
+                Some((format!("gid {group}"), lines_remedy(&[line])))
+            }
             (None, None) => None,
         };
-        if let Some(to) = to {
+        if let Some((to, remedy)) = lacking {
             let text = format!(
                 "its file is to belong to {to}, and the daemon (uid {}) may not give files away",
                 process.uid
             );
-            let remedy = drop_in("targets-of-other-users.conf");
             findings.push((Some(name.clone()), Finding::wrong(text, remedy)));
         }
     }
@@ -60,14 +60,14 @@ pub fn judge(process: &Process, needs: &Needs) -> Vec<(Option<String>, Finding)>
     for name in needs.by_unit.iter().filter(|_| hidden) {
         let text = "it names units, and the daemon does not see other users' processes: it is \
                     refused to all";
-        let remedy = drop_in("consumers-by-unit.conf");
+        let remedy = example_remedy("consumers-by-unit.conf");
         findings.push((Some(name.clone()), Finding::wrong(text, remedy)));
     }
     for name in needs.by_program.iter().filter(|_| !may(SYS_PTRACE)) {
         let text = "it names programs, and the daemon is not shown which one another user runs: it \
                     is refused to all";
-        let remedy =
-            drop_in("consumers-by-unit.conf") + ", and take the # from its CAP_SYS_PTRACE lines";
+        let remedy = "take the # from the CAP_SYS_PTRACE lines of the example, too: ".to_owned()
+            + &example_remedy("consumers-by-unit.conf");
         findings.push((Some(name.clone()), Finding::wrong(text, remedy)));
     }
     if findings.is_empty() {
@@ -121,6 +121,9 @@ mod tests {
         assert_eq!(names(&sandboxed(), &needs(990, 4)), [""; 0]);
         assert_eq!(names(&sandboxed(), &needs(990, 34)), ["backup"]);
         assert_eq!(names(&sandboxed(), &needs(34, 990)), ["backup"]);
+        let remedy = |needs| judge(&sandboxed(), &needs)[0].1.remedy.clone().unwrap();
+        assert!(remedy(needs(990, 34)).contains(" SupplementaryGroups=34 "), "no capability");
+        assert!(remedy(needs(34, 990)).contains("targets-of-other-users.conf"));
         let able = Process { capabilities: CHOWN, ..sandboxed() };
         assert_eq!(names(&able, &needs(34, 34)), [""; 0]);
     }

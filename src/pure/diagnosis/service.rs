@@ -7,6 +7,7 @@ use time::UtcDateTime;
 
 use super::Finding;
 use super::certificate::{Distrust, in_words};
+use crate::pure::aws_endpoint;
 
 /// A service that is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +41,10 @@ pub enum Outcome {
     NoConnection {
         to: String,
         reason: String,
+    },
+    /// The name has IPv4 addresses alone, and this machine has a way to IPv6 alone.
+    NoIpv4 {
+        to: String,
     },
     Distrusted(Distrust),
     NoAnswer(String),
@@ -118,6 +123,18 @@ pub fn judge(service: Service, attempt: &Attempt) -> Finding {
                 None => "let port 443 out to the service, or name the proxy to go through: proxy \
                          in [service], or HTTPS_PROXY"
                     .to_owned(),
+            },
+        ),
+        Outcome::NoIpv4 { to } => Finding::wrong(
+            format!("no connection to {to}: this machine has a way to IPv6 addresses alone"),
+            match &attempt.proxy {
+                Some(proxy) => format!("name the proxy by its IPv6 address: {proxy}"),
+                None if aws_endpoint::is_of_aws(endpoint) => "set dual_stack = true in [service], \
+                     then systemctl restart rolekeeper: AWS's dual-stack names have IPv6 addresses"
+                    .to_owned(),
+                None => {
+                    "name the endpoint by its IPv6 address: endpoint_url in [service]".to_owned()
+                }
             },
         ),
         Outcome::Distrusted(distrust) => {

@@ -72,12 +72,12 @@ pub fn judge(target: &Target, now: UtcDateTime) -> Finding {
             match told {
                 Some(Told { held: true, .. }) => "rolekeeper refresh",
                 Some(_) => "mend what is wrong with the credentials (see there)",
-                None => "systemctl start rolekeeper",
+                None => "systemctl restart rolekeeper",
             },
         ),
         File::Until(end) if *end <= now => Finding::wrong(
             format!("{place} holds credentials that ended at {}", shown(*end)),
-            if told.is_some() { "rolekeeper refresh" } else { "systemctl start rolekeeper" },
+            if told.is_some() { "rolekeeper refresh" } else { "systemctl restart rolekeeper" },
         ),
         File::Until(end) => {
             let warnings = told.iter().flat_map(|told| &told.warnings);

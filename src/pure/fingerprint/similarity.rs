@@ -136,14 +136,15 @@ impl Similarity {
             && (best >= needed || address_may_be_the_same)
     }
 
-    /// What to do about a machine that was judged another one.
+    /// What to do about a machine that was judged another one, after a look at what differs. It is said
+    /// on the registered machine and on a copy of its disk alike, so it names what each is to do.
     pub fn remedy(&self) -> &'static str {
         if self.hinges_on_unreadable() {
             "let the service read its hardware again: something hides it, such as InaccessiblePaths= or \
              ProcSubset= in a drop-in, a container without /sys, an AppArmor or SELinux profile"
         } else {
-            "rolekeeper fingerprint accept, if this machine registered and its hardware was changed on \
-             purpose; a copy of its disk needs a registration of its own: rolekeeper register --force"
+            "rolekeeper fingerprint accept, on the machine that was registered alone and if each \
+             change was made on purpose; a copy of it needs an activation of its own"
         }
     }
 
