@@ -85,6 +85,10 @@ impl Advice for VaultError {
             VaultError::Locked { holder: None, .. } => {
                 "the same again in a moment, or systemctl stop rolekeeper".into()
             }
+            // In a vault of this process's own.
+            VaultError::ForeignOwner { path, process, .. } if Record::at(path).is_some() => {
+                format!("chown {process} {}", in_shell(&path.to_string_lossy()))
+            }
             VaultError::ForeignOwner { owner, .. } => format!(
                 "the same with sudo -u {}, or give a --state-dir of your own",
                 sudoer(*owner)
@@ -118,6 +122,7 @@ const REGISTER: &str =
 
 fn missing_remedy(path: &Path) -> String {
     match Record::at(path) {
+        Some(Record::InstanceFingerprint) if !is_registered(path) => REGISTER.into(),
         Some(Record::InstanceFingerprint) => {
             "restore it from a backup; without one register again: the service knows this machine \
              by its fingerprint"
@@ -132,6 +137,11 @@ fn missing_remedy(path: &Path) -> String {
         )
         | None => REGISTER.into(),
     }
+}
+
+/// Whether there is a registration beside a record.
+fn is_registered(path: &Path) -> bool {
+    path.with_file_name(Record::RegistrationKey.name()).exists()
 }
 
 fn damaged_remedy(path: &Path) -> String {

@@ -34,7 +34,10 @@ pub fn judge(examined: Result<&[Entry], &Complaint>) -> Vec<Check> {
     let owner = entries.first().map(|directory| directory.owner);
     let trouble = entries.iter().flat_map(|entry| {
         let wrong = |finding| Check::of(NAME, entry.path.clone(), finding);
-        [unread(entry), too_open(entry), foreign(entry, owner)].into_iter().flatten().map(wrong)
+        let foreign = foreign(entry, owner);
+        // Whose it is explains why it was not read.
+        let unread = unread(entry).filter(|_| foreign.is_none());
+        [unread, too_open(entry), foreign].into_iter().flatten().map(wrong)
     });
     let mut checks = trouble.collect::<Vec<_>>();
     let kept = entries.iter().filter(|entry| entry.kind == Kind::KeptAside);
