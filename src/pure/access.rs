@@ -15,6 +15,7 @@ pub mod socket_table;
 use std::path::PathBuf;
 
 use super::advice::{Advice, Exit};
+use super::drop_in::example_remedy;
 use peer::Peer;
 
 /// All rules of a daemon. Names are unique.
@@ -249,8 +250,8 @@ impl Advice for Denied {
             }
             _ if !self.instead.is_empty() => format!("--target {}", self.instead.join(" or ")),
             Denial::OtherUnit { seen: None, .. } | Denial::OtherExecutable { seen: None, .. } => {
-                "let the service see other users' processes: examples/consumers-by-unit.conf"
-                    .to_owned()
+                "let the service see other users' processes: ".to_owned()
+                    + &example_remedy("consumers-by-unit.conf")
             }
             Denial::OtherUnit { .. } | Denial::OtherExecutable { .. } => {
                 "widen that [[consumer]] in the settings, then systemctl reload rolekeeper"

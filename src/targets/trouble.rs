@@ -191,10 +191,10 @@ impl TargetError {
                 format!("set the target's `path` to where {path} leads, without the symlink")
             }
             // To pass needs less than to write down, durably, what is in it.
-            Reason::Unopened(_) => {
-                let bits = if directory.path == self.parent() { "rx" } else { "x" };
-                format!("setfacl -m u:{}:{bits} {path}", user_name(own_uid()))
+            Reason::Unopened(_) if directory.path == self.parent() => {
+                format!("setfacl -m u:{}:rx {path}", user_name(own_uid()))
             }
+            Reason::Unopened(_) => format!("setfacl -m u:{}:x {path}", user_name(own_uid())),
         }
     }
 }

@@ -48,7 +48,7 @@ fn pass_on(mut inward: TcpStream, lab: &str, rewrites: &Rewrites) -> Option<()> 
     let mut lines = head.split("\r\n");
     let mut first = lines.next()?.to_owned();
     if let Some(prefix) = rewrites.strip {
-        first = first.replacen(prefix, "", 1).replace("  ", " / ").replace(" HTTP", " HTTP");
+        first = first.replacen(prefix, "", 1).replace("  ", " / ");
     }
     let kept = lines.map(|line| match (line.split_once(':')?, rewrites.host) {
         ((name, _), Some(host)) if name.eq_ignore_ascii_case("host") => {

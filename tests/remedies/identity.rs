@@ -4,13 +4,17 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 
 use rolekeeper::host::clock::{Clock, SystemClock};
 use rolekeeper::lab::faults::{Effect, Fault};
 use rolekeeper::lab::operation::Operation::RegisterManagedInstance;
+use rolekeeper::lab::{Lab, LabSettings};
 use rolekeeper::pure::advice::Exit;
 use rolekeeper::pure::failure::FailureClass;
 use serde_json::Value;
+use tokio::runtime;
+use tokio::sync::oneshot;
 
 use crate::between::{ReverseProxy, Rewrites, closed_proxy};
 use crate::stage::{REGION, Stage, allow, printed, refusal};
@@ -31,7 +35,7 @@ fn refused(stage: &Stage) -> String {
     let (message, remedy) = stage.refused(&["refresh"], Exit::Refused);
     assert!(message.contains("InvalidSignatureException"), "{message}");
     assert_eq!(stage.status()["failure"]["remedy"], remedy.as_str());
-    assert!(!remedy.contains("register"), "{remedy}");
+    assert!(!remedy.contains("rolekeeper register"), "{remedy}");
     remedy
 }
 
@@ -334,4 +338,52 @@ fn a_check_that_is_off_or_near_its_end_is_set_right() {
     assert!(remedy.ends_with("--help"), "{remedy}");
     let status: Value = world.stage.status();
     assert_eq!(status["state"], "expired", "{status:#}");
+}
+
+/// A lab of another region, until the test is over.
+fn lab_in(region: &str) -> (Lab, oneshot::Sender<()>) {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let settings = LabSettings { region: region.parse().unwrap(), ..LabSettings::default() };
+    let lab = runtime.block_on(Lab::start(settings)).unwrap();
+    let (end, ended) = oneshot::channel::<()>();
+    thread::spawn(move || runtime.block_on(ended));
+    (lab, end)
+}
+
+#[test]
+fn an_endpoint_of_another_region_is_exchanged_and_nothing_is_registered_again() {
+    let mut world = World::working();
+    let (elsewhere, _end) = lab_in("us-east-1");
+    let settings = world.stage.path("rolekeeper.toml");
+    let (right, wrong) = (world.stage.lab.endpoint_url(), elsewhere.endpoint_url());
+    edit(&settings, &right, &wrong);
+    world.start();
+    let remedy = refused(&world.stage);
+    assert!(remedy.starts_with("take endpoint_url out of [service], or name the"), "{remedy}");
+    edit(&settings, &wrong, &right);
+    world.carry_out("systemctl restart rolekeeper");
+    world.when_fresh();
+    assert_eq!(machines(&world.stage), 1);
+}
+
+#[test]
+fn a_fingerprint_of_an_earlier_registration_gives_way_to_the_right_one() {
+    let mut world = World::new();
+    world.stage.register();
+    let name = "InstanceFingerprint";
+    let earlier = fs::read(world.stage.record(name)).unwrap();
+    let output = world.stage.registration(&world.stage.activation()).arg("--force").output();
+    printed(output.unwrap());
+    let right = fs::read(world.stage.record(name)).unwrap();
+    fs::write(world.stage.record(name), earlier).unwrap();
+    world.start();
+    let (message, remedy) = world.stage.refused(&["refresh"], Exit::Refused);
+    assert!(message.contains("MachineFingerprintDoesNotMatch"), "{message}");
+    world.carry_out(&remedy);
+    assert!(remedy.contains("on the machine itself restore InstanceFingerprint"), "{remedy}");
+    world.daemon = None;
+    fs::write(world.stage.record(name), right).unwrap();
+    world.start();
+    world.when_fresh();
+    assert_eq!(machines(&world.stage), 2);
 }

@@ -3,7 +3,10 @@
 //! than before.
 
 mod between;
+mod grammar;
 mod identity;
+mod list;
+mod network;
 mod rights;
 mod service;
 mod sources;

@@ -89,6 +89,59 @@ fn a_user_is_let_to_its_token_and_never_into_the_services_group() {
     assert_not_widened(&before, &after, &[&format!("user {NOBODY} reads {}", token(&world.stage))]);
     assert!(!after.iter().any(|right| right.contains("registered")), "{after:?}");
     assert!(!after.iter().any(|right| right.contains(&format!("user {SOMEBODY} may"))));
+
+    // What is missing or has another mode is made anew.
+    for (path, subject) in
+        [("tokens/nightly.token", "token of nightly"), ("run/consumers.sock", "socket")]
+    {
+        fs::remove_file(world.stage.path(path)).unwrap();
+        let remedy = world.mend("reach", Some(subject), Some(NOBODY));
+        assert_eq!(remedy, "systemctl restart rolekeeper, which makes it");
+        world.when_fresh();
+    }
+    allow(&world.stage.path("run/consumers.sock"), 0o600);
+    let remedy = world.mend("reach", Some("socket"), Some(NOBODY));
+    assert_eq!(remedy, "systemctl restart rolekeeper, which makes its sockets anew");
+    assert_not_widened(&after, &world.rights(), &[]);
+}
+
+#[test]
+fn a_runtime_directory_that_is_closed_is_opened_to_who_may_ask() {
+    if !needs_other_users("a_runtime_directory_that_is_closed") {
+        return;
+    }
+    let mut world = World::new();
+    world.stage.settings(&format!("[[consumer]]\nname = \"web\"\nusers = [\"{NOBODY}\"]\n"));
+    world.stage.register();
+    world.start();
+    world.when_fresh();
+    allow(&world.stage.path("run"), 0o700);
+    let before = world.rights();
+    let ask = |world: &World| world.stage.command_of_nobody(&["credential-process"]).output();
+    let (_, remedy) = refusal(&ask(&world).unwrap(), Exit::Refused);
+    assert!(remedy.starts_with("sudo rolekeeper doctor --user with this user's name"), "{remedy}");
+    world.mend("reach", Some("socket"), Some(NOBODY));
+    assert!(ask(&world).unwrap().status.success());
+    let but = format!("user {NOBODY} may credential-process: registered");
+    assert_not_widened(&before, &world.rights(), &[&but]);
+
+    // A directory that its own owner closed.
+    fs::create_dir(world.stage.path("own")).unwrap();
+    let file = world.stage.path("own/credentials");
+    let keys = format!("owner = \"{NOBODY}\"\nmode = \"0600\"");
+    world.stage.settings(&world.stage.target("own", &file, &keys));
+    world.reload();
+    world.stage.succeed(&["refresh"]);
+    chown(world.stage.path("own"), Some(NOBODY), None).unwrap();
+    allow(&world.stage.path("own"), 0o600);
+    let remedy = world.mend("reach", Some("target own"), Some(NOBODY));
+    assert!(remedy.starts_with("chmod u+x "), "{remedy}");
+    fs::remove_file(&file).unwrap();
+    let finding = world.finding("reach", Some("target own"), Some(NOBODY));
+    let remedy = finding["remedy"].as_str().unwrap();
+    assert!(remedy.starts_with("do what is said of its target"), "{finding:#}");
+    world.mend("target", Some("own"), None);
+    assert_eq!(world.finding("reach", Some("target own"), Some(NOBODY))["verdict"], "ok");
 }
 
 fn token(stage: &Stage) -> String {

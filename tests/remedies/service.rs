@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use rolekeeper::pure::advice::Exit;
@@ -86,9 +86,13 @@ fn a_targets_file_that_is_gone_or_old_comes_back() {
     assert_eq!(world.finding("target", Some("default"), None)["verdict"], "ok");
 }
 
+/// A file beside the target's directory.
+fn elsewhere(path: &Path) -> PathBuf {
+    path.parent().unwrap().with_file_name("elsewhere")
+}
+
 #[test]
 fn what_stands_in_a_targets_place_is_moved_and_nothing_is_opened() {
-    let elsewhere = |path: &Path| path.parent().unwrap().with_file_name("elsewhere");
     let symlinked = |path: &Path| {
         fs::create_dir(path.parent().unwrap()).unwrap();
         fs::write(elsewhere(path), "[default]\n").unwrap();
@@ -105,15 +109,10 @@ fn what_stands_in_a_targets_place_is_moved_and_nothing_is_opened() {
         allow(path.parent().unwrap(), 0o777);
     };
     let missing = |_: &Path| {};
-    let causes: [(&dyn Fn(&Path), &str); 5] = [
-        (&symlinked, "rm "),
-        (&a_directory, "mv "),
-        (&linked, "cp -p "),
-        (&writable, "chmod go-w "),
-        (&missing, "install -d -m 0755 -o "),
-    ];
-    for (cause, first) in causes {
-        let mut world = with_target(|path| cause(path));
+    let causes: [fn(&Path); 5] = [symlinked, a_directory, linked, writable, missing];
+    let firsts = ["rm ", "mv ", "cp -p ", "chmod go-w ", "install -d -m 0755 -o "];
+    for (cause, first) in causes.into_iter().zip(firsts) {
+        let mut world = with_target(cause);
         let path = world.stage.path("app/credentials");
         let remedy = of_target(&world);
         assert!(remedy.starts_with(first), "{remedy}");
