@@ -169,8 +169,9 @@ impl FailureClass {
                 "again later: the service asked for a slower pace, and the daemon keeps to it"
             }
             (Self::Unreachable, _) => {
-                "`sudo rolekeeper doctor`, which tells DNS, network, proxy and certificates apart; \
-                 the daemon tries again by itself"
+                "`sudo rolekeeper doctor`, which tells DNS, network, proxy and certificates apart \
+                 (of a proxy that opens TLS: ca_bundle in [service], or AWS_CA_BUNDLE); the daemon \
+                 tries again by itself"
             }
         }
     }

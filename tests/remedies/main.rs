@@ -10,6 +10,7 @@ mod network;
 mod rights;
 mod service;
 mod sources;
+mod unit;
 mod world;
 
 #[allow(dead_code, reason = "each file of tests plays with a part of it")]

@@ -84,6 +84,10 @@ fn what_is_unreachable_is_looked_into_by_doctor_and_mended_where_it_says() {
     assert!(remedy.starts_with("`sudo rolekeeper doctor`, which tells"), "{remedy}");
     let found = world.finding("service", Some("Systems Manager"), None);
     assert!(found["finding"].as_str().unwrap().contains("no connection to 127.0.0.1:9"));
+    // Who reads it there is not sent there again.
+    let credentials = world.finding("credentials", None, None);
+    let remedy = credentials["remedy"].as_str().unwrap();
+    assert!(remedy.starts_with("do what is said of the service in this list"), "{credentials:#}");
     edit(&settings, wrong, "http://ssm.invalid");
     let found = world.finding("service", Some("Systems Manager"), None);
     assert_eq!(found["remedy"], "check DNS and the region: getent hosts ssm.invalid");

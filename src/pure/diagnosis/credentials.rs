@@ -1,7 +1,7 @@
 //! Are there credentials, and will there be?
 
-use super::Finding;
 use super::refusal::in_words;
+use super::{Finding, remedy_within};
 use crate::pure::advice::Complaint;
 use crate::pure::refresher::Condition;
 use crate::pure::shell::in_shell;
@@ -40,7 +40,7 @@ pub fn judge(held: &Held) -> Finding {
         return Finding::inapplicable("this machine is not registered");
     };
     let (message, remedy) = match &held.failure {
-        Some(failure) => (failure.message.as_str(), failure.remedy.as_str()),
+        Some(failure) => (failure.message.as_str(), remedy_within(&failure.remedy)),
         None => ("the daemon has not asked yet", "rolekeeper refresh"),
     };
     let finding = match condition {

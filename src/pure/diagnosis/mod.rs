@@ -135,6 +135,15 @@ pub const AS_ROOT: &str = "sudo rolekeeper doctor";
 /// How something can be looked at that needs what another check found wrong.
 pub const AFTER_THAT: &str = "mend what is wrong above; then rolekeeper doctor once more";
 
+/// A remedy of the daemon's, for whoever reads it in `doctor`: what would send them here is said here.
+fn remedy_within(remedy: &str) -> &str {
+    if remedy.starts_with("`sudo rolekeeper doctor`") {
+        "do what is said of the service in this list; the daemon tries again by itself"
+    } else {
+        remedy
+    }
+}
+
 /// How a diagnosis ends: 78 with something wrong ("found in a misconfigured state", sysexits(3)), 75
 /// with warnings (it works now), or when something could not be looked at, 0 otherwise.
 pub fn exit(checks: &[Check]) -> Exit {

@@ -4,7 +4,7 @@ use time::UtcDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::refusal::in_words;
-use super::{AS_ROOT, Finding};
+use super::{AS_ROOT, Finding, remedy_within};
 use crate::pure::advice::Complaint;
 
 /// A target as the daemon and its file show it.
@@ -100,9 +100,10 @@ pub fn consumer(failure: Option<&Complaint>, held: bool) -> Finding {
 fn not_assumed(complaint: &Complaint, held: bool) -> Finding {
     let words = in_words(&complaint.message).map(str::to_owned);
     let text = format!("its role was not assumed: {}", complaint.message);
+    let remedy = remedy_within(&complaint.remedy);
     let finding = match held {
-        true => Finding::warning(text, complaint.remedy.clone()),
-        false => Finding::wrong(text, complaint.remedy.clone()),
+        true => Finding::warning(text, remedy),
+        false => Finding::wrong(text, remedy),
     };
     finding.all_seen(words)
 }

@@ -1,0 +1,83 @@
+//! Remedies about what the unit keeps from the service: a mount namespace has what systemd would mount, and
+//! after the remedy what its drop-in says.
+
+use std::fs;
+use std::process::Command;
+
+use crate::stage::{Daemon, is_root};
+use crate::world::{World, assert_not_widened};
+
+/// A home that is nobody's, and lies elsewhere.
+const HOME: &str = "/home/rolekeeper-test/.aws";
+
+/// The service in a mount namespace where `mounts`, a shell's commands, were made. None where that cannot be
+/// had.
+fn start_behind(world: &mut World, mounts: &str) -> Option<()> {
+    let run = world.stage.command(&["run"]);
+    let script = format!("{mounts} || exit 99; exec \"$0\" \"$@\"");
+    let mut command = Command::new("unshare");
+    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    command.args(["--mount", "sh", "-ec", &script]).arg(run.get_program()).args(run.get_args());
+    let possible = Command::new("unshare").args(["--mount", "sh", "-ec", mounts]).status();
+    if !possible.is_ok_and(|status| status.success()) {
+        eprintln!("skipped: this machine lets nobody mount, not even root");
+        return None;
+    }
+    world.daemon = None;
+    world.daemon = Some(Daemon::start(command));
+    world.stage.status_when("a daemon", |status| status["state"] == "fresh");
+    Some(())
+}
+
+#[test]
+fn what_the_unit_keeps_from_the_service_is_let_in_by_the_unit_alone() {
+    if !is_root() {
+        eprintln!("what_the_unit_keeps: skipped, because only root may mount");
+        return;
+    }
+    let mut world = World::new();
+    let path = |name: &str| world.stage.path(name).display().to_string();
+    let (home, app) = (path("home"), path("app"));
+    for directory in [&home, &app] {
+        fs::create_dir(directory).unwrap();
+    }
+    let targets = [("home", format!("{HOME}/credentials")), ("app", format!("{app}/credentials"))];
+    let tables = targets.map(|(name, path)| world.stage.target(name, path.as_ref(), ""));
+    world.stage.settings(&tables.concat());
+    world.stage.register();
+    let remedies = |world: &World| {
+        let status = world.stage.status();
+        let targets = status["targets"].as_array().unwrap().clone();
+        targets.iter().map(|target| target["remedy"].clone()).collect::<Vec<_>>()
+    };
+
+    // As ProtectHome=tmpfs and ProtectSystem=strict have it.
+    let read_only = format!("mount --bind {app} {app} && mount -o remount,bind,ro {app}");
+    let hidden = "mount -t tmpfs -o ro tmpfs /home";
+    let Some(()) = start_behind(&mut world, &format!("{hidden} && {read_only}")) else { return };
+    let before = world.rights();
+    let said = remedies(&world);
+    let [home_remedy, app_remedy] = &said[..] else { panic!("{said:?}") };
+    let home_remedy = home_remedy.as_str().unwrap();
+    assert!(!home_remedy.contains("install -d"), "it is there: {home_remedy}");
+    world.carry_out(home_remedy);
+    world.carry_out(app_remedy.as_str().unwrap());
+    let drop_in = world.stage.path("units/rolekeeper.service.d/local.conf");
+    let drop_in = fs::read_to_string(drop_in).unwrap();
+    let bind = format!("BindPaths=-{HOME}");
+    let write = format!("ReadWritePaths=-{app}");
+    for line in ["ProtectHome=tmpfs", &bind, &write] {
+        assert!(drop_in.lines().any(|it| it == line), "no {line} in {drop_in}");
+    }
+
+    // So systemd would have it now: the home is bound back in, and the other directory is left writable.
+    let bound =
+        format!("mount -t tmpfs tmpfs /home && mkdir -p {HOME} && mount --bind {home} {HOME}");
+    start_behind(&mut world, &bound).unwrap();
+    for directory in [&home, &app] {
+        let written = fs::read_to_string(format!("{directory}/credentials")).unwrap();
+        assert!(written.contains("aws_session_token"), "{directory}");
+    }
+    assert!(remedies(&world).iter().all(serde_json::Value::is_null));
+    assert_not_widened(&before, &world.rights(), &["some mode reads"]);
+}
