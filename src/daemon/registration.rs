@@ -44,8 +44,9 @@ pub enum RegistrationError {
     MachineId(String),
     #[error("this machine is registered already, as {0}")]
     Registered(InstanceId),
-    #[error(transparent)]
-    Service(#[from] SsmError),
+    /// With the region that was asked.
+    #[error("{0}")]
+    Service(Box<SsmError>, Region),
     #[error(transparent)]
     Vault(#[from] VaultError),
 }
@@ -85,14 +86,17 @@ pub async fn register(
             if error.class == FailureClass::Denied || error.unsent {
                 vault.discard_registration(ssm.clock().now())?;
             }
-            Err(error.into())
+            Err(RegistrationError::Service(Box::new(error), ssm.region().clone()))
         }
     }
 }
 
-/// Nobody tries again by itself here.
-fn without_daemon(remedy: &str) -> String {
-    remedy.replace("; the daemon tries again by itself", "")
+/// What helps where nothing is registered: nobody tries again by itself, and only the command line knows
+/// the region.
+fn unregistered(remedy: &str, region: &Region) -> String {
+    remedy
+        .replace("; the daemon tries again by itself", "")
+        .replace("rolekeeper doctor", &format!("rolekeeper doctor --region {region}"))
 }
 
 /// Refuses to touch an identity unless that was asked for.
@@ -143,13 +147,13 @@ impl Advice for RegistrationError {
                     .to_owned()
             }
             // Without an answer, nobody knows whether the activation was spent.
-            Self::Service(error) => match error.class {
+            Self::Service(error, region) => match error.class {
                 FailureClass::Unreachable | FailureClass::BadAnswer if !error.unsent => format!(
                     "{}; if an instance appears at the service all the same, deregister it there: \
                      aws ssm deregister-managed-instance --instance-id ID",
-                    without_daemon(&error.remedy())
+                    unregistered(&error.remedy(), region)
                 ),
-                _ => without_daemon(&error.remedy()),
+                _ => unregistered(&error.remedy(), region),
             },
             Self::Vault(error) => error.remedy(),
         }
@@ -160,7 +164,7 @@ impl Advice for RegistrationError {
             Self::Key(_) => Exit::Bug,
             Self::MachineId(_) => Exit::BadData,
             Self::Registered(_) => Exit::CannotCreate,
-            Self::Service(error) => error.exit(),
+            Self::Service(error, _) => error.exit(),
             Self::Vault(error) => error.exit(),
         }
     }

@@ -157,8 +157,10 @@ fn a_registration_that_reached_nobody_leaves_nothing_to_wonder_about() {
         command.envs(variable.map(|proxy| ("HTTPS_PROXY", proxy)));
         let (message, remedy) = refusal(&command.output().unwrap(), Exit::Unavailable);
         assert!(!remedy.contains("if an instance appears"), "{message}: {remedy}");
-        assert!(remedy.starts_with("`sudo rolekeeper doctor`"), "{message}: {remedy}");
+        let doctor = format!("`sudo rolekeeper doctor --region {REGION}`");
+        assert!(remedy.starts_with(&doctor), "{message}: {remedy}");
         assert!(!stage.record("PendingRegistration").exists(), "{message}");
+        commands(&remedy).swap_remove(0)
     };
     let settings = stage.path("rolekeeper.toml");
     let plain = stage.lab.endpoint_url();
@@ -169,8 +171,12 @@ fn a_registration_that_reached_nobody_leaves_nothing_to_wonder_about() {
     try_it(&stage, Some(&closed_proxy()));
     try_it(&stage, Some("http://127.0.0.1:9"));
     edit(&settings, far, "https://ssm.eu-central-1.invalid");
-    try_it(&stage, None);
+    let doctor = try_it(&stage, None);
     let world = World::of(stage);
+    // What it is sent to names the trouble, although no registration tells the region.
+    let page = world.run(&doctor);
+    let page = String::from_utf8_lossy(&page.stdout);
+    assert!(page.contains("ssm.eu-central-1.invalid is not known here"), "{page}");
     let finding = world.finding("registration", None, None);
     assert_eq!(finding["finding"], "this machine is not registered", "{finding:#}");
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -126,24 +126,24 @@ impl World {
         let commands = commands(remedy);
         assert!(!commands.is_empty(), "nothing to run in: {remedy}");
         for command in &commands {
-            let units = self.stage.path("units").display().to_string();
-            let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/systemd/examples");
-            let command = command
-                .replace("/etc/systemd/system", &units)
-                .replace("/usr/share/doc/rolekeeper/examples", examples);
-            let output = Command::new("sh")
-                .args(["-ec", &command])
-                .env_clear()
-                .env(
-                    "PATH",
-                    format!("{}:/usr/bin:/bin:/usr/sbin", self.stage.path("bin").display()),
-                )
-                .output()
-                .unwrap();
+            let output = self.run(command);
             assert!(output.status.success(), "{command}: {output:?}");
             self.obey_systemctl();
         }
         commands
+    }
+
+    /// Runs one command in a shell, in a world where the unit's drop-ins and examples lie here.
+    pub fn run(&self, command: &str) -> Output {
+        let units = self.stage.path("units").display().to_string();
+        let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/systemd/examples");
+        let command = command
+            .replace("/etc/systemd/system", &units)
+            .replace("/usr/share/doc/rolekeeper/examples", examples);
+        let programs = self.stage.path("bin").display().to_string();
+        let mut shell = Command::new("sh");
+        shell.args(["-ec", &command]).env_clear();
+        shell.env("PATH", format!("{programs}:/usr/bin:/bin:/usr/sbin")).output().unwrap()
     }
 
     /// Does what systemctl was asked since.

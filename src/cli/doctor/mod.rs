@@ -27,6 +27,7 @@ use crate::host::accounts;
 use crate::host::clock::timeout;
 use crate::pure::advice::{Advice, Exit};
 use crate::pure::diagnosis::{self, AFTER_THAT, Check, Finding};
+use crate::pure::identity::Region;
 use crate::pure::source::Source;
 use crate::shelf::{SettingsTrouble, Status};
 use crate::surroundings::process;
@@ -50,6 +51,9 @@ pub(super) struct Doctor {
     /// Look at what this user may have, and whether it gets there
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
+    /// Whose services are called where neither settings nor a registration name a region
+    #[arg(long, value_name = "REGION")]
+    region: Option<Region>,
     /// Where to look for EC2's instance metadata
     #[arg(long, hide = true, value_name = "ADDRESS", default_value = METADATA)]
     metadata_address: SocketAddr,
@@ -82,6 +86,7 @@ struct Patient {
     status: Result<Status, Complaint>,
     /// Its process, where this user may see it.
     daemon: Option<process::Daemon>,
+    region: Option<Region>,
     metadata_address: SocketAddr,
     agent_directory: PathBuf,
     home: Option<PathBuf>,
@@ -103,6 +108,7 @@ impl Doctor {
             status: progress.during(daemon::status(&directories.runtime)).await,
             daemon: progress.during(process::behind(&socket, &network::VARIABLES)).await,
             directories,
+            region: self.region,
             metadata_address: self.metadata_address,
             agent_directory: self.agent_directory,
             home: self.home,

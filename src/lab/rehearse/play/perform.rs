@@ -126,7 +126,7 @@ impl Company<'_> {
             Ok(id) => Outcome { exit: Some(0), message: format!("registered as {id}") },
             Err(error) => {
                 let message = match &error {
-                    RegistrationError::Service(refusal) => refusal.code.clone(),
+                    RegistrationError::Service(refusal, _) => refusal.code.clone(),
                     _ => None,
                 };
                 let exit = Some(error.exit() as u8);

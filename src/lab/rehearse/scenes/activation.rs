@@ -79,7 +79,7 @@ pub async fn refused(
         (&mistyped, "InvalidActivation"),
     ] {
         match apply(stage, machine, activation, true).await? {
-            Err(RegistrationError::Service(error)) if error.code.as_deref() == Some(code) => {
+            Err(RegistrationError::Service(error, _)) if error.code.as_deref() == Some(code) => {
                 codes.push(code);
             }
             Err(error) => return Err(Unmet(format!("instead of {code}: {error}"))),
