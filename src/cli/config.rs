@@ -76,7 +76,7 @@ impl Check {
         };
         check(&reader, &places.directories().runtime).map_err(|mut complaint| {
             if looks_as_service && complaint.remedy.contains("the user that runs rolekeeper") {
-                complaint.remedy += ", or look with --as-me";
+                complaint.remedy = format!("{}, or look with --as-me", complaint.remedy);
             }
             complaint
         })
@@ -98,7 +98,8 @@ impl Check {
             Ok(_) => return Ok(false),
             Err(_) if !self.as_service => return Ok(false),
             Err(error) => {
-                let remedy = "create that user, as the package does, or look with --as-me";
+                let remedy = "the same with --as-me in the place of --as-service; or create that user, \
+                              as the package does: systemd-sysusers";
                 return Err(Complaint::new(Exit::Configuration, error.to_string(), remedy));
             }
         };

@@ -221,7 +221,7 @@ impl Reached {
             Self::Service => (
                 "interrupted while the service was asked: it may have registered this machine",
                 "the same command again; if an instance appears at the service all the same, deregister \
-                 it there",
+                 it there: aws ssm deregister-managed-instance --instance-id ID",
             ),
             Self::Identity => (
                 "interrupted; this machine is registered, and the daemon was not waited for",
@@ -237,7 +237,7 @@ async fn ask_code() -> Result<Option<Secret<String>>, Complaint> {
     let asked = terminal::ask_secret("Activation code: ", LARGEST_CODE_FILE as usize).await;
     asked.map_err(|error| {
         let message = format!("the activation code cannot be asked for at this terminal: {error}");
-        Complaint::new(Exit::BadData, message, "give --activation-code-file")
+        Complaint::new(Exit::BadData, message, "give --activation-code-file FILE")
     })
 }
 

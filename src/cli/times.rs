@@ -37,7 +37,8 @@ impl Times {
         });
         let zone = zone.transpose().map_err(|error| {
             let message = format!("the local time zone is not known: {error}");
-            Complaint::new(Exit::Configuration, message, "set TZ, as in TZ=Europe/Berlin")
+            let remedy = "leave --local-time out, or set TZ, as in TZ=Europe/Berlin";
+            Complaint::new(Exit::Configuration, message, remedy)
         })?;
         Ok(Self { now, zone })
     }

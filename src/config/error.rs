@@ -3,7 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::host::accounts::{own_uid, user_name};
 use crate::pure::advice::{Advice, Exit};
+use crate::pure::shell::in_shell;
 
 /// A settings file that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +22,8 @@ impl Advice for ConfigError {
     fn remedy(&self) -> String {
         match self {
             Self::Invalid { path, .. } => {
-                format!("mend that line, then `rolekeeper config check {}`", path.display())
+                let path = in_shell(&path.to_string_lossy());
+                format!("mend that line, then `rolekeeper config check {path}`")
             }
             Self::Variable { name, .. } => {
                 format!("unset {name}, or set it to a region such as eu-central-1")
@@ -28,8 +31,17 @@ impl Advice for ConfigError {
             Self::Unreadable { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 "name an existing file with --config, or leave --config out".to_owned()
             }
+            Self::Unreadable { path, source }
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                format!(
+                    "make it readable for the user that runs rolekeeper: setfacl -m u:{}:r {}",
+                    user_name(own_uid()),
+                    in_shell(&path.to_string_lossy())
+                )
+            }
             Self::Unreadable { path, .. } => {
-                format!("make {} readable for the user that runs rolekeeper", path.display())
+                format!("look at what is there: ls -ld {}", in_shell(&path.to_string_lossy()))
             }
         }
     }

@@ -184,15 +184,22 @@ fn read_policy(
         return policy.map_err(|error| (span, format!("session_policy: {error}")).into());
     }
     let path = directory.join(&written);
-    let misplaced = |reason: String, remedy: &str| Misplaced {
+    let shown = path.display();
+    let misplaced = |reason: String, remedy: String| Misplaced {
         span: span.clone(),
-        message: format!("session_policy {}: {reason}", path.display()),
-        remedy: Some(format!("{remedy} {}, then rolekeeper reload", path.display())),
+        message: format!("session_policy {shown}: {reason}"),
+        remedy: Some(remedy),
     };
-    let text = read(&path)
-        .map_err(|reason| misplaced(reason, "let the service's user read a policy in"))?;
+    let text = read(&path).map_err(|reason| {
+        let remedy =
+            format!("let the service's user read a policy in {shown}, then rolekeeper reload");
+        misplaced(reason, remedy)
+    })?;
     let parsed = text.parse::<SessionPolicy>();
-    parsed.map_err(|error| misplaced(error.to_string(), "mend the policy in"))
+    parsed.map_err(|error| {
+        let remedy = format!("mend the policy in {shown}, then rolekeeper reload");
+        misplaced(error.to_string(), remedy)
+    })
 }
 
 impl From<(Range<usize>, String)> for Misplaced {

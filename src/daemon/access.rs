@@ -12,6 +12,7 @@ use crate::host::accounts::AccountError;
 use crate::host::replace::Access as FileAccess;
 use crate::pure::access::{Access, Grant, Rule};
 use crate::pure::disabled::{Disabled, Kind};
+use crate::pure::shell::in_shell;
 
 /// The rules that the settings make for a daemon of that user and group.
 pub fn access_of(settings: &Settings, runtime_dir: &Path, daemon: (Uid, Gid)) -> Access {
@@ -137,7 +138,10 @@ fn consumer(
     let missing = target.as_ref().filter(|target| !known(target));
     if let Some(target) = missing {
         let text = format!("there is no target '{target}' that can be served");
-        let remedy = "name a [[target]] of the settings that is not disabled, or none".to_owned();
+        let remedy =
+            "name a [[target]] of the settings that is not disabled, or none; then rolekeeper \
+                      reload"
+                .to_owned();
         disabled.push(report(Kind::Consumer, name, origin, text, remedy));
     }
     let rule = Rule { units: units.clone(), executables: executables.clone(), ..rule };
@@ -181,11 +185,20 @@ pub(super) fn report(
 pub(super) fn remedy(error: &AccountError) -> String {
     match error {
         AccountError::Unknown { kind, .. } => {
-            format!("create the {kind}, or name another in the settings")
+            format!("create the {kind}, or name another in the settings; then rolekeeper reload")
         }
         AccountError::Unavailable { kind, name, .. } => {
-            let database = if *kind == "user" { "passwd" } else { "group" };
-            format!("mend the account database: getent {database} {name}; it is asked each minute")
+            let name = in_shell(name);
+            match *kind {
+                "user" => format!(
+                    "mend the account database: getent passwd {name}; it is asked each minute"
+                ),
+                _ => {
+                    format!(
+                        "mend the account database: getent group {name}; it is asked each minute"
+                    )
+                }
+            }
         }
     }
 }

@@ -101,7 +101,7 @@ impl LastFailure {
         let Some(similarity) = similarity.filter(|_| self.class == FailureClass::Denied) else {
             return self;
         };
-        let remedy = format!("see `rolekeeper fingerprint diff`; {}", similarity.remedy());
+        let remedy = similarity.first_remedy().to_owned();
         Self { complaint: Complaint { remedy, ..self.complaint }, ..self }
     }
 

@@ -70,7 +70,8 @@ impl Rules {
             let is_a_target = targets.iter().any(|target| target.settings.path == file.path);
             let (error, remedy) = match token_file(consumer, file, accounts) {
                 Ok(_) if is_a_target => {
-                    let remedy = "give its token_file another path".to_owned();
+                    let remedy =
+                        "give its token_file another path, then rolekeeper reload".to_owned();
                     ("that is a target's file already".to_owned(), remedy)
                 }
                 Ok(file) => {

@@ -124,12 +124,7 @@ impl Advice for VerificationError {
     fn remedy(&self) -> String {
         match self {
             Self::Vault(error) => error.remedy(),
-            Self::OtherHardware(..) => {
-                "rolekeeper fingerprint diff; where its hardware was changed on purpose, rolekeeper \
-                 fingerprint accept; on a copy of another machine, register with --force and an \
-                 activation of its own"
-                    .to_owned()
-            }
+            Self::OtherHardware(_, similarity) => similarity.first_remedy().to_owned(),
             Self::Unknown(_, error) | Self::Refused(_, error) | Self::Local(error) => {
                 error.remedy()
             }

@@ -106,7 +106,7 @@ impl Advice for TokenFileError {
             }
             // Nothing else makes the kernel call it busy: it cannot be replaced.
             Self::File { path, source } if source.raw_os_error() == Some(nix::libc::EBUSY) => {
-                let directory = path.parent().unwrap_or(path).display();
+                let directory = in_shell(&path.parent().unwrap_or(path).to_string_lossy());
                 format!("it is a mount point: mount its directory {directory} instead")
             }
             Self::File { path, .. } => {

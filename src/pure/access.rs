@@ -244,9 +244,9 @@ impl Grounds {
 impl Advice for Denied {
     fn remedy(&self) -> String {
         match &self.because {
-            Denial::Disabled(_) => "mend what `rolekeeper status` says of it".to_owned(),
+            Denial::Disabled(_) => "mend what `sudo rolekeeper status` says of it".to_owned(),
             Denial::Undecided(_) if self.instead.is_empty() => {
-                "mend what `rolekeeper status` calls disabled".to_owned()
+                "mend what `sudo rolekeeper status` calls disabled".to_owned()
             }
             _ if !self.instead.is_empty() => format!("--target {}", self.instead.join(" or ")),
             Denial::OtherUnit { seen: None, .. } | Denial::OtherExecutable { seen: None, .. } => {

@@ -124,10 +124,11 @@ impl Advice for TargetError {
                 lines_remedy(&[format!("ReadWritePaths=-{}", self.parent().display())])
             ),
             Trouble::MountPoint => {
-                let directory = self.parent().display();
+                let directory = self.directory();
                 format!(
-                    "mount its directory instead of the file: ReadWritePaths={directory} or \
-                     BindPaths={directory} in the unit, docker run -v {directory}:{directory}"
+                    "mount its directory instead of the file: where the unit (systemctl cat rolekeeper) \
+                     names {path}, name {directory}, then systemctl daemon-reload && systemctl restart \
+                     rolekeeper; in a container, docker run -v {directory}:{directory}"
                 )
             }
             Trouble::Busy => "find out who else writes the file; it is tried again".into(),

@@ -91,13 +91,19 @@ fn a_remedy_is_seen_however_it_is_written() {
             Finding::wrong(\"text\", if x > 2 { format!(\"d {x} {{e}}\") } else { \"f\".into() });
             Complaint::new(Exit::Usage, \"message\", elsewhere(x))
         }
+        fn l(x: u8, y: Thing) {
+            let (text, remedy) = match x { 1 => (\"text\", \"l\"), 2 => return, _ => { (\"text\", y.remedy) } };
+            Finding::skipped(\"text\", \"m\");
+            table.disabled(\"text\", Some(y.remedy).unwrap_or_else(|| \"n\".to_owned()));
+            y.remedy += \"o\";
+        }
         fn g_remedy(error: &str) -> &str { match error { \"code\" => \"h\", _ => error } }
         fn i() -> Finding { Finding::warning(\"text\", named()) }
         fn named() -> String { \"j\".to_owned() }
         #[cfg(test)] mod tests { fn remedy() -> &'static str { \"k\" } }
     ";
     let (found, unseen) = sources::in_text(text);
-    let expected = ["a", "b", "c {}", "d {x} {{e}}", "f", "h", "j"];
+    let expected = ["a", "b", "c {}", "d {x} {{e}}", "f", "h", "j", "l", "m", "n", "o"];
     assert_eq!(found.into_iter().collect::<Vec<_>>(), expected);
     assert_eq!(unseen, [7], "what elsewhere() says is not in this file");
     assert_eq!(normal("d {x} {{e}}\n  `f`"), normal("d {y} {{e}} f"));

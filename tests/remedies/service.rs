@@ -11,18 +11,24 @@ use serde_json::Value;
 use crate::stage::{Daemon, NOBODY, allow, is_root, refusal};
 use crate::world::{World, assert_not_widened, commands, edit};
 
-/// The remedy of the default target, as `status` has it and `doctor` alike.
+/// The remedy of the target `app`, as `status` has it.
+fn told(world: &World) -> String {
+    let app = |status: &Value| {
+        let target = status["targets"].as_array()?.iter().find(|target| target["name"] == "app")?;
+        target["remedy"].as_str().map(str::to_owned)
+    };
+    let status = world.stage.status_when("an outcome", |status| app(status).is_some());
+    app(&status).unwrap()
+}
+
+/// The same, where `doctor` says so, too.
 fn of_target(world: &World) -> String {
-    let is_told = |status: &Value| status["targets"][0]["remedy"].is_string();
-    let status = world.stage.status_when("an outcome", is_told);
-    let target = &status["targets"][0];
-    let remedy = target["remedy"].as_str().unwrap().to_owned();
-    let name = target["name"].as_str().unwrap();
-    assert_eq!(world.finding("target", Some(name), None)["remedy"], remedy.as_str());
+    let remedy = told(world);
+    assert_eq!(world.finding("target", Some("app"), None)["remedy"], remedy.as_str());
     remedy
 }
 
-/// A machine whose only target is this file, and whose daemon could not write it.
+/// A machine with a target in this file, which its daemon could not write.
 fn with_target(prepare: impl FnOnce(&Path)) -> World {
     let mut world = World::new();
     let path = world.stage.path("app/credentials");
@@ -160,11 +166,6 @@ fn a_service_without_privileges_is_let_to_its_target_and_no_further() {
     allow(&world.stage.path("app"), 0o700);
     daemon_of_nobody(&mut world);
     let app = world.stage.path("app").display().to_string();
-    let told = |world: &World| {
-        let is_told = |status: &Value| status["targets"][0]["remedy"].is_string();
-        let status = world.stage.status_when("an outcome", is_told);
-        status["targets"][0]["remedy"].as_str().unwrap_or_default().to_owned()
-    };
     let other = fs::read_dir("/").unwrap().count();
     let remedy = told(&world);
     assert_eq!(remedy, format!("setfacl -m u:nobody:rx {app}"));

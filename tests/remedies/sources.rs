@@ -1,9 +1,10 @@
 //! Every remedy in the sources, read as Rust: whatever stands where one is given.
 //!
-//! A remedy stands in a function whose name says so, in the last argument of `Complaint::new`,
-//! `Finding::wrong` or `Finding::warning`, in a field or variable called `remedy`, or after `try: ` in a
-//! line of the log. What stands there is a literal, a constant or a function of the same file; what
-//! cannot be followed that way is reported, so that none escapes.
+//! A remedy stands in a function whose name says so, in the last argument of `Complaint::new`, of
+//! `Finding::wrong`, `warning` or `skipped` or of a table's `disabled`, in a field or variable called
+//! `remedy`, or after `try: ` in a line of the log. What stands there is a literal, a public constant, or a
+//! constant or function of the same file; what cannot be followed that way is reported, so that none
+//! escapes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -11,7 +12,7 @@ use std::path::Path;
 
 use proc_macro2::{TokenStream, TokenTree};
 use syn::visit::{self, Visit};
-use syn::{Attribute, Expr, Lit, Pat};
+use syn::{Attribute, Expr, Item, Lit, Pat, Visibility};
 
 /// A remedy and where it stands, below `src/`. Of two in one file that read alike, one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,14 +26,24 @@ pub fn all() -> (BTreeSet<Remedy>, Vec<String>) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
     collect_files(&root, &mut files);
-    let mut found = (BTreeSet::new(), Vec::new());
-    for path in files {
-        let name = path.strip_prefix(&root).unwrap().to_string_lossy().into_owned();
-        // The other half of a mere declaration `#[cfg(test)] mod tests;`.
-        if name.ends_with("/tests.rs") || name.contains("/tests/") {
-            continue;
+    let name = |path: &Path| path.strip_prefix(&root).unwrap().to_string_lossy().into_owned();
+    let files = files.iter().map(|path| (name(path), fs::read_to_string(path).unwrap()));
+    // The other half of a mere declaration `#[cfg(test)] mod tests;`.
+    let files = files.filter(|(name, _)| !name.ends_with("/tests.rs") && !name.contains("/tests/"));
+    let files = files.collect::<Vec<_>>();
+    let mut public = BTreeMap::new();
+    for (_, text) in &files {
+        for item in syn::parse_file(text).unwrap().items {
+            if let Item::Const(item) = item
+                && !matches!(item.vis, Visibility::Inherited)
+            {
+                public.insert(item.ident.to_string(), *item.expr);
+            }
         }
-        let (texts, unseen) = in_text(&fs::read_to_string(&path).unwrap());
+    }
+    let mut found = (BTreeSet::new(), Vec::new());
+    for (name, text) in &files {
+        let (texts, unseen) = with_constants(text, public.clone());
         found.0.extend(texts.into_iter().map(|text| Remedy { file: name.clone(), text }));
         found.1.extend(unseen.into_iter().map(|line| format!("src/{name}:{line}")));
     }
@@ -41,8 +52,13 @@ pub fn all() -> (BTreeSet<Remedy>, Vec<String>) {
 
 /// The remedies of one file, and the lines of what could not be followed.
 pub fn in_text(text: &str) -> (BTreeSet<String>, Vec<usize>) {
+    with_constants(text, BTreeMap::new())
+}
+
+/// The same, where these constants of other files may be named.
+fn with_constants(text: &str, constants: BTreeMap<String, Expr>) -> (BTreeSet<String>, Vec<usize>) {
     let file = syn::parse_file(text).unwrap();
-    let mut names = Names::default();
+    let mut names = Names { constants, functions: BTreeMap::new() };
     names.visit_file(&file);
     let mut finder = Finder { names: &names, found: BTreeSet::new(), unseen: Vec::new() };
     finder.visit_file(&file);
@@ -83,7 +99,6 @@ fn collect_files(directory: &Path, files: &mut Vec<std::path::PathBuf>) {
 }
 
 /// What a name stands for in a file.
-#[derive(Default)]
 struct Names {
     constants: BTreeMap<String, Expr>,
     functions: BTreeMap<String, syn::Block>,
@@ -172,7 +187,7 @@ impl<'ast> Visit<'ast> for Finder<'_> {
         let path = path.iter().map(String::as_str).collect::<Vec<_>>();
         let place = match path[..] {
             [.., "Complaint", "new"] => Some(2),
-            [.., "Finding" | "Self", "wrong" | "warning"] => Some(1),
+            [.., "Finding" | "Self", "wrong" | "warning" | "skipped"] => Some(1),
             _ => None,
         };
         if let Some(expression) = place.and_then(|place| call.args.iter().nth(place)) {
@@ -190,20 +205,40 @@ impl<'ast> Visit<'ast> for Finder<'_> {
     }
 
     fn visit_local(&mut self, local: &'ast syn::Local) {
-        if let (Pat::Ident(name), Some(init)) = (&local.pat, &local.init)
-            && name.ident == "remedy"
-        {
-            self.take(&init.expr);
+        let is_ours = |pattern: &Pat| matches!(pattern, Pat::Ident(name) if name.ident == "remedy");
+        match (&local.pat, &local.init) {
+            (pattern, Some(init)) if is_ours(pattern) => self.take(&init.expr),
+            (Pat::Tuple(tuple), Some(init)) => {
+                if let Some(at) = tuple.elems.iter().position(is_ours) {
+                    let mut places = Vec::new();
+                    elements(&init.expr, at, &mut places);
+                    places.into_iter().for_each(|place| self.take(place));
+                }
+            }
+            _ => {}
         }
         visit::visit_local(self, local);
     }
 
     fn visit_expr_assign(&mut self, assign: &'ast syn::ExprAssign) {
-        if matches!(&*assign.left, Expr::Field(field) if matches!(&field.member, syn::Member::Named(name) if name == "remedy"))
-        {
+        if is_remedy_field(&assign.left) {
             self.take(&assign.right);
         }
         visit::visit_expr_assign(self, assign);
+    }
+
+    fn visit_expr_binary(&mut self, sum: &'ast syn::ExprBinary) {
+        if matches!(sum.op, syn::BinOp::AddAssign(_)) && is_remedy_field(&sum.left) {
+            self.take(&sum.right);
+        }
+        visit::visit_expr_binary(self, sum);
+    }
+
+    fn visit_expr_method_call(&mut self, call: &'ast syn::ExprMethodCall) {
+        if call.method == "disabled" && call.args.len() == 2 {
+            self.take(&call.args[1]);
+        }
+        visit::visit_expr_method_call(self, call);
     }
 
     fn visit_macro(&mut self, call: &'ast syn::Macro) {
@@ -252,10 +287,14 @@ impl<'ast> Visit<'ast> for Texts<'_> {
         }
     }
 
-    /// `"…".to_owned()`, and not what a method is given.
+    /// `"…".to_owned()`, and not what a method is given, unless it is another's stead.
     fn visit_expr_method_call(&mut self, call: &'ast syn::ExprMethodCall) {
-        self.hands_on |= call.method.to_string().contains("remedy");
+        let method = call.method.to_string();
+        self.hands_on |= method.contains("remedy");
         self.visit_expr(&call.receiver);
+        if method.starts_with("unwrap_or") {
+            call.args.iter().for_each(|argument| self.visit_expr(argument));
+        }
     }
 
     fn visit_expr_field(&mut self, field: &'ast syn::ExprField) {
@@ -276,7 +315,7 @@ impl<'ast> Visit<'ast> for Texts<'_> {
         self.hands_on |= name.contains("remedy");
         if let Some(block) = self.names.functions.get(&name) {
             self.visit_block(block);
-        } else if path.path.get_ident().is_none() {
+        } else if path.path.get_ident().is_none_or(|name| name == "Some") {
             // `String::from("…")`
             call.args.iter().for_each(|argument| self.visit_expr(argument));
         }
@@ -290,6 +329,31 @@ impl<'ast> Visit<'ast> for Texts<'_> {
         let text = text.and_then(|text| syn::parse_str::<syn::LitStr>(&text).ok());
         self.found.extend(text.map(|text| text.value()));
     }
+}
+
+/// What stands at place `at` of the tuples that an expression may come to, or that expression itself.
+fn elements<'a>(expression: &'a Expr, at: usize, found: &mut Vec<&'a Expr>) {
+    let last = |block: &'a syn::Block| match block.stmts.last() {
+        Some(syn::Stmt::Expr(expression, None)) => Some(expression),
+        _ => None,
+    };
+    match expression {
+        Expr::Tuple(tuple) => found.extend(tuple.elems.iter().nth(at)),
+        Expr::Match(choice) => choice.arms.iter().for_each(|arm| elements(&arm.body, at, found)),
+        Expr::If(choice) => {
+            last(&choice.then_branch).into_iter().for_each(|it| elements(it, at, found));
+            choice.else_branch.iter().for_each(|(_, it)| elements(it, at, found));
+        }
+        Expr::Block(block) => {
+            last(&block.block).into_iter().for_each(|it| elements(it, at, found));
+        }
+        Expr::Return(_) | Expr::Continue(_) | Expr::Break(_) => {}
+        other => found.push(other),
+    }
+}
+
+fn is_remedy_field(place: &Expr) -> bool {
+    matches!(place, Expr::Field(field) if matches!(&field.member, syn::Member::Named(name) if name == "remedy"))
 }
 
 fn segments(path: &syn::Path) -> Vec<String> {

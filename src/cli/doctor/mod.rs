@@ -51,7 +51,7 @@ pub(super) struct Doctor {
     /// Look at what this user may have, and whether it gets there
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
-    /// Whose services are called where neither settings nor a registration name a region
+    /// Call the services of this region [default: the settings', else the registration's]
     #[arg(long, value_name = "REGION")]
     region: Option<Region>,
     /// Where to look for EC2's instance metadata

@@ -152,17 +152,16 @@ fn clock(attempts: &[Attempted]) -> Finding {
     }
 }
 
-/// The settings', else the registration's, which this user may not be able to read, else what the
-/// daemon says, else the command line's, else where a registration from here would be.
+/// The command line's, else the settings', else the registration's, which this user may not be able to
+/// read, else what the daemon says, else where a registration from here would be.
 fn region(patient: &Patient, settings: &Settings) -> Option<Region> {
     let registered = || {
         let vault = Vault::read_only(&patient.directories.state).ok()?;
         Some(vault.registration().ok()?.region)
     };
     let told = || patient.status.as_ref().ok()?.region.as_ref()?.parse().ok();
-    let asked = || patient.region.clone();
     let named = || settings.clone().with_region_variables(environment::variable).ok();
     let named = || named()?.region.value;
-    let region = settings.region.value.clone().or_else(registered).or_else(told);
-    region.or_else(asked).or_else(named)
+    let asked = patient.region.clone().or_else(|| settings.region.value.clone());
+    asked.or_else(registered).or_else(told).or_else(named)
 }

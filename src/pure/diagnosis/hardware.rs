@@ -3,11 +3,6 @@
 use super::Finding;
 use crate::pure::fingerprint::{Rule, Similarity, SimilarityThreshold, Verdict};
 
-/// Said on the registered machine and on a copy of its disk alike, so it names what each is to do.
-const DIFFERENT: &str = "rolekeeper fingerprint diff, which shows what changed; on the registered \
-                         machine, whose parts somebody replaced: rolekeeper fingerprint accept; on a \
-                         copy of it, never: register that with an activation of its own";
-
 /// Before it is too late: the daemon still takes this machine for the registered one.
 const NEAR: &str = "rolekeeper fingerprint diff; if each change was made on purpose: rolekeeper \
                     fingerprint accept";
@@ -30,10 +25,9 @@ pub fn judge(similarity: &Similarity) -> Finding {
              this identity",
             "rolekeeper fingerprint set-threshold 40",
         ),
-        (Verdict::Different, _) if similarity.hinges_on_unreadable() => {
-            Finding::wrong(similarity.to_string(), similarity.remedy())
+        (Verdict::Different, _) => {
+            Finding::wrong(similarity.to_string(), similarity.first_remedy())
         }
-        (Verdict::Different, _) => Finding::wrong(similarity.to_string(), DIFFERENT),
         (Verdict::Similar, SimilarityThreshold::Percent(needed)) => {
             let score = similarity.score;
             match after_one_more(similarity) {

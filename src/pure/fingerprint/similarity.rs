@@ -141,10 +141,22 @@ impl Similarity {
     pub fn remedy(&self) -> &'static str {
         if self.hinges_on_unreadable() {
             "let the service read its hardware again: something hides it, such as InaccessiblePaths= or \
-             ProcSubset= in a drop-in, a container without /sys, an AppArmor or SELinux profile"
+             ProcSubset= in a drop-in (systemctl cat rolekeeper), a container without /sys, an AppArmor \
+             or SELinux profile"
         } else {
             "rolekeeper fingerprint accept, on the machine that was registered alone and if each \
              change was made on purpose; a copy of it needs an activation of its own"
+        }
+    }
+
+    /// The same for whoever has not looked yet.
+    pub fn first_remedy(&self) -> &'static str {
+        if self.hinges_on_unreadable() {
+            self.remedy()
+        } else {
+            "rolekeeper fingerprint diff, which shows what changed; on the registered machine, whose \
+             parts somebody replaced: rolekeeper fingerprint accept; on a copy of it, never: register \
+             that with --force and an activation of its own"
         }
     }
 
