@@ -19,7 +19,8 @@ use stage::{REGION, Stage, printed, refusal};
 
 /// Every option of every command that stands for a key of the settings, and that key. What stands in
 /// none of them has no key; a new option has to be placed in one of the two lists.
-const WITH_A_SETTING: [(&str, &str); 2] = [
+const WITH_A_SETTING: [(&str, &str); 3] = [
+    ("doctor --region", "[service] region"),
     ("register --endpoint-url", "[service] endpoint_url"),
     ("register --region", "[service] region"),
 ];
@@ -118,7 +119,14 @@ fn an_option_beats_its_setting() {
     let (wrong, right) = ((Some("us-east-1"), Some(url.as_str())), vec!["--region", REGION]);
     cases.insert("register --region", (wrong, right));
     let tested = cases.keys().copied().collect::<Vec<_>>();
-    assert_eq!(tested, WITH_A_SETTING.map(|(option, _)| option));
+    assert_eq!(tested, WITH_A_SETTING[1..].iter().map(|(option, _)| *option).collect::<Vec<_>>());
+
+    // Nobody is reached: whom it would ask is what it says.
+    write_settings(&stage, Some("us-east-1"), None);
+    let mut doctor = stage.command(&["doctor", "--json", "--metadata-address", "127.0.0.1:9"]);
+    doctor.args(["--region", REGION]).env("HTTPS_PROXY", nobody);
+    let report = String::from_utf8(doctor.output().unwrap().stdout).unwrap();
+    assert!(report.contains(REGION) && !report.contains("us-east-1"), "{report}");
 
     for (option, ((region, endpoint_url), right)) in cases {
         write_settings(&stage, region, endpoint_url);
