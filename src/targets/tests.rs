@@ -437,7 +437,7 @@ fn in_the_namespace_of_a_mount_point() {
     target.path = Path::new(directory.trim_end()).join("credentials");
     let error = refusal(&target);
     assert!(matches!(error.trouble, Trouble::MountPoint), "{error}");
-    assert!(error.remedy().contains(&format!("ReadWritePaths={}", directory.trim_end())));
+    assert!(error.remedy().contains(&format!(", name {}, then systemctl", directory.trim_end())));
 }
 
 #[test]

@@ -21,6 +21,11 @@ fn line(text: &str, number: usize, change: fn(&str) -> Option<String>) -> String
     lines.map(|line| line + "\n").collect()
 }
 
+/// To the first column.
+fn unindent(text: &str, number: usize) -> String {
+    line(text, number, |line| Some(line.trim_start().to_owned()))
+}
+
 fn remove(text: &str, number: usize) -> String {
     line(text, number, |_| None)
 }
@@ -56,6 +61,97 @@ const CASES: &[Case] = &[
         "rename the section of line 1 to [default], or remove it",
         |text| line(text, 1, |_| Some("[default]".to_owned())),
     ),
+    (
+        "torn",
+        b"[other]\nregion = x\noutput",
+        "complete line 3 as `key = value`, or remove it",
+        |text| format!("{text} = json\n"),
+    ),
+    (
+        "merge",
+        b"[a]\nb = c\n<<<<<<< HEAD\nd = e\n=======\nd = f\n>>>>>>> theirs\n",
+        "settle the merge, and remove its <<<, === and >>> lines",
+        |_| "[a]\nb = c\nd = e\n".to_owned(),
+    ),
+    ("nul", &[0; 538], "restore the file, or move it away; then rolekeeper refresh", |_| {
+        "[other]\nregion = x\n".to_owned()
+    }),
+    (
+        "latin-1",
+        b"[other]\nregion = \xff\n",
+        "re-encode the file as UTF-8, from line 2 on, or move it away",
+        str::to_owned,
+    ),
+    (
+        "nameless",
+        b"[other]\ns3 =\n  = v\n",
+        "write line 3 as `key = value`, or remove it",
+        |text| remove(text, 3),
+    ),
+    (
+        "continues",
+        b"[other]\n  region = x\n",
+        "move line 2 to the first column, or remove it",
+        |text| unindent(text, 2),
+    ),
+    (
+        "comment",
+        b"[default]\n  # c\n",
+        "move the comment of line 2 to the first column, or remove it",
+        |text| unindent(text, 2),
+    ),
+    (
+        "second",
+        b"[other]\na = b\n  c d\n",
+        "write the value that line 3 continues on one line, or remove it",
+        |_| "[other]\na = b c d\n".to_owned(),
+    ),
+    (
+        "unknown",
+        b"[other]\na = b\n\n  c = d\n",
+        "give what line 4 is nested in a name of letters, digits and _ - . / % @ : + alone, or \
+         remove it",
+        |text| remove(text, 4),
+    ),
+    ("blanks", b"[other]\na = b\n\x0b\n", "remove line 3, or leave it empty", |text| {
+        remove(text, 3)
+    }),
+    ("forbidden", b"[__proto__]\n", "rename the section of line 1", |text| {
+        text.replace("__proto__", "other")
+    }),
+    (
+        "brackets",
+        b"[default]\nb = c\n  d = [e]\naws_session_token = x\n",
+        "move line 3, with what it is nested in, to the end of its section",
+        |_| "[default]\naws_session_token = x\nb = c\n  d = [e]\n".to_owned(),
+    ),
+    ("return", b"[other]\rb = c\n", "end all lines in LF, or all in CRLF", |text| {
+        text.replace('\r', "\n")
+    }),
+    (
+        "unclear",
+        b"[default] x\n",
+        "write line 1 as [name] alone, or as [name], a blank, and a # comment",
+        |text| text.replace("] x", "] # x"),
+    ),
+    (
+        "variant",
+        b"[profile default]\n",
+        "write line 1 as [name], without blanks or `profile`, or remove it",
+        |text| text.replace("profile ", ""),
+    ),
+    (
+        "indented",
+        b"[default]\naws_session_token = x\n  y = z\n",
+        "move line 3 to the first column, or remove it",
+        |text| unindent(text, 3),
+    ),
+    ("colon", b"[other]\nregion : x\n", "write line 2 as `key = value`", |text| {
+        text.replace(" : ", " = ")
+    }),
+    ("nested", b"[default]\ns3 =\n  aws_session_token = x\n", "remove line 3", |text| {
+        remove(text, 3)
+    }),
     ("security", b"[default]\naws_security_token = x\n", "remove line 2", |text| remove(text, 2)),
     (
         "own-key",

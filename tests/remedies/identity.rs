@@ -120,6 +120,9 @@ fn a_copy_of_a_machine_is_never_told_to_accept_itself() {
     }
     // What comes first is a look. It ends with 77, because the hardware does differ.
     assert_eq!(commands(&found)[0], "rolekeeper fingerprint diff");
+    let mut ensure = world.stage.registration(&world.stage.activation());
+    let (_, remedy) = refusal(&ensure.arg("--ensure").output().unwrap(), Exit::Refused);
+    assert_eq!(remedy, found, "what registers unattended says the same");
     refusal_of(&world, &["rotate-key"]);
     assert_eq!(world.stage.vault(), before, "the look changed nothing");
 
@@ -129,6 +132,35 @@ fn a_copy_of_a_machine_is_never_told_to_accept_itself() {
     world.start();
     world.when_fresh();
     assert_eq!(machines(&world.stage), 1);
+}
+
+#[test]
+fn a_region_beside_the_registrations_is_taken_back_and_nothing_is_registered_again() {
+    let mut world = World::new();
+    world.stage.register();
+    let vault = world.stage.vault();
+    let settings = world.stage.path("rolekeeper.toml");
+    edit(&settings, "[service]\n", "[service]\nregion = \"us-east-1\"\n");
+    let (_, remedy) = refusal(&world.stage.run(&["run"]), Exit::Configuration);
+    let take_out = format!("take region out of {}:2: the registration", settings.display());
+    assert!(remedy.starts_with(&take_out), "{remedy}");
+    edit(&settings, "region = \"us-east-1\"\n", "");
+    world.start();
+    world.when_fresh();
+
+    let ensure = |region: &[&str], variable: Option<&str>| {
+        let mut command = world.stage.command(&[&["register", "--ensure"], region].concat());
+        command.envs(variable.map(|region| ("AWS_REGION", region))).output().unwrap()
+    };
+    let (_, remedy) = refusal(&ensure(&["--region", "us-east-1"], None), Exit::Configuration);
+    assert!(remedy.starts_with("leave --region out: "), "{remedy}");
+    let (_, remedy) = refusal(&ensure(&[], Some("us-east-1")), Exit::Configuration);
+    assert!(remedy.starts_with("unset AWS_REGION: "), "{remedy}");
+    let (_, remedy) = refusal(&ensure(&[], Some("nowhere!")), Exit::Configuration);
+    assert!(remedy.starts_with("unset AWS_REGION, or set it to a region"), "{remedy}");
+    assert!(ensure(&[], Some(REGION)).status.success());
+    assert!(ensure(&[], None).status.success());
+    assert_eq!((machines(&world.stage), world.stage.vault()), (1, vault));
 }
 
 #[test]

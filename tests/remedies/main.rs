@@ -3,6 +3,7 @@
 //! than before.
 
 mod between;
+mod disabled;
 mod grammar;
 mod identity;
 mod list;

@@ -190,6 +190,35 @@ fn a_service_without_privileges_is_let_to_its_target_and_no_further() {
 }
 
 #[test]
+fn a_settings_file_that_is_closed_is_opened_to_the_service_alone() {
+    if !is_root() {
+        eprintln!("a_settings_file_that_is_closed: skipped, because root alone starts the service");
+        return;
+    }
+    let mut world = World::new();
+    world.stage.register();
+    daemon_of_nobody(&mut world);
+    world.when_fresh();
+    let settings = world.stage.path("rolekeeper.toml");
+    allow(&settings, 0o600);
+    let before = world.rights();
+    let check =
+        |world: &World| world.stage.command_of(0, 0, &["config", "check"]).output().unwrap();
+    let (_, by_service) = world.stage.refused(&["reload"], Exit::Configuration);
+    let said = String::from_utf8(check(&world).stderr).unwrap();
+    let by_root = said.split_once("try: ").unwrap().1.trim_end();
+    assert_eq!(by_root, format!("{by_service}, or look with --as-me"));
+    let done = world.carry_out(by_root);
+    assert_eq!(done, [format!("setfacl -m u:nobody:r {}", settings.display())]);
+    assert!(check(&world).status.success());
+    world.stage.succeed(&["reload"]);
+    // The list's mask shows as the group's bits, and gives the group nothing.
+    let shown = settings.display();
+    let but = [format!("user {NOBODY} reads {shown}"), format!("some mode reads {shown}")];
+    assert_not_widened(&before, &world.rights(), &but.each_ref().map(String::as_str));
+}
+
+#[test]
 fn settings_are_mended_where_the_message_says() {
     let mut world = World::working();
     world.stage.settings("[refresh]\nintervall = \"30m\"\n");

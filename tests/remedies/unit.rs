@@ -4,6 +4,8 @@
 use std::fs;
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::stage::{Daemon, is_root};
 use crate::world::{World, assert_not_widened};
 
@@ -25,8 +27,38 @@ fn start_behind(world: &mut World, mounts: &str) -> Option<()> {
     }
     world.daemon = None;
     world.daemon = Some(Daemon::start(command));
-    world.stage.status_when("a daemon", |status| status["state"] == "fresh");
+    // An earlier daemon's credentials are fresh before the first file is written.
+    let is_told = |target: &Value| target["written_at"].is_string() || target["error"].is_string();
+    world.stage.status_when("an outcome of each target", |status| {
+        status["state"] == "fresh" && status["targets"].as_array().unwrap().iter().all(is_told)
+    });
     Some(())
+}
+
+#[test]
+fn a_file_that_is_mounted_gives_way_to_its_directory() {
+    if !is_root() {
+        eprintln!("a_file_that_is_mounted: skipped, because only root may mount");
+        return;
+    }
+    let mut world = World::new();
+    let app = world.stage.path("app");
+    let file = app.join("credentials");
+    fs::create_dir(&app).unwrap();
+    fs::write(&file, "[other]\nregion = x\n").unwrap();
+    world.stage.settings(&world.stage.target("app", &file, "mode = \"0600\""));
+    world.stage.register();
+    let bind = |path: &std::path::Path| format!("mount --bind {0} {0}", path.display());
+    let Some(()) = start_behind(&mut world, &bind(&file)) else { return };
+    let before = world.rights();
+    let remedy = |world: &World| world.stage.status()["targets"][1]["remedy"].clone();
+    let said = remedy(&world);
+    let expected = format!("names {}, name {}, then systemctl", file.display(), app.display());
+    assert!(said.as_str().is_some_and(|said| said.contains(&expected)), "{said}");
+    start_behind(&mut world, &bind(&app)).unwrap();
+    assert!(fs::read_to_string(&file).unwrap().contains("aws_session_token"));
+    assert!(remedy(&world).is_null());
+    assert_not_widened(&before, &world.rights(), &[]);
 }
 
 #[test]
@@ -82,6 +114,6 @@ fn what_the_unit_keeps_from_the_service_is_let_in_by_the_unit_alone() {
         let written = fs::read_to_string(format!("{directory}/credentials")).unwrap();
         assert!(written.contains("aws_session_token"), "{directory}");
     }
-    assert!(remedies(&world).iter().all(serde_json::Value::is_null));
+    assert!(remedies(&world).iter().all(Value::is_null));
     assert_not_widened(&before, &world.rights(), &["some mode reads"]);
 }

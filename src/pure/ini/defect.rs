@@ -170,7 +170,9 @@ impl Advice for Unusable {
                 format!("write line {line} as [name], without blanks or `profile`, or remove it")
             }
             Defect::Indented => format!("move line {line} to the first column, or remove it"),
-            Defect::Brackets => format!("move line {line} to the end of its section"),
+            Defect::Brackets => {
+                format!("move line {line}, with what it is nested in, to the end of its section")
+            }
             Defect::Colon => format!("write line {line} as `key = value`"),
             Defect::NestedName | Defect::SecurityToken => format!("remove line {line}"),
             Defect::LongTermKey => {
