@@ -229,17 +229,17 @@ impl Clerk {
     fn listens(&self, kind: &str) -> Result<(), Complaint> {
         let snapshot = self.stock.shelf.look();
         let endpoint = snapshot.status.endpoints.iter().find(|endpoint| endpoint.kind == kind);
-        let reload = "systemctl reload rolekeeper, where the settings are new";
+        let remedy = "systemctl reload rolekeeper, where the settings are new";
         match endpoint {
             None => {
                 let why = format!("the daemon has no {kind} endpoint");
-                Err(Complaint::new(Exit::Unavailable, why, reload))
+                Err(Complaint::new(Exit::Unavailable, why, remedy))
             }
             Some(endpoint) => match &endpoint.error {
                 None => Ok(()),
                 Some(error) => {
                     let why = format!("the {kind} endpoint does not listen: {error}");
-                    let remedy = endpoint.remedy.as_deref().unwrap_or(reload);
+                    let remedy = endpoint.remedy.as_deref().unwrap_or(remedy);
                     Err(Complaint::new(Exit::Unavailable, why, remedy))
                 }
             },
