@@ -401,7 +401,7 @@ fn nothing_is_good_without_a_daemon_or_without_its_endpoint() {
     let output = advise(&stage, &program, &named);
     let (message, remedy) = refusal(&output, Exit::Unavailable);
     assert!(message.starts_with("it cannot be told what it will see: no daemon answers at"));
-    assert!(remedy.starts_with("systemctl start rolekeeper"), "{remedy}");
+    assert!(remedy.starts_with("systemctl restart rolekeeper"), "{remedy}");
     // Somebody else listens there now.
     let _other = TcpListener::bind(("127.0.0.1", metadata)).unwrap();
     let _daemon = stage.start();
@@ -501,7 +501,7 @@ fn what_is_disabled_is_refused_and_nothing_else_is_advised() {
         assert_eq!((&report["reason"], &report["remedy"]), (&json!(reason), &Value::Null));
         let output = advise(stage, program, &["--sdk", "boto3"]);
         let (_, remedy) = refusal(&output, Exit::Configuration);
-        assert_eq!(remedy, "mend what `rolekeeper status` says of it");
+        assert_eq!(remedy, "mend what `sudo rolekeeper status` says of it");
     };
     fs::write(&config, format!("[default]\ncredential_process = {command} --target web\n"))
         .unwrap();

@@ -367,9 +367,11 @@ fn refusals_fill_the_log_only_so_far() {
     std::os::unix::process::CommandExt::uid(&mut many, NOBODY);
     std::os::unix::process::CommandExt::gid(&mut many, NOBODY);
     assert!(many.status().unwrap().success());
-    let log = daemon.log();
-    let refused = log.matches("credentials refused").count();
-    assert_eq!(refused, 20, "{log}");
+    // What is logged comes through a pipe.
+    let refused = || daemon.log().matches("credentials refused").count();
+    wait_for("the refusals", || if refused() >= 20 { Ok(()) } else { Err(daemon.log()) });
+    stage.succeed(&["status"]);
+    assert_eq!(refused(), 20, "{}", daemon.log());
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -556,7 +556,10 @@ fn a_runtime_directory_that_only_the_service_manager_can_make_is_asked_of_it() {
     let remove = format!("rm -r {0}/run && mount -o remount,bind,ro {0}", surroundings.display());
     let mut gone = Command::new("sh");
     gone.args(["-c", &remove]);
+    // It looks every few seconds, and must not put right what is half removed.
+    daemon.signal(Signal::SIGSTOP);
     printed(beside(&daemon, &gone));
+    daemon.signal(Signal::SIGCONT);
     // An error that systemd answers with a new start.
     assert_eq!(daemon.ended().code(), Some(Exit::CannotCreate as i32), "{}", daemon.log());
     let log = daemon.log();
