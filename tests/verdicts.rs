@@ -16,7 +16,7 @@ use rolekeeper::lab::operation::Operation::{
 use rolekeeper::pure::advice::Exit;
 use serde_json::Value;
 
-use stage::{Stage, printed, refusal};
+use stage::{Stage, printed, refusal, wait_for};
 
 fn fails(status: u16, code: Option<&str>) -> Fault {
     let effect = Effect::Status { status, code: code.map(str::to_owned) };
@@ -301,7 +301,7 @@ fn what_is_left_at_the_service_is_said_with_the_command_that_removes_it() {
     let output = stage.registration(&stage.activation()).arg("--force").output().unwrap();
     let text = said(&output);
     let second = printed(output).trim_end().parse().unwrap();
-    assert!(text.contains(&format!("the service still lists {first}, which this machine was")));
+    assert!(text.contains(&format!("the service may still list {first}, which this machine was")));
     assert!(text.contains(&command(first.as_str())) && listed(&first), "{text}");
 
     // An id that cannot be read cannot be said, and that is said.
@@ -322,13 +322,41 @@ fn what_is_left_at_the_service_is_said_with_the_command_that_removes_it() {
 #[test]
 fn a_deregistration_that_leaves_credentials_behind_is_no_success() {
     let stage = Stage::set();
-    let (id, mut daemon) = stage.start_registered();
+    let (_, mut daemon) = stage.start_registered();
     daemon.stop();
     fs::write(stage.credentials(), "[default\naws_access_key_id = broken\n").unwrap();
     let output = stage.run(&["deregister", "--local-only"]);
     let text = said(&output);
     assert_eq!(output.status.code(), Some(Exit::BadData as i32), "{text}");
-    let left = format!("rolekeeper: credentials of {id} may be left in a file: ");
+    let left = "rolekeeper: credentials may be left in a file: ".to_owned();
     assert!(text.contains(&left) && text.contains("\ntry: "), "{text}");
+    assert!(text.ends_with("; then rolekeeper deregister --local-only\n"), "{text}");
     assert!(!stage.record("RegistrationKey").exists());
+}
+
+/// What the settings name no more, or name wrongly, was written all the same.
+#[test]
+fn a_deregistration_empties_every_file_that_was_written() {
+    let stage = Stage::set();
+    let [gone, typo] = ["gone", "typo"].map(|name| stage.path(name));
+    let target = |name, more| stage.target(name, &stage.path(name), more);
+    stage.settings(&(target("gone", "") + &target("typo", "")));
+    let (_, mut daemon) = stage.start_registered();
+    let holds = |path| fs::read_to_string(path).is_ok_and(|text| text.contains("aws_secret"));
+    wait_for("both files", || {
+        if holds(&gone) && holds(&typo) { Ok(()) } else { Err("none".to_owned()) }
+    });
+    daemon.stop();
+    stage.settings(&target("typo", "modde = \"0600\""));
+    // A file that cannot be edited is told, and tried again.
+    let held = fs::read_to_string(&typo).unwrap();
+    fs::write(&typo, held.clone() + "[broken\n").unwrap();
+    let output = stage.run(&["deregister", "--local-only"]);
+    assert_eq!(output.status.code(), Some(Exit::BadData as i32), "{}", said(&output));
+    assert!(!holds(&gone) && holds(&typo));
+    fs::write(&typo, held).unwrap();
+    let again = stage.succeed(&["deregister", "--local-only"]);
+    assert_eq!(again, "credentials that were left in files are withdrawn\n");
+    assert!(!holds(&typo));
+    stage.refused(&["deregister", "--local-only"], Exit::Configuration);
 }

@@ -1,11 +1,13 @@
 //! `rolekeeper deregister`
 
+use std::path::Path;
+
 use clap::Args;
 
 use super::{Places, local, print, say};
 use crate::connection::OPERATION_TIMEOUT;
 use crate::control::Complaint;
-use crate::daemon::{forget_role_token, registered_region, targets};
+use crate::daemon::{forget_role_token, registered_region, targets, withdraw_all};
 use crate::host::clock::{Clock, SystemClock};
 use crate::host::environment;
 use crate::host::progress::Progress;
@@ -13,7 +15,7 @@ use crate::pure::advice::{Advice, Exit};
 use crate::pure::secret::Secret;
 use crate::ssm::{AwsCredentials, InstanceKey, Ssm};
 use crate::targets::withdraw;
-use crate::vault::{Registration, Vault};
+use crate::vault::{Registration, Vault, VaultError};
 
 /// Take this machine's identity out of use, at the service and here
 ///
@@ -38,7 +40,13 @@ impl Deregister {
         let settings = places.hybrid_settings()?;
         let directories = places.directories();
         let mut vault = Vault::open(&directories.state)?;
-        let registration = vault.registration()?;
+        let registration = match vault.registration() {
+            // An earlier try may have left a file that it could not empty.
+            Err(VaultError::Missing { .. }) if withdraw_rest(&directories.state)? => {
+                return print("credentials that were left in files are withdrawn\n");
+            }
+            registration => registration?,
+        };
         let (id, mut now) = (&registration.instance_id, SystemClock.now());
         let targets = targets(&settings, &directories.runtime);
         if !self.local_only {
@@ -65,6 +73,8 @@ impl Deregister {
         }
         // What cannot be emptied keeps nobody from being deregistered, and is no success either.
         let left = targets.iter().filter_map(|target| withdraw(target).err()).collect::<Vec<_>>();
+        // Those of targets that are in the settings no more, or disabled, among them.
+        let rest = withdraw_rest(&directories.state);
         if let Err(error) = forget_role_token(&directories.runtime) {
             say(format_args!("warning: {error}"));
         }
@@ -78,14 +88,31 @@ impl Deregister {
             print(&format!("{id} is deregistered\n"))?;
         }
         match left.as_slice() {
-            [] => Ok(()),
+            [] => rest.map(|_| ()),
             [first, more @ ..] => {
                 more.iter().for_each(|error| say(format_args!("warning: {error}")));
-                let message = format!("credentials of {id} may be left in a file: {first}");
-                Err(Complaint::new(first.exit(), message, first.remedy()))
+                Err(left_behind(first.exit(), &first.to_string(), &first.remedy()))
             }
         }
     }
+}
+
+/// Empties what the daemon has written down that it wrote; whether there was anything.
+fn withdraw_rest(state: &Path) -> Result<bool, Complaint> {
+    withdraw_all(state).map_err(|Complaint { message, remedy, exit }| {
+        left_behind(Exit::from_code(exit), &message, &remedy)
+    })
+}
+
+/// `mend` is for a file that cannot be edited. One that cannot be written is let be written: another path,
+/// which helps a target, would leave the credentials where they are.
+fn left_behind(exit: Exit, what: &str, mend: &str) -> Complaint {
+    let message = format!("credentials may be left in a file: {what}");
+    let remedy = match exit {
+        Exit::BadData => format!("{mend}; then rolekeeper deregister --local-only"),
+        _ => "let the file be written, then rolekeeper deregister --local-only".to_owned(),
+    };
+    Complaint::new(exit, message, remedy)
 }
 
 fn administrator() -> Option<AwsCredentials> {

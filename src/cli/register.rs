@@ -277,11 +277,11 @@ fn left_behind(settings: &Settings, replaced: Result<Registration, VaultError>) 
     match replaced {
         Err(VaultError::Missing { .. }) => None,
         Ok(Registration { instance_id, region, .. }) => Some(format!(
-            "the service still lists {instance_id}, which this machine was; to remove it there: {}",
+            "the service may still list {instance_id}, which this machine was; to remove it there: {}",
             local::deregistration(settings, &region, &instance_id)
         )),
         Err(error) => Some(format!(
-            "the service still lists what this machine was; its id is not known here: {error}"
+            "the service may still list what this machine was; its id is not known here: {error}"
         )),
     }
 }

@@ -53,6 +53,19 @@ enum RecordError {
     File(#[from] io::Error),
 }
 
+/// Takes our keys out of every file that the record in this directory names, whatever the settings say
+/// now; whether it named any.
+///
+/// # Errors
+///
+/// The last file that could not be emptied, which stays in the record.
+pub fn withdraw_all(state: &Path) -> Result<bool, Complaint> {
+    let record = DeliveryRecord::open(state);
+    let nothing_wanted = Wanted::new();
+    let named = !record.lock().deliveries.leftovers(|_, _| None).is_empty();
+    record.withdraw_leftovers(&nothing_wanted, |_| false).map(|()| named)
+}
+
 impl DeliveryRecord {
     /// What earlier runs wrote down in this directory.
     pub(super) fn open(state: &Path) -> Self {
@@ -117,6 +130,15 @@ impl DeliveryRecord {
         let left = left.filter(|left| !target(left).is_some_and(|target| stays(&target)));
         kept.left = left.cloned().collect();
         kept.empty()
+    }
+
+    /// Targets that hold what is not wanted, and that `stay` as they are for now.
+    pub(super) fn kept(&self, wanted: &Wanted, stays: impl Fn(&Target) -> bool) -> Vec<Target> {
+        let kept = self.lock();
+        let holder =
+            |path: &Path, profile: &str| wanted.get(&(path.to_owned(), profile.to_owned()));
+        let left = kept.deliveries.leftovers(holder).into_iter();
+        left.filter_map(target).filter(stays).collect()
     }
 
     /// Tries once more what could not be emptied.

@@ -38,6 +38,7 @@ use std::time::Duration;
 
 pub use access::access_of;
 pub use accounts::Accounts;
+pub use deliveries::withdraw_all;
 pub use error::DaemonError;
 pub use held::{HeldError, forget as forget_role_token};
 pub use provider::no_registration;
@@ -140,7 +141,19 @@ impl Daemon {
     /// # Errors
     ///
     /// What stands in the way of starting; once it runs, a daemon does not give up.
-    pub async fn run(mut self, started: impl FnOnce(ShelfReader)) -> Result<(), DaemonError> {
+    pub async fn run(self, started: impl FnOnce(ShelfReader)) -> Result<(), DaemonError> {
+        let mut tasks = JoinSet::new();
+        let outcome = self.serve(started, &mut tasks).await;
+        // Whoever starts next in this process finds sockets and addresses free.
+        tasks.shutdown().await;
+        outcome
+    }
+
+    async fn serve(
+        mut self,
+        started: impl FnOnce(ShelfReader),
+        tasks: &mut JoinSet<()>,
+    ) -> Result<(), DaemonError> {
         let (shelf, reader) = Shelf::new();
         started(reader.clone());
         let (orders, mut inbox) = mpsc::channel(ORDERS);
@@ -158,7 +171,6 @@ impl Daemon {
         };
         let clock = ServiceClock::new(Arc::clone(&self.seams.clock));
         let (control, programs) = self.bind()?;
-        let mut tasks = JoinSet::new();
         tasks.spawn(control.serve(reader.clone(), orders));
         let keyring = Keyring::default();
         let tokens = KeyringNow { keyring: keyring.clone(), clock: Arc::clone(&self.seams.clock) };

@@ -124,8 +124,8 @@ fn missing_remedy(path: &Path) -> String {
     match Record::at(path) {
         Some(Record::InstanceFingerprint) if !is_registered(path) => REGISTER.into(),
         Some(Record::InstanceFingerprint) => {
-            "restore it from a backup; without one register again: the service knows this machine \
-             by its fingerprint"
+            "restore it from a backup; without one register again with --force and a new activation: \
+             the service knows this machine by its fingerprint"
                 .into()
         }
         Some(Record::Ec2RegistrationKey) => {
