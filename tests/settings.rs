@@ -447,6 +447,16 @@ fn the_default_target_stays_unless_it_is_switched_off() {
         stage.succeed(&["reload"]);
         assert_eq!(names(), [name]);
     }
+    // One in its place that is disabled leaves the place empty: its readers get no wider role.
+    let before = fs::read_to_string(stage.credentials()).unwrap();
+    stage.settings(&stage.target("mine", &stage.credentials(), "typo = 1"));
+    stage.refused(&["reload"], Exit::Configuration);
+    assert_eq!(names(), Vec::<String>::new());
+    assert_eq!(fs::read_to_string(stage.credentials()).unwrap(), before);
+    // A consumer of its name would be served what is the default target's.
+    stage.settings("[[consumer]]\nname = \"default\"\nusers = [\"0\"]\n");
+    let (message, _) = stage.refused(&["reload"], Exit::Configuration);
+    assert!(message.contains("the name of the default target"), "{message}");
     // Beside another profile of its file it is what that one says.
     stage.settings(&stage.target("mine", &stage.credentials(), "profile = \"x\"\nmode = \"0600\""));
     stage.succeed(&["reload"]);

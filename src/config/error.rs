@@ -21,6 +21,10 @@ pub enum ConfigError {
 impl Advice for ConfigError {
     fn remedy(&self) -> String {
         match self {
+            // One of several, which are judged together.
+            Self::Invalid { path, .. } if path.starts_with("/etc/rolekeeper") => {
+                "mend that line, then `rolekeeper config check`".to_owned()
+            }
             Self::Invalid { path, .. } => {
                 let path = in_shell(&path.to_string_lossy());
                 format!("mend that line, then `rolekeeper config check {path}`")

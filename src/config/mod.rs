@@ -199,6 +199,10 @@ impl Settings {
             reload: None,
             origin: self.default_target.origin.clone(),
         };
+        // One that is disabled may be meant to take its place: its readers must not get this one's keys.
+        if self.targets.disabled().any(|it| it.path.as_deref() == Some(path)) {
+            return None;
+        }
         let mut beside = self.targets.iter().filter(|target| target.path == path);
         match beside.clone().next() {
             _ if beside.any(|target| target.profile == default.profile) => None,
@@ -214,7 +218,14 @@ impl Settings {
     fn settle(&mut self) {
         self.targets.settle(clash::clash);
         let targets = &self.targets;
-        self.consumers.settle(|consumer, before| consumer::clash(consumer, before, targets));
+        let default_stands = self.default_target.value;
+        self.consumers.settle(|consumer, before| {
+            // In no table, and yet asked for by its name.
+            let takes_its_name = default_stands && consumer.name == DEFAULT_TARGET;
+            let why = "that is the name of the default target, too".to_owned();
+            let clash = || consumer::clash(consumer, before, targets);
+            takes_its_name.then_some(why).or_else(clash)
+        });
     }
 
     /// Takes what `--endpoint-url` says, which beats the files.
