@@ -276,6 +276,7 @@ mod tests {
             path: "/c".into(),
             profile: "default".to_owned(),
             written_at: None,
+            withdrawn: false,
             held_until: None,
             error: None,
             remedy: None,

@@ -71,6 +71,7 @@ fn a_registered_machine_gets_credentials_and_shows_how_it_is() {
             "path": stage.credentials(),
             "profile": "default",
             "written_at": shown["issued_at"],
+            "withdrawn": false,
             "held_until": null,
             "error": null,
             "remedy": null,

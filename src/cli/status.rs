@@ -124,6 +124,7 @@ fn without_daemon(places: &Places, complaint: &Complaint) -> Result<shelf::Statu
             path: target.path,
             profile: target.profile.to_string(),
             written_at: None,
+            withdrawn: false,
             held_until: end.map(Moment),
             error: held.as_ref().err().map(ToString::to_string),
             warnings,
@@ -187,6 +188,9 @@ fn page(status: &shelf::Status, times: &Times) -> String {
         let place = format!("{} [{}]", target.path.display(), target.profile);
         let outcome = match (&target.error, target.written_at) {
             (Some(error), _) => format!("NOT WRITTEN: {error}"),
+            (None, _) if target.withdrawn => {
+                "withdrawn: it holds no credentials of ours".to_owned()
+            }
             (None, Some(at)) => format!("written {}", times.of(at)),
             (None, None) => match target.held_until {
                 Some(until) => format!("holds an earlier run's, good until {}", times.of(until)),

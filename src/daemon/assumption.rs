@@ -280,6 +280,7 @@ impl Assumption {
 
     fn withdraw(&mut self) -> Event {
         let complete = self.write(Announcer::withdraw);
+        self.outcome.was_a_withdrawal();
         tracing::warn!(name = self.of.name, complete, "credentials withdrawn");
         Event::Delivered { complete }
     }

@@ -101,16 +101,17 @@ impl Driver {
         let Outlets { registered, assumed, .. } = &read.outlets;
         let wanted = wanted(&provider.identity(), registered, assumed);
         let emptied = record.withdraw_leftovers(&wanted, |target| read.may_be_unserved(target));
+        let left = record.kept(&wanted, |target| read.may_be_unserved(target));
         let mut warnings = Warnings::default();
         warnings.put(LEFTOVERS, emptied.err());
         let Rules { disabled, outlets, .. } = read;
         let Outlets { registered: targets, without_file: consumers, assumed } = outlets;
         // What an earlier run left stays while it is valid. A file that cannot be read is reported
         // when it is written.
-        let left = targets.iter().map(|target| published(target).ok()??.expires_at);
-        let left = left.collect::<Vec<_>>();
-        let published_until = left.iter().flatten().max().copied();
-        let outcomes = left.into_iter().map(TargetOutcome::left).collect();
+        let ends = targets.iter().map(|target| published(target).ok()??.expires_at);
+        let ends = ends.collect::<Vec<_>>();
+        let published_until = ends.iter().flatten().max().copied();
+        let outcomes = ends.into_iter().map(TargetOutcome::left).collect();
         let earlier = earlier(&daemon, &provider, clock.now());
         let refresher = Refresher::new(policy(&daemon), published_until, clock.now())
             .with_earlier(earlier.map(Arc::new));
@@ -127,7 +128,7 @@ impl Driver {
             refresher,
             targets,
             outcomes,
-            left: Vec::new(),
+            left,
             failure: None,
             consumers,
             roles: Roles::default(),
@@ -165,6 +166,7 @@ impl Driver {
             }
         }
         let mut steps = self.clock.steps();
+        let mut next_look = self.since_boot() + TICK;
         loop {
             service_manager::alive();
             let pause = service_manager::within_watchdog(self.pause());
@@ -176,7 +178,15 @@ impl Driver {
                     self.handle(Event::Nudged).await;
                 }
                 news = self.accounts.end() => if news { self.apply().await },
-                () = ticker.tick() => self.look_around().await?,
+                () = ticker.tick() => {
+                    self.look_around().await?;
+                    // Each tick begins the pause below anew, which alone would never come to its end.
+                    if self.since_boot() >= next_look {
+                        next_look = self.since_boot() + TICK;
+                        self.look_again().await;
+                        self.handle(Event::Deadline).await;
+                    }
+                }
                 () = self.clock.sleep(pause) => {
                     self.look_again().await;
                     self.handle(Event::Deadline).await;
@@ -288,6 +298,7 @@ impl Driver {
     fn withdraw(&mut self) -> Event {
         let announcer = self.reloads.announcer();
         let complete = self.deliver(|target| announcer.withdraw(target));
+        self.outcomes.iter_mut().for_each(TargetOutcome::was_a_withdrawal);
         self.withdraw_left();
         self.kept = None;
         if let Err(error) = held::forget(&self.daemon.directories.runtime) {
@@ -386,6 +397,10 @@ impl Driver {
             service_manager::status(&line);
         }
         self.line = line;
+    }
+
+    fn since_boot(&self) -> Duration {
+        self.seams().clock.since_boot()
     }
 
     fn seams(&self) -> &Seams {

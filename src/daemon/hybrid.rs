@@ -190,7 +190,8 @@ impl Hybrid {
     /// anything is.
     pub(super) fn look_at_vault(&mut self) -> Option<VaultError> {
         match self.vault.check() {
-            Ok(()) if self.vault.is_whole() => None,
+            // The next start needs both records.
+            Ok(()) if self.vault.is_whole() => self.vault.fingerprint_record().err(),
             Err(error) if error.is_unwritable() => Some(error),
             _ => match self.vault.reopen(&self.registration.instance_id) {
                 Ok(()) => self.take_over_records().err(),

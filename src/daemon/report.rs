@@ -50,6 +50,8 @@ pub(super) struct LastFailure {
 #[derive(Debug, Default)]
 pub(super) struct TargetOutcome {
     written_at: Option<Moment>,
+    /// Our keys were taken out last, and nothing was put in their place.
+    is_withdrawn: bool,
     /// When what an earlier run left in the file ends.
     held_until: Option<Moment>,
     complaint: Option<Complaint>,
@@ -159,7 +161,7 @@ impl TargetOutcome {
             self.written_at = Some(Moment(now));
         }
         if outcome.is_ok() {
-            self.held_until = None;
+            (self.held_until, self.is_withdrawn) = (None, false);
         }
         if let Ok(Delivery::Corrected { found, now }) = outcome {
             let path = target.path.display();
@@ -184,6 +186,11 @@ impl TargetOutcome {
             _ => {}
         }
         self.complaint = complaint;
+    }
+
+    /// What was noted last was a withdrawal.
+    pub(super) fn was_a_withdrawal(&mut self) {
+        self.is_withdrawn = self.complaint.is_none();
     }
 
     /// Keeps the warnings, and logs what is new. What a file lost when it was replaced stays told until
@@ -275,6 +282,7 @@ pub(super) fn target_status(target: &Target, outcome: &TargetOutcome) -> TargetS
         path: target.path.clone(),
         profile: target.profile.to_string(),
         written_at: outcome.written_at,
+        withdrawn: outcome.is_withdrawn,
         held_until: outcome.held_until,
         error: outcome.complaint.as_ref().map(|complaint| complaint.message.clone()),
         remedy: outcome.complaint.as_ref().map(|complaint| complaint.remedy.clone()),

@@ -13,7 +13,7 @@ use nix::time::{ClockId, clock_gettime};
 use time::UtcDateTime;
 
 pub use service::ServiceClock;
-pub use wait::{Timeout, every, pause, timeout};
+pub use wait::{Timeout, every, on_the_beat, pause, timeout};
 
 use crate::pure::service_time::Reading;
 

@@ -8,12 +8,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
-use tokio::time::{Interval, MissedTickBehavior};
+use tokio::time::Interval;
 
-use super::clock::every;
+use super::clock::on_the_beat;
 
-/// How often is looked: what was removed is there again before most programs ask next.
-pub const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+/// How often is looked: what was removed is there again before most programs ask next, and a daemon that
+/// has nothing to do wakes no more than six times a minute.
+pub const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Which file it is, and when it was last written or changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +25,8 @@ pub struct Stamp {
     changed: (i64, i64),
 }
 
-/// Ticks every [`LOOK_INTERVAL`], in real time.
+/// Ticks every [`LOOK_INTERVAL`], in real time. All tickers of a process keep one beat, so that it wakes
+/// once for all of them.
 #[derive(Debug)]
 pub struct Ticker(Interval);
 
@@ -48,12 +50,9 @@ impl Stamp {
 }
 
 impl Ticker {
-    /// The first tick comes after a whole interval.
+    /// The first tick comes with the next beat.
     pub fn new() -> Self {
-        let mut interval = every(LOOK_INTERVAL);
-        interval.reset();
-        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self(interval)
+        Self(on_the_beat(LOOK_INTERVAL))
     }
 
     /// Waits for the next tick. Given up and called again, it keeps its time.

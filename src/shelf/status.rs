@@ -111,6 +111,9 @@ pub struct TargetStatus {
     pub path: PathBuf,
     pub profile: String,
     pub written_at: Option<Moment>,
+    /// What stood in it was taken out again: it holds no keys of ours.
+    #[serde(default)]
+    pub withdrawn: bool,
     /// Until this run has written it: when the keys of an earlier one end that the file holds.
     #[serde(default)]
     pub held_until: Option<Moment>,

@@ -37,7 +37,7 @@ pub const REGION: &str = "eu-central-1";
 pub const NOBODY: u32 = 65534;
 
 /// A guard against waiting for ever; no test depends on how long anything takes.
-const GUARD: Duration = Duration::from_secs(30);
+const GUARD: Duration = Duration::from_secs(60);
 
 /// Between two looks at a condition.
 const LOOK: Duration = Duration::from_millis(20);

@@ -14,7 +14,7 @@
 //! The first row that fits counts. Without a daemon, 69 comes before all of them.
 
 use crate::pure::advice::Exit;
-use crate::shelf::{Credentials, Failure, Moment, State, Status};
+use crate::shelf::{Credentials, Failure, Moment, State, Status, Warning};
 
 /// Judges what a daemon says of itself.
 pub(super) fn exit(status: &Status, now: Moment) -> Exit {
@@ -25,7 +25,12 @@ pub(super) fn exit(status: &Status, now: Moment) -> Exit {
         State::Expired => return Exit::Unavailable,
         State::Fresh | State::Stale => {}
     }
-    if status.settings.is_some() || !status.disabled.is_empty() {
+    let not_in_force =
+        |warning: &Warning| ["identity", "service"].contains(&warning.subject.as_str());
+    if status.settings.is_some()
+        || !status.disabled.is_empty()
+        || status.warnings.iter().any(not_in_force)
+    {
         return Exit::Configuration;
     }
     let targets = status.targets.iter();
@@ -79,6 +84,7 @@ mod tests {
             path: "/backup".into(),
             profile: "default".into(),
             written_at: Some(NOW),
+            withdrawn: false,
             held_until: None,
             error: None,
             warnings: Vec::new(),
@@ -146,6 +152,14 @@ mod tests {
         });
         let assumed_before =
             with_target(|target| (target.role_arn, target.failure) = (role(), failure()));
+        let warned = |subject: &str| Status {
+            warnings: vec![Warning {
+                subject: subject.into(),
+                message: String::new(),
+                remedy: String::new(),
+            }],
+            ..fresh()
+        };
         let text = String::new;
         let (place, error, remedy) = (text(), text(), text());
         let disabled = Disabled { kind: Kind::Target, name: None, place, error, remedy };
@@ -156,6 +170,8 @@ mod tests {
             ("fresh", fresh(), Exit::Done),
             ("a target is disabled", disabled, Exit::Configuration),
             ("settings are not in force", trouble, Exit::Configuration),
+            ("a part of them is not", warned("service"), Exit::Configuration),
+            ("the vault cannot be written", warned("vault"), Exit::Done),
             ("endpoint listens", endpoint(None), Exit::Done),
             ("role is assumed", consumer(Some(LATER), None), Exit::Done),
             ("service is told", told(None), Exit::Done),

@@ -79,9 +79,10 @@ impl Driver {
         self.handle(Event::Retargeted).await;
     }
 
-    /// For a start that cannot read them.
+    /// For a start that cannot read them, or cannot go by them: what is not in force is not kept.
     pub(super) fn keep_settings(&self) {
-        if self.daemon.trouble.is_none() {
+        let is_in_force = [IDENTITY, SERVICE].iter().all(|it| self.warnings.get(it).is_none());
+        if self.daemon.trouble.is_none() && is_in_force {
             self.daemon.reader.keep(&self.daemon.directories.state, &self.daemon.settings);
         }
     }

@@ -13,7 +13,7 @@ use crate::pure::refresher::{Condition, Event};
 use crate::sts::Sts;
 
 /// So many looks in a row find no runtime directory before the service manager is asked for one.
-const PATIENCE: u32 = 3;
+const PATIENCE: u32 = 2;
 
 impl Driver {
     /// What somebody else has changed or removed is put right: the files, and the certificates by which
