@@ -564,6 +564,8 @@ Environment=AWS_ACCESS_KEY_ID=AKIAIOSFODNN7EXAMPLE "AWS_SECRET_ACCESS_KEY=a secr
 ExecStart=/usr/bin/sleep 1000
 UNIT
     inside systemctl daemon-reload
+    # Nothing is called good without a look at the daemon.
+    inside systemctl start rolekeeper
     check "advice: a unit that does not run" "$(advise_stale)" "78 not-renewed"
     inside systemctl start stale
     check "advice: the same unit, running" "$(advise_stale)" "78 not-renewed"
@@ -578,13 +580,14 @@ UNIT
         esac
     done'
     inside systemctl daemon-reload
+    inside systemctl reload rolekeeper
     check "advice: mended, before it is started again" "$(advise_stale)" "78 not-renewed"
     inside systemctl restart stale
     check "advice: mended" "$(advise_stale)" "0 renewed"
     check "advice: there is no such unit" \
         "$(inside rolekeeper advise --unit no-such 2>&1 >/dev/null | head -n 1)" \
         "rolekeeper: there is no unit no-such"
-    inside systemctl stop stale
+    inside systemctl stop stale rolekeeper
     inside rm -r /run/systemd/system/stale.service /etc/systemd/system/stale.service.d
 }
 

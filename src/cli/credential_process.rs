@@ -23,8 +23,7 @@ pub(super) struct CredentialProcess {
 const EXAMPLES: &str = "\
 Examples:
   rolekeeper credential-process
-  printf '[default]\\ncredential_process = %s\\n' \\
-      '/usr/bin/rolekeeper credential-process' >> ~/.aws/config";
+  aws configure set credential_process '/usr/bin/rolekeeper credential-process'";
 
 impl CredentialProcess {
     pub(super) fn execute(self, places: &Places) -> Result<(), Complaint> {

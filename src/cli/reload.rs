@@ -8,12 +8,12 @@ use crate::control::{self, Command, Complaint, Reply};
 
 /// Have the daemon read its settings again, and wait for the outcome
 ///
-/// Targets, consumers, roles and rules are in force when this returns, and nothing else is touched.
-/// Settings that cannot be used change nothing. A mistake in one target or consumer disables that one
-/// alone.
+/// Targets, consumers, roles, rules, endpoints and the way to AWS are in force when this returns. Only
+/// [identity] waits for the next start. Settings that cannot be used change nothing. A mistake in one
+/// target or consumer disables that one alone.
 ///
-/// Exit status 78 when the settings were refused, or anything in them is disabled. systemctl reload
-/// rolekeeper calls this.
+/// Exit status 78 when the settings were refused, anything in them is disabled, or anything is not in
+/// force. systemctl reload rolekeeper calls this.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  rolekeeper config check && rolekeeper reload")]
 pub(super) struct Reload {}

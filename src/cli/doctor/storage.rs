@@ -37,7 +37,11 @@ pub(super) fn hardware(patient: &Patient) -> Vec<Check> {
     {
         Ok(similarity) => diagnosis::hardware::judge(&similarity),
         Err(complaint) if complaint.exit == Exit::Configuration as u8 => {
-            Finding::inapplicable("this machine is not registered")
+            match Vault::read_only(&patient.directories.state).and_then(|it| it.registration()) {
+                // The record that is missing is the fingerprint's.
+                Ok(_) => complaint.into(),
+                Err(_) => Finding::inapplicable("this machine is not registered"),
+            }
         }
         // A damaged record has its line already.
         Err(complaint) => {

@@ -28,8 +28,8 @@ pub fn judge(listener: &Listener) -> Finding {
         ),
         (None, Some(_)) => Finding::wrong(
             format!("{origin} names {address}, and nobody listens there"),
-            "systemctl restart rolekeeper: an address is taken at the start alone, and journalctl -u \
-             rolekeeper says what was in the way",
+            "systemctl reload rolekeeper; if it still does not listen, journalctl -u rolekeeper says what \
+             is in the way",
         ),
         (_, None) => Finding::skipped("needs a daemon that this user may see", AS_ROOT),
     }

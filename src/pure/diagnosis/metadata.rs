@@ -28,8 +28,8 @@ pub struct Page {
     pub body: String,
 }
 
-const REMEDY: &str =
-    "set AWS_EC2_METADATA_DISABLED=true for the programs, or keep their packets from that address";
+const REMEDY: &str = "set AWS_EC2_METADATA_DISABLED=true for the programs that do not ask an [endpoint.imds] of ours, or \
+     keep their packets from that address";
 
 /// Judges what answers at `address`.
 pub fn judge(address: &str, heard: &Heard) -> Finding {

@@ -130,7 +130,7 @@ pub fn judge(service: Service, attempt: &Attempt) -> Finding {
             match &attempt.proxy {
                 Some(proxy) => format!("name the proxy by its IPv6 address: {proxy}"),
                 None if aws_endpoint::is_of_aws(endpoint) => "set dual_stack = true in [service], \
-                     then systemctl restart rolekeeper: AWS's dual-stack names have IPv6 addresses"
+                     then systemctl reload rolekeeper: AWS's dual-stack names have IPv6 addresses"
                     .to_owned(),
                 None => {
                     "name the endpoint by its IPv6 address: endpoint_url in [service]".to_owned()
