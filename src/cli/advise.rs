@@ -97,7 +97,7 @@ fn complaint(report: &Report) -> Option<Complaint> {
         return Some(Complaint::new(exit, format!("{what}: {reason}"), &complaint.remedy));
     }
     let remedy = match (&report.judgement, &report.remedy) {
-        (Judgement::Untold(_), _) => "name its SDK with --sdk: rolekeeper advise --help lists them",
+        (Judgement::Untold(_), _) if report.sdk.is_none() => "name its SDK with --sdk: rolekeeper advise --help lists them",
         (_, Some(remedy)) if remedy.drop_in.is_some() => "the drop-in that is printed above",
         (_, Some(_)) => "what is printed above",
         (_, None) => "mend first what its SDK fails over",

@@ -17,7 +17,7 @@ use crate::control::Complaint;
 pub(super) struct CredentialProcess {
     /// A target's or a consumer's name [default: the first that this user may have]
     #[arg(long, value_name = "NAME")]
-    target: Option<String>,
+    pub(super) target: Option<String>,
 }
 
 const EXAMPLES: &str = "\

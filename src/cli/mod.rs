@@ -324,3 +324,58 @@ impl<E: Advice> From<E> for Complaint {
         Self::of(&error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    use super::*;
+    use crate::pure::chain::Process;
+
+    proptest! {
+        /// What `advise` takes for our command line, ours is, and the other way about.
+        #[test]
+        fn a_line_of_credential_process_is_told_as_the_command_line_has_it(
+            words in vec(select(vec![
+                "credential-process", "credential-process", "credential-process", "--target", "web",
+                "--target=a", "--target=", "--runtime-dir", "/r", "--runtime-dir=/s", "--state-dir=",
+                "--state-dir", "--config", "--config=/c", "-q", "-v", "-qv", "-vv", "-qq", "-V", "-h",
+                "--quiet", "--quiet=x", "--verbose", "--help", "--version", "--nonsense", "--", "-",
+                "export", "status", "x", "--targ", "--consumer", "''",
+            ]), 0..7)
+        ) {
+            let line = format!("rolekeeper {}", words.join(" "));
+            let bare = words.iter().map(|word| if *word == "''" { "" } else { word });
+            let parsed = Arguments::try_parse_from(std::iter::once("rolekeeper").chain(bare));
+            let process = Process::of(&line);
+            match parsed {
+                Ok(Arguments { places, command: Command::CredentialProcess(command) }) => {
+                    prop_assert!(process.is_ours(), "{}", line);
+                    prop_assert_eq!(process.target, command.target);
+                    prop_assert_eq!(process.runtime_dir.map(PathBuf::from), places.runtime_dir);
+                }
+                _ => prop_assert!(!process.is_ours(), "{}", line),
+            }
+        }
+    }
+
+    #[test]
+    fn advise_knows_every_option_of_credential_process() {
+        let mut description = description();
+        description.build();
+        let command = description.find_subcommand("credential-process").unwrap();
+        for argument in command.get_arguments() {
+            let Some(long) = argument.get_long().filter(|it| !["help", "version"].contains(it)) else {
+                continue;
+            };
+            let value = if argument.get_action().takes_values() { " x" } else { "" };
+            let short = argument.get_short().map(|short| format!("-{short}"));
+            for option in std::iter::once(format!("--{long}")).chain(short) {
+                let line = format!("rolekeeper credential-process {option}{value}");
+                assert!(Process::of(&line).is_ours(), "{line}");
+            }
+        }
+    }
+}

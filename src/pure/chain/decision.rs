@@ -1,7 +1,7 @@
 //! Which of a profile's settings an SDK goes by, and what becomes of it: each as its own source has it.
 
 use super::search::{Outcome, Search};
-use super::{Content, Found, Place, Sdk, Section, SharedFile, Source, shown};
+use super::{Content, Found, Place, Runs, Sdk, Section, SharedFile, Source, shown};
 
 use Outcome::{Ends, Nothing, PassedOver};
 
@@ -11,6 +11,10 @@ pub(super) struct Decision {
     pub place: Place,
     pub outcome: Outcome,
 }
+
+/// Of a command line that our program refuses, or answers with its help.
+pub(super) const IN_VAIN: &str =
+    "rolekeeper prints no credentials for the words that follow it in credential_process";
 
 pub(super) const SET_TO_NOTHING: &str = "is set to nothing";
 
@@ -343,6 +347,7 @@ impl Search<'_> {
             Some(process) if self.surroundings.not_run.contains(&process.program) => {
                 Ends(format!("the program cannot run {}", shown(&process.program)))
             }
+            Some(process) if process.runs == Runs::OursInVain => Ends(IN_VAIN.to_owned()),
             Some(process) => Outcome::Found(Found::Process(process.clone())),
         }
     }

@@ -3,7 +3,8 @@
 use core::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::{Address, Found, Process, Rereads, Sdk, Walk, shown};
+use super::decision::IN_VAIN;
+use super::{Address, Found, Process, Rereads, Runs, Sdk, Walk, shown};
 
 /// What this installation hands out, and where.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -83,7 +84,7 @@ fn served_by<'a>(found: &'a Found, installation: &'a Installation) -> Option<Ser
             let of_name = |outlet: &&Outlet| outlet.path == *path && outlet.profile == *profile;
             installation.outlets.iter().find(of_name).map(Served::File)
         }
-        Found::Process(process) => process.ours.then_some(Served::Process(process)),
+        Found::Process(process) => process.is_ours().then_some(Served::Process(process)),
         Found::Container(address) => {
             let ours = installation.container.is_some_and(|ours| address.is(ours));
             ours.then_some(Served::Container(address))
@@ -116,11 +117,19 @@ fn judge_found(found: &Found, sdk: Sdk, installation: &Installation) -> Judgemen
         Found::SingleSignOn | Found::LoginSession => Judgement::Elsewhere(
             "a person's session renews them for as long as it lasts, and it is not ours".to_owned(),
         ),
-        Found::Process(process) if process.ours => Judgement::Renewed(format!("{sdk} {asks}")),
-        Found::Process(process) => Judgement::Elsewhere(format!(
-            "{sdk} {asks}, but {} is not ours",
-            shown(&process.program)
-        )),
+        Found::Process(process) => match process.runs {
+            Runs::Ours => Judgement::Renewed(format!("{sdk} {asks}")),
+            Runs::OursInVain => Judgement::Nothing(IN_VAIN.to_owned()),
+            Runs::OursAndMore => Judgement::Untold(
+                "its credential_process has more in it than rolekeeper and its words, and what that \
+                 does is not known"
+                    .to_owned(),
+            ),
+            Runs::Another => Judgement::Elsewhere(format!(
+                "{sdk} {asks}, but {} is not ours",
+                shown(&process.program)
+            )),
+        },
         Found::Container(address) => match installation.container {
             Some(ours) if address.is(ours) => at_endpoint(sdk),
             _ => Judgement::Elsewhere(format!("{sdk} {asks}, but not our endpoint")),

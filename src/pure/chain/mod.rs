@@ -28,7 +28,7 @@ pub use dialects::Refusal;
 pub use environment::{AccessKey, Environment};
 pub use judgement::{Binding, Installation, Judgement, Outlet, Served, judge, served};
 pub use link::{Place, Source};
-pub use process::Process;
+pub use process::{Process, Runs};
 pub use remedy::{Mended, Remedy, Way, mend};
 pub use sdk::{Habits, MissingProfile, PathHabits, Rereads, Sdk, UnknownSdk};
 pub use shared_file::{Content, Header, Kind, Paths, Section, SharedFile};

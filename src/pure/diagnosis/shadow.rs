@@ -118,7 +118,7 @@ fn is_ours(walk: &Walk, installation: &Installation) -> bool {
 }
 
 fn is_our_process(found: &Found) -> bool {
-    matches!(found, Found::Process(process) if process.ours)
+    matches!(found, Found::Process(process) if process.is_ours())
 }
 
 fn sdks<'a>(walks: impl Iterator<Item = &'a Walk>) -> String {
