@@ -610,6 +610,145 @@ fn a_file_that_stays_the_old_one_is_not_renewed() {
     check();
 }
 
+/// `sleep` in namespaces of its own, after a script has run there with these arguments.
+fn apart(
+    kinds: &[&str],
+    script: &str,
+    arguments: &[&Path],
+    environment: &[(&str, &str)],
+) -> Running {
+    let mut command = Command::new("unshare");
+    if !is_root() {
+        command.arg("--map-root-user");
+    }
+    let script = format!("{script} && echo ready && exec sleep 1000");
+    command.args(kinds).args(["sh", "-c", &script, "sh"]).args(arguments);
+    command.envs(environment.iter().copied());
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let stdout = child.stdout.take().unwrap();
+    let program = Running(child);
+    let mut line = String::new();
+    BufReader::new(stdout).read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    program
+}
+
+#[test]
+fn our_endpoints_are_not_on_the_loopback_of_another_network() {
+    let endpoints = Endpoints::of(own_uid());
+    let stage = &endpoints.stage;
+    let home = stage.path("home");
+    let home = ("HOME", home.to_str().unwrap());
+    let metadata = format!("http://127.0.0.1:{}/", endpoints.metadata);
+    let (uri, token) = (endpoints.uri("web"), endpoints.token_file("web"));
+    let by_metadata = [home, ("AWS_EC2_METADATA_SERVICE_ENDPOINT", metadata.as_str())];
+    let by_container = [
+        home,
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri.as_str()),
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", token.as_str()),
+    ];
+    for variables in [&by_metadata[..], &by_container] {
+        let same = apart(&["--mount"], "true", &[], variables);
+        assert_eq!(judged(stage, &same, &["--sdk", "boto3"]).1, Some(0));
+        let other = apart(&["--net"], "true", &[], variables);
+        let (report, status) = judged(stage, &other, &["--sdk", "boto3"]);
+        assert_eq!(
+            (&report["verdict"], status),
+            (&json!("not-renewed"), code(Exit::Configuration)),
+            "{report}"
+        );
+        assert!(report["reason"].as_str().unwrap().contains("network of its own"), "{report}");
+        // A socket is a file, and needs no network.
+        let remedy = &report["remedy"];
+        let content = remedy["file"]["content"].as_str().unwrap_or_else(|| panic!("{report}"));
+        assert!(content.contains(" credential-process"), "{report}");
+        let advised = mended(&report, variables);
+        let advised = advised.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let after = apart(&["--net"], "true", &[], &advised.collect::<Vec<_>>());
+        assert_eq!(judged(stage, &after, &["--sdk", "boto3"]).1, Some(0));
+    }
+}
+
+#[test]
+fn our_process_is_good_where_the_program_sees_the_daemons_sockets_alone() {
+    let stage = Stage::set();
+    let _daemon = stage.start_registered();
+    let (empty, other, config) = (stage.path("empty"), stage.path("other"), stage.path("config"));
+    fs::create_dir(&empty).unwrap();
+    fs::create_dir(&other).unwrap();
+    let run = stage.path("run");
+    let rolekeeper = stage.open_binary();
+    let looks_at = |directory: &Path| {
+        let (program, directory) = (rolekeeper.display(), directory.display());
+        let line = format!("{program} --runtime-dir {directory} credential-process");
+        fs::write(&config, format!("[default]\ncredential_process = {line}\n")).unwrap();
+    };
+    let variables = [("AWS_CONFIG_FILE", config.to_str().unwrap())];
+    let hidden = apart(&["--mount"], "mount --bind $1 $2", &[&empty, &run], &variables);
+    let elsewhere = apart(&["--mount"], "mount --bind $1 $2", &[&run, &other], &variables);
+    looks_at(&run);
+    let output = advise(&stage, &hidden, &["--sdk", "boto3"]);
+    let (message, remedy) = refusal(&output, Exit::Configuration);
+    assert!(message.contains("the daemon's sockets are not in"), "{message}");
+    assert!(remedy.starts_with("mount ") && remedy.contains("the directory, not"), "{remedy}");
+    assert_eq!(judged(&stage, &elsewhere, &["--sdk", "boto3"]).1, Some(0));
+    looks_at(&other);
+    let (report, status) = judged(&stage, &elsewhere, &["--sdk", "boto3"]);
+    assert_eq!((&report["verdict"], status), (&json!("renewed"), Some(0)), "{report}");
+    assert_eq!(judged(&stage, &hidden, &["--sdk", "go"]).0["verdict"], "not-renewed");
+}
+
+#[test]
+fn a_process_is_ours_only_with_words_that_our_program_takes() {
+    let stage = Stage::set();
+    let _daemon = stage.start_registered();
+    let config = stage.path("config");
+    let (program, run) = (stage.open_binary(), stage.path("run"));
+    let (program, run) = (program.display(), run.display());
+    let variables = [("AWS_CONFIG_FILE", config.to_str().unwrap())];
+    let program_of_test = Running::with(&variables);
+    for (more, by_boto3, by_go) in [
+        ("", "renewed", "renewed"),
+        (" --nonsense", "nothing", "nothing"),
+        (" --consumer nope", "nothing", "nothing"),
+        (" --help", "nothing", "nothing"),
+        (" -V", "nothing", "nothing"),
+        // Go takes the rest for a comment of the file.
+        (" # x", "nothing", "renewed"),
+        (" | cat", "nothing", "untold"),
+        (" >/dev/null", "nothing", "untold"),
+        (" && true", "nothing", "untold"),
+    ] {
+        let line = format!("{program} --runtime-dir {run} credential-process{more}");
+        fs::write(&config, format!("[default]\ncredential_process = {line}\n")).unwrap();
+        for (sdk, expected) in [("boto3", by_boto3), ("go", by_go)] {
+            let (report, _) = judged(&stage, &program_of_test, &["--sdk", sdk]);
+            assert_eq!(report["verdict"], expected, "{more}, {sdk}: {report}");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_to_be_pasted_that_acts_on_a_terminal() {
+    let stage = Stage::set();
+    for home in ["/h\u{1b}]0;x\u{7}\u{1b}[2K\rverdict", "/h\nreboot", "/h\u{9b}2J", "/h\u{7f}"] {
+        let program = Running::with(&[("HOME", home), ("AWS_PROFILE", "nope")]);
+        let output = advise(&stage, &program, &["--sdk", "go"]);
+        let all = [&output.stdout[..], &output.stderr].concat();
+        let all = String::from_utf8(all).unwrap();
+        assert!(!all.contains(|c: char| c.is_control() && c != '\n'), "{all:?}");
+        assert!(!all.contains("export ") && all.contains("there is nothing to paste"), "{all}");
+        let json = advise(&stage, &program, &["--sdk", "go", "--json"]).stdout;
+        let json = String::from_utf8(json).unwrap();
+        assert!(!json.trim_end().contains(char::is_control), "{json:?}");
+        let report = serde_json::from_str::<Value>(&json).unwrap();
+        assert_eq!(
+            (&report["remedy"]["shell"], &report["remedy"]["file"]),
+            (&json!(""), &Value::Null)
+        );
+    }
+}
+
 #[test]
 fn strange_files_are_neither_waited_for_nor_followed() {
     let stage = Stage::set();

@@ -5,6 +5,8 @@ mod outlets;
 mod page;
 mod report;
 
+use std::fmt::Write;
+
 use clap::Args;
 
 use self::outlets::Outlets;
@@ -61,7 +63,7 @@ impl Advise {
             Outlets::of(&places.settings()?, &places.directories().runtime, &program, self.sdk)?;
         let report = Report::of(&program, self.sdk, &outlets);
         if self.json {
-            print(&format!("{}\n", serde_json::to_string(&report).unwrap_or_default()))?;
+            print(&format!("{}\n", json(&report)))?;
         } else {
             print(&page::page(&report))?;
         }
@@ -82,6 +84,21 @@ impl Advise {
     }
 }
 
+/// One line without control characters: JSON may have DEL and those above ASCII as they are.
+fn json(report: &Report) -> String {
+    let json = serde_json::to_string(report).unwrap_or_default();
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_control() {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "\\u{:04x}", u32::from(c));
+        } else {
+            text.push(c);
+        }
+    }
+    text
+}
+
 /// What ends the command with another status than 0.
 fn complaint(report: &Report) -> Option<Complaint> {
     let (exit, what) = match &report.judgement {
@@ -97,7 +114,9 @@ fn complaint(report: &Report) -> Option<Complaint> {
         return Some(Complaint::new(exit, format!("{what}: {reason}"), &complaint.remedy));
     }
     let remedy = match (&report.judgement, &report.remedy) {
-        (Judgement::Untold(_), _) if report.sdk.is_none() => "name its SDK with --sdk: rolekeeper advise --help lists them",
+        (Judgement::Untold(_), _) if report.sdk.is_none() => {
+            "name its SDK with --sdk: rolekeeper advise --help lists them"
+        }
         (_, Some(remedy)) if remedy.drop_in.is_some() => "the drop-in that is printed above",
         (_, Some(_)) => "what is printed above",
         (_, None) => "mend first what its SDK fails over",

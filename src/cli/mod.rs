@@ -367,7 +367,8 @@ mod tests {
         description.build();
         let command = description.find_subcommand("credential-process").unwrap();
         for argument in command.get_arguments() {
-            let Some(long) = argument.get_long().filter(|it| !["help", "version"].contains(it)) else {
+            let Some(long) = argument.get_long().filter(|it| !["help", "version"].contains(it))
+            else {
                 continue;
             };
             let value = if argument.get_action().takes_values() { " x" } else { "" };

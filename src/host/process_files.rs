@@ -66,6 +66,11 @@ impl ProcessFiles {
         Ok(PathBuf::from(readlinkat(&self.0, name)?))
     }
 
+    /// Its network namespace, as the link names it; none where that cannot be read.
+    pub fn network(&self) -> Option<String> {
+        self.link("ns/net").ok()?.into_os_string().into_string().ok()
+    }
+
     /// Where the links of `fd` lead, no more than `most`.
     pub fn open_files(&self, most: usize) -> Vec<PathBuf> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
@@ -78,6 +83,12 @@ impl ProcessFiles {
         });
         names.filter_map(Result::ok).collect()
     }
+}
+
+/// The network namespace of this process, as `/proc/PID/ns/net` names it (namespaces(7)).
+pub fn own_network() -> Option<String> {
+    let own = ProcessFiles::open(nix::unistd::getpid().as_raw()).ok()?;
+    own.network()
 }
 
 #[cfg(test)]

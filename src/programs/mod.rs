@@ -16,7 +16,7 @@ use nix::unistd::Uid;
 use zeroize::Zeroizing;
 
 use self::recognition::{Loaded, recognise};
-use crate::host::process_files::ProcessFiles;
+use crate::host::process_files::{ProcessFiles, own_network};
 use crate::host::{accounts, environment};
 use crate::pure::access::peer::{executable, process_status, unit as unit_of_cgroup};
 use crate::pure::chain::{
@@ -59,6 +59,8 @@ pub struct Program {
     pub sdk: Option<Recognised>,
     /// Whether it has a mount namespace or a root directory of its own.
     pub apart: bool,
+    /// Its network namespace, as `/proc/PID/ns/net` names it; none where that cannot be read.
+    pub network: Option<String>,
     root: Root,
     search_path: Vec<PathBuf>,
     /// What is mounted where it looks.
@@ -102,6 +104,7 @@ pub fn running(pid: i32) -> Result<Program, ProgramError> {
         sdk: recognise(loaded, &root),
         executable,
         apart,
+        network: process.network(),
         root,
         search_path,
         mounts: process.text("mountinfo", LONGEST_MOUNTS).unwrap_or_default(),
@@ -124,6 +127,7 @@ pub fn this_shell() -> Result<Program, ProgramError> {
         environment: Environment::of_block(&block),
         sdk: None,
         apart: false,
+        network: own_network(),
         root: Root::ours().map_err(ProgramError::NoRoot)?,
         search_path: Loaded::finding_by(&block).search_path(),
         mounts: our_mounts(),
@@ -162,6 +166,7 @@ pub fn at_rest(settings: &UnitSettings) -> Result<Program, ProgramError> {
         sdk: recognise(loaded, &root),
         executable,
         apart: false,
+        network: own_network(),
         root,
         search_path,
         mounts: our_mounts(),
@@ -238,6 +243,17 @@ impl Program {
             return Some(self.root.absolute(Path::new(name))).filter(found);
         }
         self.search_path.iter().map(|directory| directory.join(name)).find(found)
+    }
+
+    /// Whether what the program sees at `path` is what we see at `ours`; none where that is not to be
+    /// seen from here.
+    pub fn sees_same(&self, path: &Path, ours: &Path) -> Option<bool> {
+        self.root.is_same(path, ours)
+    }
+
+    /// The path that a relative one stands for in the program.
+    pub fn absolute(&self, path: &Path) -> PathBuf {
+        self.root.absolute(path)
     }
 
     /// Whether the program sees anything there.

@@ -93,6 +93,20 @@ impl Root {
         self.find(path).ok().map(|(_, is)| (is.st_dev, is.st_ino))
     }
 
+    /// Whether what is at `path`, in here, is what is at `ours`, in our own root directory. None where
+    /// the kernel does not say.
+    pub fn is_same(&self, path: &Path, ours: &Path) -> Option<bool> {
+        let identity = |root: &Self, path| match root.find(path) {
+            Ok((_, is)) => Some(Some((is.st_dev, is.st_ino))),
+            Err(error) => match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Some(None),
+                _ => None,
+            },
+        };
+        let (theirs, ours) = (identity(self, path)?, identity(&Self::ours().ok()?, ours)?);
+        Some(theirs.is_some() && theirs == ours)
+    }
+
     /// By what the file at `path`, in here, is the one at `ours`, in our own root directory. None where
     /// it is another. `mounts` is what is mounted in here (proc_pid_mountinfo(5)).
     pub fn binding(&self, path: &Path, ours: &Path, mounts: &str) -> Option<Binding> {

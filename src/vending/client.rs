@@ -60,7 +60,21 @@ pub fn try_out(runtime_dir: &Path, asked: DryRun) -> Result<WouldGet, VendingErr
     match hear(runtime_dir, &Request::DryRun(Box::new(asked)))? {
         (_, Answer::WouldGet(what)) => Ok(what),
         (_, Answer::Refused(complaint)) => Err(VendingError::Refused(complaint)),
-        (path, Answer::Credentials(_)) => Err(unasked(path)),
+        (path, _) => Err(unasked(path)),
+    }
+}
+
+/// The network namespace of the daemon of this runtime directory, as `/proc/PID/ns/net` names it; none
+/// where the daemon cannot see it.
+///
+/// # Errors
+///
+/// When no daemon answers, or does not know the question.
+pub fn network_namespace(runtime_dir: &Path) -> Result<Option<String>, VendingError> {
+    match hear(runtime_dir, &Request::NetworkNamespace)? {
+        (_, Answer::NetworkNamespace(name)) => Ok(name),
+        (_, Answer::Refused(complaint)) => Err(VendingError::Refused(complaint)),
+        (path, _) => Err(unasked(path)),
     }
 }
 
@@ -68,7 +82,7 @@ fn ask_one(runtime_dir: &Path, target: Option<&str>) -> Result<Vended, VendingEr
     match hear(runtime_dir, &Request::Credentials { target: target.map(str::to_owned) })? {
         (_, Answer::Credentials(vended)) => Ok(vended),
         (_, Answer::Refused(complaint)) => Err(VendingError::Refused(complaint)),
-        (path, Answer::WouldGet(_)) => Err(unasked(path)),
+        (path, _) => Err(unasked(path)),
     }
 }
 

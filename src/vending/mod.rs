@@ -13,7 +13,7 @@ mod protocol;
 mod server;
 
 pub use audit::Audit;
-pub use client::{VendingError, ask, try_out};
+pub use client::{VendingError, ask, network_namespace, try_out};
 pub use dry_run::{DryRun, Subject, TokenHolder, TokenHolders, Via, WouldGet};
 pub use protocol::{Answer, Request, Vended};
 pub use server::{Bound, Stock, bind};

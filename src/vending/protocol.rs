@@ -28,6 +28,8 @@ pub enum Request {
     },
     /// What a program would get, and no secret of it.
     DryRun(Box<DryRun>),
+    /// In which network the daemon is, and its endpoints.
+    NetworkNamespace,
 }
 
 /// The daemon's line, as it is read.
@@ -37,6 +39,8 @@ pub enum Answer {
     Credentials(Vended),
     Refused(Complaint),
     WouldGet(WouldGet),
+    /// As `/proc/PID/ns/net` names it; none where the daemon cannot see its own.
+    NetworkNamespace(Option<String>),
 }
 
 /// Credentials, and what they are called here.
@@ -76,6 +80,7 @@ enum Written<'a> {
     },
     Refused(&'a Complaint),
     WouldGet(&'a WouldGet),
+    NetworkNamespace(Option<&'a str>),
 }
 
 impl TryFrom<Line> for Vended {
@@ -130,6 +135,11 @@ pub(super) fn refused(complaint: &Complaint) -> Secret<Vec<u8>> {
 /// What would be handed out.
 pub(super) fn would_get(what: &WouldGet) -> Secret<Vec<u8>> {
     write(&Written::WouldGet(what), 512)
+}
+
+/// In which network the daemon is.
+pub(super) fn network_namespace(name: Option<&str>) -> Secret<Vec<u8>> {
+    write(&Written::NetworkNamespace(name), 64)
 }
 
 fn write(line: &Written<'_>, room: usize) -> Secret<Vec<u8>> {

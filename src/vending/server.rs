@@ -13,13 +13,15 @@ use tokio::task::{JoinSet, spawn_blocking};
 
 use super::audit::Audit;
 use super::dry_run::TokenHolders;
-use super::protocol::{LONGEST_REQUEST, Request, credentials, refused, would_get};
+use super::protocol::{
+    LONGEST_REQUEST, Request, credentials, network_namespace, refused, would_get,
+};
 use super::socket_paths;
 use crate::host::accounts;
 use crate::host::clock::{ServiceClock, pause, timeout};
 use crate::host::peer::{Caller, caller};
 use crate::host::places::{PENALTY, Place, Places, RATE_OF_A_USER};
-use crate::host::socket;
+use crate::host::{process_files, socket};
 use crate::pure::access::{Access, Allowed, Denied};
 use crate::pure::advice::{Complaint, Exit};
 use crate::pure::role_token::RoleToken;
@@ -142,6 +144,9 @@ impl Clerk {
                 Ok(what) => would_get(&what),
                 Err(complaint) => refused(&complaint),
             },
+            Ok(Request::NetworkNamespace) => {
+                network_namespace(process_files::own_network().as_deref())
+            }
             Err(_) => refused(&Complaint::new(
                 Exit::Usage,
                 "the daemon does not know this request",

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::super::RUNTIME_DIRECTORY;
 use super::outlets::Outlets;
 use crate::control::Complaint;
 use crate::programs::Program;
@@ -36,7 +37,10 @@ pub(super) fn confirm(
             let via = Via::File { target: outlet.name.clone() };
             ask(&outlets.runtime_dir, via, program, None)
         }
-        Served::Process(process) => by_process(process, program, outlets),
+        Served::Process(process) => match by_process(process, program, outlets) {
+            Ok(outcome) => outcome,
+            Err(unserved) => return unserved,
+        },
         Served::Metadata => ask(&outlets.runtime_dir, Via::Metadata, program, None),
         Served::Container(address) => match by_token(address, walk, program, outlets) {
             Ok(outcome) => outcome,
@@ -86,16 +90,73 @@ fn by_process(
     process: &Process,
     program: &Program,
     outlets: &Outlets,
-) -> Result<WouldGet, VendingError> {
-    let own = process.runtime_dir.as_ref().map(PathBuf::from);
-    let runtime_dir = own.as_deref().unwrap_or(&outlets.runtime_dir);
+) -> Result<Result<WouldGet, VendingError>, Confirmed> {
     let Some(executable) = program.finds(&process.program) else {
         let why = format!("it cannot run {}", shown(&process.program));
         let remedy = "name a rolekeeper that the program sees and may run";
-        return Err(VendingError::Refused(Complaint::new(Exit::Refused, why, remedy)));
+        return Ok(Err(VendingError::Refused(Complaint::new(Exit::Refused, why, remedy))));
     };
     let via = Via::Process { target: process.target.clone() };
-    ask(runtime_dir, via, program, Some(executable))
+    let daemon = daemon_of(process, program, outlets)?;
+    Ok(ask(&daemon, via, program, Some(executable)))
+}
+
+/// The runtime directory, as we see it, of the daemon whose sockets the process finds where it looks.
+fn daemon_of(
+    process: &Process,
+    program: &Program,
+    outlets: &Outlets,
+) -> Result<PathBuf, Confirmed> {
+    let named = program.environment.text("RUNTIME_DIRECTORY").and_then(|it| it.split(':').next());
+    let mut looks = match (&process.runtime_dir, named) {
+        (Some(own), _) => vec![own.as_str()],
+        (None, Some(named)) => vec![named, RUNTIME_DIRECTORY],
+        (None, None) => vec![RUNTIME_DIRECTORY],
+    };
+    looks.dedup();
+    let looks = looks.into_iter().map(|directory| program.absolute(Path::new(directory)));
+    let looks = looks.collect::<Vec<_>>();
+    let sees = |theirs: &Path, ours: &Path| {
+        let sockets = vending::socket_paths(theirs).into_iter().zip(vending::socket_paths(ours));
+        let same = sockets.map(|(theirs, ours)| program.sees_same(&theirs, &ours));
+        same.collect::<Option<Vec<_>>>().map(|same| same.into_iter().all(|same| same))
+    };
+    let mut is_seen = true;
+    for theirs in &looks {
+        for ours in [&outlets.runtime_dir, theirs] {
+            match sees(theirs, ours) {
+                Some(true) => return Ok(ours.clone()),
+                Some(false) => {}
+                None => is_seen = false,
+            }
+        }
+    }
+    let runs = vending::socket_paths(&outlets.runtime_dir).iter().all(|socket| socket.exists());
+    let last = looks.into_iter().next_back().unwrap_or_else(|| outlets.runtime_dir.clone());
+    if !program.apart {
+        // It looks where we do, and whoever is there answers.
+        return Ok(last);
+    }
+    if !runs {
+        return Ok(outlets.runtime_dir.clone());
+    }
+    let place = shown(&last.to_string_lossy());
+    let judgement = if is_seen {
+        Judgement::NotRenewed(format!(
+            "from where the program is, the daemon's sockets are not in {place}"
+        ))
+    } else {
+        Judgement::Untold(format!(
+            "whether the program sees the daemon's sockets in {place} cannot be seen"
+        ))
+    };
+    let why = judgement.reason().to_owned();
+    let remedy = format!(
+        "mount {} there as {place}, read-only: the directory, not a socket by itself",
+        shown(&outlets.runtime_dir.to_string_lossy())
+    );
+    let complaint = Some(Complaint::new(Exit::Configuration, why, remedy));
+    Err(Confirmed { judgement, complaint, gets: None })
 }
 
 /// A token that is not read again is not renewed, however good it is now: that is the error.

@@ -7,7 +7,8 @@ use crate::control::Complaint;
 use crate::daemon::targets;
 use crate::host::accounts;
 use crate::programs::Program;
-use crate::pure::chain::{Binding, Installation, Outlet, Sdk, Way};
+use crate::pure::chain::{Binding, Installation, Network, Outlet, Sdk, Way};
+use crate::pure::shell::in_shell;
 use crate::vending::{self, VendingError, Via};
 
 use super::super::RUNTIME_DIRECTORY;
@@ -48,7 +49,11 @@ impl Outlets {
             outlets: Vec::new(),
             container: settings.container_listen.value,
             metadata: settings.imds_listen.value,
+            network: Network::Shared,
         };
+        if installation.container.is_some() || installation.metadata.is_some() {
+            installation.network = network(runtime_dir, program);
+        }
         let mut owns_a_target = false;
         for target in targets(settings, runtime_dir) {
             owns_a_target |= target.access.ids().0.as_raw() == program.reader.uid;
@@ -77,8 +82,10 @@ impl Outlets {
         }
         let sdk = sdk.or(program.sdk.as_ref().map(|told| told.sdk));
         // Every release of every SDK knows our process.
-        let consumer =
-            consumer.filter(|_| sdk.is_some_and(|sdk| !sdk.habits().learnt_endpoints_late));
+        let consumer = consumer.filter(|_| {
+            installation.network == Network::Shared
+                && sdk.is_some_and(|sdk| !sdk.habits().learnt_endpoints_late)
+        });
         let way = way(settings, runtime_dir, program, consumer);
         let token_files = settings.consumers.iter().filter_map(|consumer| {
             Some((consumer.name.clone(), consumer.token_file.as_ref()?.path.clone()))
@@ -99,6 +106,17 @@ impl Outlets {
     pub fn renews_token(&self, consumer: &str, file: &Path, program: &Program) -> bool {
         let ours = self.token_files.iter().find(|(name, _)| name == consumer);
         ours.is_some_and(|(_, ours)| program.binding(file, ours) == Some(Binding::Name))
+    }
+}
+
+/// Whether the program is in the daemon's network.
+fn network(runtime_dir: &Path, program: &Program) -> Network {
+    match (vending::network_namespace(runtime_dir), &program.network) {
+        (Ok(Some(ours)), Some(theirs)) if ours == *theirs => Network::Shared,
+        (Ok(Some(_)), Some(_)) => Network::Another,
+        (Ok(_) | Err(VendingError::Refused(_)), _) => Network::Unseen,
+        // Without a daemon nothing is renewed, and that is what is said.
+        (Err(_), _) => Network::Shared,
     }
 }
 
@@ -152,10 +170,9 @@ fn way(
         let uri = format!("http://{listen}/credentials/{name}");
         return Way::Container { uri, token_file: file.path.clone() };
     }
-    let rolekeeper = std::env::current_exe().unwrap_or_else(|_| "/usr/bin/rolekeeper".into());
-    let mut command = rolekeeper.display().to_string();
+    let mut command = in_shell(&our_program().to_string_lossy());
     if runtime_dir != Path::new(RUNTIME_DIRECTORY) {
-        command += &format!(" --runtime-dir {}", runtime_dir.display());
+        command += &format!(" --runtime-dir {}", in_shell(&runtime_dir.to_string_lossy()));
     }
     command += " credential-process";
     let home = program.environment.text("HOME").map(PathBuf::from);
@@ -165,6 +182,10 @@ fn way(
         _ => PathBuf::from(PROFILE_OF_UNITS),
     };
     Way::Process { command, file }
+}
+
+fn our_program() -> PathBuf {
+    std::env::current_exe().unwrap_or_else(|_| "/usr/bin/rolekeeper".into())
 }
 
 /// The settings by which the program's user may ask, behind their name.
@@ -181,11 +202,15 @@ fn obstacles(way: &Way, runtime_dir: &Path, program: &Program) -> Vec<String> {
     if !program.apart {
         return Vec::new();
     }
-    let Way::Process { command, .. } = way else { return Vec::new() };
-    let rolekeeper = command.split(' ').next().unwrap_or_default();
+    let Way::Process { .. } = way else { return Vec::new() };
+    let rolekeeper = our_program();
     let [_, socket] = vending::socket_paths(runtime_dir);
-    let hidden = [Path::new(rolekeeper), &socket].into_iter().filter(|path| !program.sees(path));
-    let line =
-        |path: &Path| format!("from where the program is, it does not see {}", path.display());
+    let hidden = [rolekeeper.as_path(), &socket].into_iter().filter(|path| !program.sees(path));
+    let line = |path: &Path| {
+        let path = path.display();
+        format!(
+            "from where the program is, it does not see {path}: mount its directory there, read-only"
+        )
+    };
     hidden.map(line).collect()
 }

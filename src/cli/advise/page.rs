@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::report::{FileReport, LinkReport, NewFile, RemedyReport, Report};
 use crate::pure::chain::shown;
+use crate::pure::shell::{in_shell, without_controls};
 
 pub(super) fn page(report: &Report) -> String {
     let mut page = Page::default();
@@ -24,7 +25,8 @@ pub(super) fn page(report: &Report) -> String {
     if let Some(remedy) = &report.remedy {
         page.remedy(report, remedy);
     }
-    page.0
+    // Nothing that a stranger chose acts on the terminal.
+    without_controls(&page.0)
 }
 
 #[derive(Default)]
@@ -33,7 +35,7 @@ struct Page(String);
 impl Page {
     fn line(&mut self, name: &str, value: &str) {
         // Writing to a String cannot fail.
-        let _ = writeln!(self.0, "{name:<12} {value}");
+        let _ = writeln!(self.0, "{name:<12} {}", value.replace('\n', "\\n"));
     }
 
     fn subject(&mut self, report: &Report) {
@@ -106,7 +108,7 @@ impl Page {
         }
         match (&remedy.drop_in, &report.program.unit) {
             (Some(_), Some(unit)) => {
-                let unit = shown(unit);
+                let unit = in_shell(unit);
                 let _ = writeln!(commands, "systemctl daemon-reload && systemctl restart {unit}");
             }
             _ => commands.push_str(&remedy.shell),
@@ -128,4 +130,69 @@ impl Page {
 
 fn path(path: &Path) -> String {
     shown(&path.to_string_lossy())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    use super::super::outlets::Outlets;
+    use super::*;
+    use crate::config::Settings;
+    use crate::programs;
+    use crate::pure::chain::Sdk;
+    use crate::pure::unit_settings::UnitSettings;
+
+    /// Names and paths that a stranger chose.
+    fn environment() -> impl Strategy<Value = Vec<(String, String)>> {
+        let names = select(vec![
+            "AWS_CONFIG_FILE",
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+            "AWS_PROFILE",
+            "AWS_SHARED_CREDENTIALS_FILE",
+            "AWS_WEB_IDENTITY_TOKEN_FILE",
+            "AWS_ACCESS_KEY_ID",
+            "AWS_SECRET_ACCESS_KEY",
+        ]);
+        let value =
+            "(/|http://127.0.0.1/)?[a\\x01-\\x1f\\x7f-\\x{9f} ;'$]{0,8}(\nverdict      RENEWED)?";
+        let home = value.prop_map(|value| ("HOME".to_owned(), value));
+        (vec((names.prop_map(str::to_owned), value), 0..4), home).prop_map(|(mut all, home)| {
+            all.push(home);
+            all
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn no_strangers_text_acts_on_the_terminal(
+            environment in environment(), executable in "/[a\\x01-\\x1f\\x7f-\\x{9f}]{0,4}",
+            sdk in proptest::option::of(select(&Sdk::ALL[..]))
+        ) {
+            let unit = UnitSettings { environment, executable: Some(executable), ..UnitSettings::default() };
+            let program = programs::at_rest(&unit).unwrap();
+            let nowhere = Path::new("/nonexistent/run");
+            let outlets = Outlets::of(&Settings::default(), nowhere, &program, sdk).unwrap();
+            let report = Report::of(&program, sdk, &outlets);
+            let page = page(&report);
+            prop_assert!(!page.contains(|c: char| c.is_control() && c != '\n'), "{:?}", page);
+            let verdicts = page.lines().filter(|line| line.starts_with("verdict")).count();
+            prop_assert_eq!(verdicts, 1, "{}", page);
+            if let Some(remedy) = &report.remedy {
+                prop_assert!(!remedy.shell.contains(|c: char| c.is_control() && c != '\n'));
+                let lines = remedy.shell.lines();
+                let mut others = lines.filter(|it| !it.starts_with("export ") && !it.starts_with("unset "));
+                prop_assert_eq!(others.next(), None, "{:?}", remedy.shell);
+                prop_assert!(!remedy.shell.is_empty() || !remedy.notes.is_empty());
+            }
+            let json = super::super::json(&report);
+            prop_assert!(!json.contains(char::is_control), "{:?}", json);
+            prop_assert!(serde_json::from_str::<serde_json::Value>(&json).is_ok());
+        }
+    }
 }

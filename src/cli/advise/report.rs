@@ -11,8 +11,9 @@ use crate::control::Complaint;
 use crate::programs::Program;
 use crate::pure::chain::{
     Content, Found, Judgement, Place, Remedy, Sdk, Served, SharedFile, Source, Surroundings,
-    Verdict, Walk, judge, mend, served, walk,
+    Verdict, Walk, judge, mend, served, shown, walk,
 };
+use crate::pure::shell::can_be_pasted;
 use crate::vending::WouldGet;
 
 #[derive(Debug, Serialize)]
@@ -137,7 +138,8 @@ impl Report {
             .iter()
             .all(|walk| matches!(served(walk, &outlets.installation), Some(Served::Process(_))));
         let remedy = match (&judgement, &complaint) {
-            (Judgement::Renewed(_), _) | (Judgement::Untold(_), Some(_)) => None,
+            (Judgement::Renewed(_), _)
+            | (Judgement::Untold(_) | Judgement::NotRenewed(_), Some(_)) => None,
             // Nothing that the program does mends our own settings.
             (Judgement::Refused(_), Some(complaint)) if is_disabled(complaint) => None,
             (Judgement::Refused(_), _) if by_process && outlets.consumer.is_some() => {
@@ -234,8 +236,22 @@ fn remedy(
         path: PathBuf::from(format!("/etc/systemd/system/{unit}.d/rolekeeper.conf")),
         content: mended.remedy.drop_in(),
     });
+    let drop_in_path = drop_in.as_ref().map(|new| new.path.to_string_lossy());
+    let file_path = file.as_ref().map(|(path, _)| path.to_string_lossy());
+    let values = set.iter().map(|(_, value)| value.as_str());
+    let mut pasted = values.chain(file_path.as_deref()).chain(drop_in_path.as_deref());
+    if let Some(value) = pasted.find(|text| !can_be_pasted(text)) {
+        let note = format!(
+            "there is nothing to paste: {} has characters that a terminal does not show as they are",
+            shown(value)
+        );
+        return Some(RemedyReport { notes: vec![note], ..settings_alone(outlets) });
+    }
     let left = mended.left_behind.iter().map(|path| {
-        format!("{} is then read no more: copy what else it sets, a region say", path.display())
+        format!(
+            "{} is then read no more: copy what else it sets, a region say",
+            shown(&path.to_string_lossy())
+        )
     });
     Some(RemedyReport {
         unset: unset.clone(),

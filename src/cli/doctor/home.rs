@@ -47,6 +47,7 @@ pub(super) fn shadows(
         outlets: targets.iter().map(outlet).collect(),
         container: settings.container_listen.value,
         metadata: settings.imds_listen.value,
+        network: crate::pure::chain::Network::Shared,
     };
     let finding = shadow::by_default(&home, &installation);
     let at_home = Check::new(NAME, finding);

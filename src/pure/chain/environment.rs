@@ -20,7 +20,11 @@ const TEXTS: &[&str] = &[
     "AWS_SHARED_CREDENTIALS_FILE",
     "AWS_WEB_IDENTITY_TOKEN_FILE",
     "HOME",
+    "RUNTIME_DIRECTORY",
 ];
+
+/// Those that lead to no credentials by themselves.
+const ASIDE: &[&str] = &["HOME", "RUNTIME_DIRECTORY"];
 
 /// Of which the end is kept.
 const ACCESS_KEY_IDS: &[&str] = &["AMAZON_ACCESS_KEY_ID", "AWS_ACCESS_KEY", "AWS_ACCESS_KEY_ID"];
@@ -122,9 +126,13 @@ impl Environment {
 
     /// The names of all that are set and lead an SDK somewhere, in their order.
     pub fn names(&self) -> Vec<&'static str> {
-        let texts = self.texts.keys().filter(|name| **name != "HOME");
-        let names = texts.chain(self.access_keys.keys()).chain(&self.secrets).chain(&self.blank);
-        let names = names.copied().filter(|name| *name != "HOME");
+        let names = self
+            .texts
+            .keys()
+            .chain(self.access_keys.keys())
+            .chain(&self.secrets)
+            .chain(&self.blank);
+        let names = names.copied().filter(|name| !ASIDE.contains(name));
         names.collect::<BTreeSet<_>>().into_iter().collect()
     }
 

@@ -13,6 +13,18 @@ pub struct Installation {
     pub outlets: Vec<Outlet>,
     pub container: Option<SocketAddr>,
     pub metadata: Option<SocketAddr>,
+    pub network: Network,
+}
+
+/// Whether a program is in the daemon's network namespace: each has a loopback of its own, and the
+/// endpoints listen on the daemon's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Network {
+    #[default]
+    Shared,
+    Another,
+    /// It cannot be seen from here.
+    Unseen,
 }
 
 /// A credentials file that the daemon keeps fresh.
@@ -131,11 +143,11 @@ fn judge_found(found: &Found, sdk: Sdk, installation: &Installation) -> Judgemen
             )),
         },
         Found::Container(address) => match installation.container {
-            Some(ours) if address.is(ours) => at_endpoint(sdk),
+            Some(ours) if address.is(ours) => at_endpoint(sdk, installation.network),
             _ => Judgement::Elsewhere(format!("{sdk} {asks}, but not our endpoint")),
         },
         Found::Metadata { address, configured } => match installation.metadata {
-            Some(ours) if address.is(ours) => at_endpoint(sdk),
+            Some(ours) if address.is(ours) => at_endpoint(sdk, installation.network),
             _ if *configured => Judgement::Elsewhere(format!("{sdk} {asks}, but not our endpoint")),
             _ => Judgement::Nothing(format!(
                 "{sdk} finds none, unless this is an EC2 instance with a role"
@@ -144,7 +156,25 @@ fn judge_found(found: &Found, sdk: Sdk, installation: &Installation) -> Judgemen
     }
 }
 
-fn at_endpoint(sdk: Sdk) -> Judgement {
+fn at_endpoint(sdk: Sdk, network: Network) -> Judgement {
+    match network {
+        Network::Shared => {}
+        Network::Another => {
+            return Judgement::NotRenewed(
+                "the program is in a network of its own, a container's say, and our endpoint is not \
+                 on its loopback: mount the directory of a file, or /run/rolekeeper for \
+                 credential_process (docs/consumers.md)"
+                    .to_owned(),
+            );
+        }
+        Network::Unseen => {
+            return Judgement::Untold(
+                "whether the program is in the daemon's network, where our endpoint is, cannot be \
+                 seen"
+                    .to_owned(),
+            );
+        }
+    }
     let late = if sdk.habits().learnt_endpoints_late {
         ", unless its release is too old to know the way (docs/consumers.md)"
     } else {

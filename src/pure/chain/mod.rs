@@ -26,7 +26,7 @@ mod shared_file;
 pub use address::Address;
 pub use dialects::Refusal;
 pub use environment::{AccessKey, Environment};
-pub use judgement::{Binding, Installation, Judgement, Outlet, Served, judge, served};
+pub use judgement::{Binding, Installation, Judgement, Network, Outlet, Served, judge, served};
 pub use link::{Place, Source};
 pub use process::{Process, Runs};
 pub use remedy::{Mended, Remedy, Way, mend};

@@ -129,7 +129,8 @@ impl Options {
                     joined.is_none().then_some(())?;
                     continue;
                 }
-                let separate = || words.next().filter(|word| *word == "-" || !word.starts_with('-'));
+                let separate =
+                    || words.next().filter(|word| *word == "-" || !word.starts_with('-'));
                 let value = joined.or_else(separate)?;
                 if wants == Wants::Path && value.is_empty() {
                     return None;

@@ -39,6 +39,7 @@ fn installation() -> Installation {
         }],
         container: Some("127.0.0.1:1338".parse().unwrap()),
         metadata: Some("127.0.0.1:1339".parse().unwrap()),
+        network: Network::Shared,
     }
 }
 
