@@ -670,6 +670,35 @@ fn our_endpoints_are_not_on_the_loopback_of_another_network() {
 }
 
 #[test]
+fn a_proxy_keeps_botocore_from_our_metadata_endpoint() {
+    let endpoints = Endpoints::of(own_uid());
+    let stage = &endpoints.stage;
+    let metadata = format!("http://127.0.0.1:{}/", endpoints.metadata);
+    let variables = [
+        ("AWS_EC2_METADATA_SERVICE_ENDPOINT", metadata.as_str()),
+        ("HTTP_PROXY", "http://user:hunter2@127.0.0.1:1"),
+        ("NO_PROXY", "example.com"),
+    ];
+    let program = Running::with(&variables);
+    assert_eq!(judged(stage, &program, &["--sdk", "go"]).1, Some(0));
+    let (report, status) = judged(stage, &program, &["--sdk", "boto3"]);
+    assert_eq!((&report["verdict"], status), (&json!("not-renewed"), code(Exit::Configuration)));
+    assert_eq!(report["remedy"]["set"], json!({"NO_PROXY": "example.com,127.0.0.1"}), "{report}");
+    let advised = mended(&report, &variables);
+    let advised = advised.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let after = Running::with(&advised.collect::<Vec<_>>());
+    assert_eq!(judged(stage, &after, &["--sdk", "boto3"]).1, Some(0));
+    // botocore asks no proxy for a container's endpoint.
+    let (uri, token) = (endpoints.uri("web"), endpoints.token_file("web"));
+    let program = Running::with(&[
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri.as_str()),
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", token.as_str()),
+        variables[1],
+    ]);
+    assert_eq!(judged(stage, &program, &["--sdk", "boto3"]).1, Some(0));
+}
+
+#[test]
 fn our_process_is_good_where_the_program_sees_the_daemons_sockets_alone() {
     let stage = Stage::set();
     let _daemon = stage.start_registered();

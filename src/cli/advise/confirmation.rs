@@ -39,7 +39,7 @@ pub(super) fn confirm(
         }
         Served::Process(process) => match by_process(process, program, outlets) {
             Ok(outcome) => outcome,
-            Err(unserved) => return unserved,
+            Err(unserved) => return *unserved,
         },
         Served::Metadata => ask(&outlets.runtime_dir, Via::Metadata, program, None),
         Served::Container(address) => match by_token(address, walk, program, outlets) {
@@ -90,7 +90,7 @@ fn by_process(
     process: &Process,
     program: &Program,
     outlets: &Outlets,
-) -> Result<Result<WouldGet, VendingError>, Confirmed> {
+) -> Result<Result<WouldGet, VendingError>, Box<Confirmed>> {
     let Some(executable) = program.finds(&process.program) else {
         let why = format!("it cannot run {}", shown(&process.program));
         let remedy = "name a rolekeeper that the program sees and may run";
@@ -106,7 +106,7 @@ fn daemon_of(
     process: &Process,
     program: &Program,
     outlets: &Outlets,
-) -> Result<PathBuf, Confirmed> {
+) -> Result<PathBuf, Box<Confirmed>> {
     let named = program.environment.text("RUNTIME_DIRECTORY").and_then(|it| it.split(':').next());
     let mut looks = match (&process.runtime_dir, named) {
         (Some(own), _) => vec![own.as_str()],
@@ -156,7 +156,7 @@ fn daemon_of(
         shown(&outlets.runtime_dir.to_string_lossy())
     );
     let complaint = Some(Complaint::new(Exit::Configuration, why, remedy));
-    Err(Confirmed { judgement, complaint, gets: None })
+    Err(Box::new(Confirmed { judgement, complaint, gets: None }))
 }
 
 /// A token that is not read again is not renewed, however good it is now: that is the error.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::shown;
+use super::{Address, shown};
 use crate::pure::metadata::container::BearerToken;
 use crate::pure::role_token::is_long_term;
 
@@ -20,11 +20,22 @@ const TEXTS: &[&str] = &[
     "AWS_SHARED_CREDENTIALS_FILE",
     "AWS_WEB_IDENTITY_TOKEN_FILE",
     "HOME",
+    "NO_PROXY",
+    "REQUEST_METHOD",
     "RUNTIME_DIRECTORY",
+    "no_proxy",
 ];
 
 /// Those that lead to no credentials by themselves.
-const ASIDE: &[&str] = &["HOME", "RUNTIME_DIRECTORY"];
+const ASIDE: &[&str] = &[
+    "HOME",
+    "HTTP_PROXY",
+    "NO_PROXY",
+    "REQUEST_METHOD",
+    "RUNTIME_DIRECTORY",
+    "http_proxy",
+    "no_proxy",
+];
 
 /// Of which the end is kept.
 const ACCESS_KEY_IDS: &[&str] = &["AMAZON_ACCESS_KEY_ID", "AWS_ACCESS_KEY", "AWS_ACCESS_KEY_ID"];
@@ -38,7 +49,10 @@ const SECRETS: &[&str] = &[
     "AWS_SECRET_KEY",
     "AWS_SECURITY_TOKEN",
     "AWS_SESSION_TOKEN",
+    // May hold a password.
+    "HTTP_PROXY",
     "SECRET_ACCESS_KEY",
+    "http_proxy",
 ];
 
 const CONTAINER_TOKEN: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN";
@@ -122,6 +136,37 @@ impl Environment {
     /// Whether any of these secrets is there.
     pub fn has_secret(&self, names: &[&'static str]) -> bool {
         names.iter().any(|name| self.secrets.contains(name))
+    }
+
+    /// Whether Python sends what goes there without TLS to a proxy (`getproxies_environment` and
+    /// `proxy_bypass_environment` of `urllib.request`).
+    pub fn is_proxied_by_python(&self, address: &Address) -> bool {
+        let is_cgi = self.text("REQUEST_METHOD").is_some() || self.is_blank("REQUEST_METHOD");
+        let upper = self.secrets.contains("HTTP_PROXY") && !is_cgi && !self.is_blank("http_proxy");
+        if address.https || !(upper || self.secrets.contains("http_proxy")) {
+            return false;
+        }
+        let Some(except) = self.no_proxy().1 else { return true };
+        let host = match address.host.contains(':') {
+            true => format!("[{}]", address.host),
+            false => address.host.clone(),
+        };
+        let with_port = format!("{host}:{}", address.port);
+        let is_excepted = |name: &str| {
+            let name = name.trim().trim_start_matches('.').to_lowercase();
+            let below = format!(".{name}");
+            !name.is_empty()
+                && [&host, &with_port].iter().any(|it| **it == name || it.ends_with(&below))
+        };
+        except != "*" && !except.split(',').any(is_excepted)
+    }
+
+    /// The variable of the hosts that Python sends to no proxy, and what it has.
+    pub fn no_proxy(&self) -> (&'static str, Option<&str>) {
+        match self.text("no_proxy") {
+            None if !self.is_blank("no_proxy") => ("NO_PROXY", self.text("NO_PROXY")),
+            lower => ("no_proxy", lower),
+        }
     }
 
     /// The names of all that are set and lead an SDK somewhere, in their order.
@@ -234,6 +279,41 @@ mod tests {
         {
             assert_eq!(AccessKey::of(id).suffix, "?", "{id}");
         }
+    }
+
+    #[test]
+    fn a_proxy_is_taken_as_python_takes_it() {
+        let address = Address::parse("http://127.0.0.1:1339/").unwrap();
+        let proxied = |text: &str| {
+            let pairs = text.split(' ').filter_map(|pair| pair.split_once('='));
+            Environment::of_pairs(pairs).is_proxied_by_python(&address)
+        };
+        for text in [
+            "HTTP_PROXY=p",
+            "http_proxy=p",
+            "http_proxy=p REQUEST_METHOD=GET",
+            "HTTP_PROXY=p NO_PROXY=localhost,10.0.0.1",
+            "HTTP_PROXY=p NO_PROXY=127.0.0.1 no_proxy=",
+            "HTTP_PROXY=p NO_PROXY=127.0.0.1 no_proxy=a",
+            "HTTP_PROXY=p NO_PROXY=127.0.0.0/8",
+            "HTTP_PROXY=p NO_PROXY=*,a",
+        ] {
+            assert!(proxied(text), "{text}");
+        }
+        for text in [
+            "A=1",
+            "https_proxy=p",
+            "HTTP_PROXY=p http_proxy=",
+            "HTTP_PROXY=p REQUEST_METHOD=GET",
+            "HTTP_PROXY=p NO_PROXY=*",
+            "HTTP_PROXY=p no_proxy=127.0.0.1",
+            "http_proxy=p NO_PROXY=a,.0.0.1",
+            "http_proxy=p NO_PROXY=127.0.0.1:1339",
+        ] {
+            assert!(!proxied(text), "{text}");
+        }
+        let debug = format!("{:?}", Environment::of_pairs([("HTTP_PROXY", "u:hunter2@p")]));
+        assert!(!debug.contains("hunter2"), "{debug}");
     }
 
     #[test]

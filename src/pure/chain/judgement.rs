@@ -146,7 +146,11 @@ fn judge_found(found: &Found, sdk: Sdk, installation: &Installation) -> Judgemen
             Some(ours) if address.is(ours) => at_endpoint(sdk, installation.network),
             _ => Judgement::Elsewhere(format!("{sdk} {asks}, but not our endpoint")),
         },
-        Found::Metadata { address, configured } => match installation.metadata {
+        Found::Metadata { address, configured, proxied } => match installation.metadata {
+            Some(ours) if address.is(ours) && *proxied => Judgement::NotRenewed(format!(
+                "{sdk} asks the proxy of its environment for our endpoint, unless NO_PROXY names {}",
+                shown(&address.host)
+            )),
             Some(ours) if address.is(ours) => at_endpoint(sdk, installation.network),
             _ if *configured => Judgement::Elsewhere(format!("{sdk} {asks}, but not our endpoint")),
             _ => Judgement::Nothing(format!(

@@ -111,6 +111,8 @@ pub enum Found {
     Metadata {
         address: Address,
         configured: bool,
+        /// Whether the SDK asks a proxy for it.
+        proxied: bool,
     },
 }
 
@@ -214,7 +216,7 @@ impl Found {
             Self::LoginSession => "a session of `aws login`".to_owned(),
             Self::Process(process) => format!("what {} prints", shown(&process.program)),
             Self::Container(address) => address.to_string(),
-            Self::Metadata { address, configured: true } => address.to_string(),
+            Self::Metadata { address, configured: true, .. } => address.to_string(),
             Self::Metadata { address, .. } => format!("{address}, if anything answers there"),
         }
     }

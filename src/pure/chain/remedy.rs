@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use super::judgement::{Installation, judge};
-use super::{Content, Kind, Sdk, SharedFile, Surroundings, walk};
+use super::{Content, Found, Kind, Sdk, SharedFile, Surroundings, walk};
 use crate::pure::shell::in_shell;
 
 /// By which of our outlets.
@@ -78,7 +78,8 @@ pub fn mend(
 ) -> Option<Mended> {
     let (_, first) = either.first()?;
     let names = first.environment.names();
-    let proven = candidates(&names, way).into_iter().filter_map(|remedy| {
+    let all = past_proxy(either).into_iter().chain(candidates(&names, way));
+    let proven = all.filter_map(|remedy| {
         let mut left = Vec::new();
         for (sdk, before) in either {
             let after = remedy.apply(before);
@@ -93,6 +94,18 @@ pub fn mend(
     });
     // Of several the first.
     proven.min_by_key(|mended| mended.left_behind.len())
+}
+
+/// For an SDK that asks a proxy for its metadata endpoint: that host is taken out.
+fn past_proxy(either: &[(Sdk, Surroundings)]) -> Option<Remedy> {
+    either.iter().find_map(|(sdk, surroundings)| {
+        let walk = walk(*sdk, surroundings);
+        let Some(Found::Metadata { address, proxied: true, .. }) = walk.used() else { return None };
+        let (name, except) = surroundings.environment.no_proxy();
+        let before = except.map(|except| format!("{except},")).unwrap_or_default();
+        let set = vec![(name, format!("{before}{}", address.host))];
+        Some(Remedy { unset: Vec::new(), set, file: None })
+    })
 }
 
 /// From the least change to the largest.

@@ -211,7 +211,12 @@ impl Search<'_> {
         });
         let configured = named.is_some();
         match named.map_or_else(|| Some(Address::http(METADATA_HOST, "/")), Address::parse) {
-            Some(address) => Outcome::Found(Found::Metadata { address, configured }),
+            Some(address) => {
+                // `IMDSFetcher` of botocore; its `ContainerMetadataFetcher` asks no proxy.
+                let proxied = matches!(self.sdk, Sdk::AwsCli | Sdk::Boto3)
+                    && environment.is_proxied_by_python(&address);
+                Outcome::Found(Found::Metadata { address, configured, proxied })
+            }
             None => Ends("the metadata service's endpoint is no URI of http or https".to_owned()),
         }
     }

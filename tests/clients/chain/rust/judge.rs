@@ -53,7 +53,7 @@ fn taken(found: &Found) -> Value {
         Found::WebIdentity { token_file } => end(token_file),
         Found::Process(process) => end(&process.program),
         Found::Container(address) => end(&address.path),
-        Found::Metadata { address, configured: true } => match address.port {
+        Found::Metadata { address, configured: true, .. } => match address.port {
             80 => json!({ "error": "nobody answers" }),
             _ => json!({ "key": "META" }),
         },
