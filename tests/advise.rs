@@ -250,6 +250,18 @@ fn our_file_is_good_for_those_who_read_it_again() {
 }
 
 #[test]
+fn what_is_advised_keeps_the_role_of_the_target_that_was_read() {
+    let stage = Stage::set();
+    let reports = stage.path("reports");
+    stage.settings(&stage.target("reports", &reports, ""));
+    let _daemon = stage.start_registered();
+    stage::wait_for("the file", || fs::read(&reports).map_err(|error| error.to_string()));
+    let program = Running::with(&[("AWS_SHARED_CREDENTIALS_FILE", reports.to_str().unwrap())]);
+    let page = String::from_utf8(advise(&stage, &program, &["--sdk", "boto3"]).stdout).unwrap();
+    assert!(page.contains("credential-process --target reports"), "{page}");
+}
+
+#[test]
 fn an_sdk_is_recognised_by_the_mark_in_a_program() {
     let stage = Stage::set();
     for (mark, expected) in [

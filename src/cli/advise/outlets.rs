@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::config::{ConsumerSettings, Settings};
+use crate::config::{ConsumerSettings, DEFAULT_TARGET, Settings};
 use crate::control::Complaint;
 use crate::daemon::targets;
 use crate::host::accounts;
@@ -86,7 +86,9 @@ impl Outlets {
             installation.network == Network::Shared
                 && sdk.is_some_and(|sdk| !sdk.habits().learnt_endpoints_late)
         });
-        let way = way(settings, runtime_dir, program, consumer);
+        // A program that reads a target's file keeps that target's role.
+        let target = installation.outlets.first().map(|outlet| outlet.name.clone());
+        let way = way(settings, runtime_dir, program, consumer, target.as_deref());
         let token_files = settings.consumers.iter().filter_map(|consumer| {
             Some((consumer.name.clone(), consumer.token_file.as_ref()?.path.clone()))
         });
@@ -164,6 +166,7 @@ fn way(
     runtime_dir: &Path,
     program: &Program,
     consumer: Option<&ConsumerSettings>,
+    target: Option<&str>,
 ) -> Way {
     let token = consumer.and_then(|consumer| Some((&consumer.name, consumer.token_file.as_ref()?)));
     if let (Some(listen), Some((name, file))) = (settings.container_listen.value, token) {
@@ -175,6 +178,10 @@ fn way(
         command += &format!(" --runtime-dir {}", in_shell(&runtime_dir.to_string_lossy()));
     }
     command += " credential-process";
+    if let Some(target) = target.filter(|name| *name != DEFAULT_TARGET) {
+        // A target's name has no character that a shell takes for more.
+        command += &format!(" --target {target}");
+    }
     let home = program.environment.text("HOME").map(PathBuf::from);
     let home = home.or_else(|| accounts::home_of(program.reader.uid));
     let file = match home {
