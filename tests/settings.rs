@@ -513,6 +513,47 @@ fn a_disabled_targets_file_is_left_and_a_disabled_consumers_user_gets_nothing_el
 }
 
 #[test]
+fn a_disabled_target_refuses_whoever_its_file_was_for() {
+    if !is_root() {
+        eprintln!("skipped: it takes root to ask as others");
+        return;
+    }
+    const GROUP: u32 = 64_991;
+    let stage = set();
+    let ops = format!("group = \"{GROUP}\"\n");
+    let ops = stage.target("ops", &stage.path("own/ops"), &ops);
+    let (public, narrow) = (stage.path("own/public"), stage.path("own/narrow"));
+    let settings = |first: &str| format!("[targets]\ndefault = false\n{first}{ops}");
+    let open = "mode = \"0644\"\n";
+    stage.settings(&settings(&stage.target("public", &public, open)));
+    let (_, _daemon) = stage.start_registered();
+    let ask = |uid, gid| stage.command_of(uid, gid, &["credential-process"]).output().unwrap();
+    printed(ask(64_990, GROUP));
+    let own_group = nix::unistd::getegid().as_raw();
+    for (name, first) in [
+        ("public", stage.target("public", &public, &format!("{open}duration = \"2h\"\n"))),
+        ("public", stage.target("public", &public, "mode = \"0666\"\n")),
+        ("public", stage.target("public", &public, "mode = \"rw-r--r--\"\n")),
+        ("public", stage.target("public", &public, "mdoe = \"0644\"\n")),
+        ("narrow", stage.target("narrow", &narrow, "duration = \"2h\"\n")),
+    ] {
+        stage.settings(&settings(&first));
+        reload(&stage).unwrap_err();
+        let asking = if name == "narrow" { own_group } else { GROUP };
+        let (message, _) = refusal(&ask(64_990, asking), Exit::Configuration);
+        assert_eq!(
+            message,
+            format!("'{name}' is disabled by a mistake in the settings"),
+            "{first}"
+        );
+        if name == "narrow" {
+            // It was never for these.
+            printed(ask(64_990, GROUP));
+        }
+    }
+}
+
+#[test]
 fn a_policy_that_can_be_read_again_is_read_without_a_reload() {
     let stage = set();
     let policy = stage.path("policy.json");

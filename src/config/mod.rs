@@ -28,7 +28,7 @@ pub use consumer::{ConsumerSettings, TokenFileSettings};
 pub use error::ConfigError;
 pub use files::SettingsFiles;
 pub use identity::IdentitySettings;
-pub use tables::{DisabledTable, Table, Tables, Whom};
+pub use tables::{DisabledTable, ServiceAccount, Table, Tables, Whom};
 
 use crate::pure::assumption::Assumption;
 use crate::pure::disabled::Disabled;

@@ -9,7 +9,7 @@ use toml::de::DeValue;
 
 use super::consumer::UnitName;
 use super::file::{AbsolutePath, AccountName, OutletName};
-use super::{ConsumerSettings, Origin, TargetSettings};
+use super::{ConsumerSettings, DEFAULT_MODE, Origin, TargetSettings};
 use crate::pure::disabled::{Disabled, Kind};
 
 /// Tables of one kind, of which names are unique among those that can be used. Iterates over these.
@@ -40,11 +40,20 @@ pub struct Whom {
     pub users: Vec<String>,
     pub groups: Vec<String>,
     pub everyone: bool,
+    /// The service's own user and group, to whom a file belongs that is given to nobody else.
+    pub service: Option<ServiceAccount>,
     /// Where all of them can be read; otherwise the table counts as if it named none of them.
     pub units: Vec<String>,
     pub executables: Vec<PathBuf>,
     /// It may name more than can be read.
     pub incomplete: bool,
+}
+
+/// What of the service's own account reads a target's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServiceAccount {
+    User,
+    UserAndGroup,
 }
 
 /// A table that has a name, and the place where it begins.
@@ -173,12 +182,11 @@ impl Named for TargetSettings {
     fn disabled(&self, error: String, remedy: String) -> DisabledTable {
         DisabledTable {
             fault: fault(Kind::Target, &self.name, &self.origin, error, remedy),
-            whom: Whom {
-                users: self.owner.iter().cloned().collect(),
-                groups: self.group.iter().cloned().collect(),
-                everyone: self.mode & 0o004 != 0,
-                ..Whom::default()
-            },
+            whom: readers(
+                self.owner.iter().cloned().collect(),
+                self.group.iter().cloned().collect(),
+                Some(self.mode),
+            ),
             path: Some(self.path.clone()),
             origin: self.origin.clone(),
         }
@@ -294,14 +302,79 @@ fn whom(table: &DeValue<'_>) -> Whom {
     whom
 }
 
-/// Whom a target's file was to be given to.
+/// Keys of a target that do not say whom its file is for. Any other key may be a misspelt one that does.
+const SAY_NO_READER: [&str; 14] = [
+    "name",
+    "path",
+    "profile",
+    "reload",
+    "role_arn",
+    "role_chain",
+    "session_name",
+    "external_id",
+    "source_identity",
+    "tags",
+    "transitive_tags",
+    "duration",
+    "session_policy",
+    "session_policy_arns",
+];
+
+/// Whom a target's file was to be given to. A mode that cannot be read may be one for everyone.
 fn file_readers(table: &DeValue<'_>) -> Whom {
-    let account = |key: &str| match table.get(key) {
-        None => (Vec::new(), true),
-        Some(value) => names(value.get_ref()),
+    let Some(keys) = table.as_table() else { return Whom { incomplete: true, ..Whom::default() } };
+    let (mut users, mut groups, mut incomplete) = (Vec::new(), Vec::new(), false);
+    let mut mode = Some(DEFAULT_MODE);
+    let mut misspelt_mode = 0;
+    for (key, value) in keys {
+        let value = value.get_ref();
+        let (mut named, complete) = names(value);
+        match key.get_ref().as_ref() {
+            "mode" => mode = octal(value),
+            "owner" => {
+                users.append(&mut named);
+                incomplete |= !complete;
+            }
+            "group" => {
+                groups.append(&mut named);
+                incomplete |= !complete;
+            }
+            key if SAY_NO_READER.contains(&key) => {}
+            _ => {
+                misspelt_mode |= octal(value).unwrap_or(0);
+                users.extend(named.iter().cloned());
+                groups.append(&mut named);
+                // No account has a text for its name that is not one.
+                incomplete |= !complete && value.as_str().is_none();
+            }
+        }
+    }
+    let whom = readers(users, groups, mode.map(|mode| mode | misspelt_mode));
+    Whom { incomplete, ..whom }
+}
+
+/// Who reads a file of this owner, this group and this mode, which are the service's where none is named.
+/// The service's group is meant only where nobody is.
+fn readers(users: Vec<String>, groups: Vec<String>, mode: Option<u32>) -> Whom {
+    let reads = |bit: u32| mode.is_none_or(|mode| mode & bit != 0);
+    let service = match (users.is_empty(), groups.is_empty()) {
+        (true, true) if reads(0o040) => Some(ServiceAccount::UserAndGroup),
+        (true, _) => Some(ServiceAccount::User),
+        (false, _) => None,
     };
-    let ((users, all_users), (groups, all_groups)) = (account("owner"), account("group"));
-    Whom { users, groups, incomplete: !all_users || !all_groups, ..Whom::default() }
+    let groups = if reads(0o040) { groups } else { Vec::new() };
+    Whom { users, groups, everyone: reads(0o004), service, ..Whom::default() }
+}
+
+/// The mode that somebody means who writes it as a text or as a number.
+fn octal(value: &DeValue<'_>) -> Option<u32> {
+    let digits = match value {
+        DeValue::String(text) => text.as_ref(),
+        DeValue::Integer(number) if matches!(number.radix(), 8 | 10) => number.as_str(),
+        _ => return None,
+    };
+    let mode = u32::from_str_radix(digits.trim().trim_start_matches("0o"), 8).ok()?;
+    (mode <= 0o7777).then_some(mode)
 }
 
 /// The names and numbers of accounts in a value of any shape, and whether there is nothing else.
@@ -399,6 +472,54 @@ mod tests {
         }
         let text = "users = [\"x\"]\nexecutables = [\"restic\"]";
         assert_eq!(whom(text), names(&["x"], &[], false));
+    }
+
+    #[test]
+    fn whom_a_broken_targets_file_was_for_is_read_as_far_as_it_goes() {
+        let target = |keys: &str| {
+            let text = format!("[[target]]\nname = \"a\"\npath = \"/c\"\n{keys}\n");
+            let settings = read_all(&[("/etc/x.toml", &text)]).unwrap();
+            settings.targets.disabled().next().unwrap().whom.clone()
+        };
+        let texts = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let own = Some(ServiceAccount::UserAndGroup);
+        let whom = |users: &[&str], groups: &[&str], everyone, service, incomplete| Whom {
+            users: texts(users),
+            groups: texts(groups),
+            everyone,
+            service,
+            incomplete,
+            ..Whom::default()
+        };
+        let broken = "duration = \"2h\"\n";
+        for (keys, expected) in [
+            ("", whom(&[], &[], false, own, false)),
+            ("mode = \"0600\"", whom(&[], &[], false, Some(ServiceAccount::User), false)),
+            ("mode = \"0644\"", whom(&[], &[], true, own, false)),
+            ("mode = \"0666\"", whom(&[], &[], true, own, false)),
+            ("mode = 644", whom(&[], &[], true, own, false)),
+            ("mode = 0o640", whom(&[], &[], false, own, false)),
+            ("mode = \"rw-r--r--\"", whom(&[], &[], true, own, false)),
+            ("mode = true", whom(&[], &[], true, own, false)),
+            ("mdoe = \"0644\"", whom(&["0644"], &["0644"], true, None, false)),
+            ("owner = \"x\"", whom(&["x"], &[], false, None, false)),
+            ("group = 7", whom(&[], &["7"], false, Some(ServiceAccount::User), false)),
+            (
+                "group = 7\nmode = \"0600\"",
+                whom(&[], &[], false, Some(ServiceAccount::User), false),
+            ),
+            ("grup = \"x\"", whom(&["x"], &["x"], false, None, false)),
+            ("rol_arn = \"arn:aws:x\"", whom(&[], &[], false, own, false)),
+            ("owner = true", whom(&[], &[], false, own, true)),
+            ("ownr = { x = 1 }", whom(&[], &[], false, own, true)),
+        ] {
+            assert_eq!(target(&format!("{broken}{keys}")), expected, "{keys}");
+        }
+        // One that is disabled for another's sake has the readers that its file had.
+        let text = "[[target]]\nname = \"a\"\npath = \"/c\"\nmode = \"0644\"\n".repeat(2);
+        let settings = read_all(&[("/etc/x.toml", &text)]).unwrap();
+        let disabled = settings.targets.disabled().next().unwrap();
+        assert_eq!(disabled.whom, whom(&[], &[], true, own, false));
     }
 
     #[test]

@@ -7,7 +7,9 @@ use nix::unistd::{Gid, Uid, getegid, geteuid};
 
 use super::accounts::Accounts;
 use super::targets::{Resolved, resolved};
-use crate::config::{ConsumerSettings, DisabledTable, Origin, Settings, Table, Whom};
+use crate::config::{
+    ConsumerSettings, DisabledTable, Origin, ServiceAccount, Settings, Table, Whom,
+};
 use crate::host::accounts::AccountError;
 use crate::host::replace::Access as FileAccess;
 use crate::pure::access::{Access, Grant, Rule};
@@ -52,7 +54,7 @@ pub(super) fn access(
             Table::Usable(_) => grants.extend(tables.next().map(grant)),
             Table::Disabled(table) => {
                 disabled.push(table.fault.clone());
-                grants.push(keep_place(table, accounts));
+                grants.push(keep_place(table, accounts, daemon));
             }
         }
     }
@@ -62,7 +64,7 @@ pub(super) fn access(
         consumers.push(match table {
             Table::Disabled(table) => {
                 disabled.push(table.fault.clone());
-                keep_place(table, accounts)
+                keep_place(table, accounts, daemon)
             }
             Table::Usable(settings) => consumer(settings, targets, accounts, disabled),
         });
@@ -106,14 +108,18 @@ fn readers(target: &Resolved, daemon: (Uid, Gid)) -> Rule {
 }
 
 /// What is left of a table that cannot be used: whoever it names is refused in its place.
-fn keep_place(table: &DisabledTable, accounts: &Accounts) -> Grant {
-    let Whom { users, groups, everyone, units, executables, incomplete } = &table.whom;
+fn keep_place(table: &DisabledTable, accounts: &Accounts, daemon: (Uid, Gid)) -> Grant {
+    let Whom { users, groups, everyone, service, units, executables, incomplete } = &table.whom;
     let mut rule = Rule {
         everyone: *everyone,
         units: units.clone(),
         executables: executables.clone(),
         ..named(users, groups, accounts).0
     };
+    rule.users.extend(service.map(|_| daemon.0.as_raw()));
+    if *service == Some(ServiceAccount::UserAndGroup) {
+        rule.groups.push(daemon.1.as_raw());
+    }
     rule.incomplete |= *incomplete;
     let name = table.fault.name.clone().unwrap_or_else(|| table.fault.subject());
     Grant { name, target: None, rule, disabled: true }
