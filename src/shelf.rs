@@ -41,6 +41,10 @@ pub struct Sign {
     sender: watch::Sender<Held>,
 }
 
+/// The half of whoever writes the consumers' token files: what stands in the way. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Notices(watch::Sender<Held>);
+
 /// Everybody else's half. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ShelfReader(watch::Receiver<Held>);
@@ -78,6 +82,7 @@ struct Held {
     endpoints: BTreeMap<&'static str, EndpointStatus>,
     /// By unit: the targets that it is told for, and what became of that.
     reloads: BTreeMap<String, (BTreeSet<String>, ReloadStatus)>,
+    notices: Vec<Warning>,
     view: Snapshot,
 }
 
@@ -92,7 +97,8 @@ impl Shelf {
             assumed: Arc::default(),
         };
         let (endpoints, reloads) = (BTreeMap::new(), BTreeMap::new());
-        let (sender, receiver) = watch::channel(Held { driver: status, endpoints, reloads, view });
+        let held = Held { driver: status, endpoints, reloads, notices: Vec::new(), view };
+        let (sender, receiver) = watch::channel(held);
         (Self(sender), ShelfReader(receiver))
     }
 
@@ -123,6 +129,11 @@ impl Shelf {
     /// An endpoint's own. There is one of each kind.
     pub fn sign(&self, kind: &'static str) -> Sign {
         Sign { kind, sender: self.0.clone() }
+    }
+
+    /// What is wrong with the consumers' token files.
+    pub fn notices(&self) -> Notices {
+        Notices(self.0.clone())
     }
 
     /// Somebody who only reads.
@@ -165,6 +176,17 @@ impl Sign {
     /// `container` or `imds`.
     pub fn kind(&self) -> &'static str {
         self.kind
+    }
+}
+
+impl Notices {
+    /// Replaces all of them.
+    pub fn put(&self, notices: &[Warning]) {
+        change(&self.0, |held| {
+            let changed = held.notices != notices;
+            held.notices = notices.to_vec();
+            changed
+        });
     }
 }
 
@@ -233,6 +255,7 @@ impl Held {
             }
         }
         status.endpoints = self.endpoints.values().cloned().collect();
+        status.warnings.extend_from_slice(&self.notices);
         status
     }
 }

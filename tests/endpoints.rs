@@ -73,6 +73,12 @@ impl Scene {
         Self { stage, daemon, container, imds }
     }
 
+    fn on_fresh(stage: Stage) -> Self {
+        let daemon = stage.start();
+        stage.status_when("fresh credentials", |status| status["state"] == "fresh");
+        Self::on(stage, daemon)
+    }
+
     fn web_token(&self) -> String {
         fs::read_to_string(self.stage.path("web.token")).unwrap()
     }
@@ -411,10 +417,124 @@ fn a_token_file_that_cannot_be_written_is_told_and_keeps_nobody_from_the_rest() 
     stage.settings(&(BOTH.to_owned() + &web(&stage).replace("web.token", "missing/token")));
     let (_, daemon) = stage.start_registered();
     let line = daemon.logged("missing does not exist");
-    assert!(line.contains("consumer=web") && line.contains("try: "), "{line}");
+    assert!(line.contains("token_file web") && line.contains("try: "), "{line}");
     assert!(!file.exists());
     let scene = Scene::on(stage, daemon);
     scene.metadata(ROLES).is(200);
+    let remedy = "use a directory that root or the service owns, such as /run/rolekeeper";
+    says_of_web(&scene.stage, "missing does not exist", remedy);
+    // Done as it says: the directory that the settings name is one of the service's.
+    fs::create_dir(scene.stage.path("missing")).unwrap();
+    scene.stage.succeed(&["reload"]);
+    says_nothing_of_web(&scene.stage);
+    scene.fetch(&fs::read_to_string(&file).unwrap()).is(200);
+}
+
+#[test]
+fn a_token_file_without_an_endpoint_is_told() {
+    let stage = Stage::set();
+    stage.settings(&web(&stage));
+    let (_, _daemon) = stage.start_registered();
+    let remedy = "give [endpoint.container] of the settings a listen address, or leave token_file \
+                  out of that [[consumer]]; then rolekeeper reload";
+    says_of_web(&stage, "there is no [endpoint.container]", remedy);
+    stage.settings(&(BOTH.to_owned() + &web(&stage)));
+    stage.succeed(&["reload"]);
+    says_nothing_of_web(&stage);
+    assert!(stage.path("web.token").exists());
+}
+
+#[test]
+fn a_file_that_holds_something_else_is_never_made_a_token_file() {
+    let stage = Stage::set();
+    let file = stage.path("web.token");
+    fs::write(&file, "precious").unwrap();
+    stage.settings(&(BOTH.to_owned() + &web(&stage)));
+    let (_, _daemon) = stage.start_registered();
+    let remedy = format!(
+        "give its token_file another path, or put aside what is there: mv {0} {0}.aside; then \
+         rolekeeper reload",
+        file.display()
+    );
+    says_of_web(&stage, "holds something else than a token, and is left as it is", &remedy);
+    assert_eq!(fs::read(&file).unwrap(), b"precious");
+    fs::rename(&file, stage.path("web.token.aside")).unwrap();
+    stage.succeed(&["reload"]);
+    says_nothing_of_web(&stage);
+    assert_eq!(fs::read_to_string(&file).unwrap().len(), 64);
+    // What the daemon listens at is no place for it.
+    stage.settings(&(BOTH.to_owned() + &web(&stage).replace("web.token", "run/control.sock")));
+    let _ = stage.run(&["reload"]);
+    let remedy = "give its token_file another path, then rolekeeper reload";
+    says_of_web(&stage, "is kept for the service's own files", remedy);
+}
+
+#[test]
+fn a_token_opens_nothing_but_its_consumers_whoever_has_the_file_next() {
+    let scene = Scene::with_web();
+    let first = scene.web_token();
+    let renamed = web(&scene.stage).replace("\"web\"", "\"other\"");
+    let is_replaced = |was: &str| {
+        wait_for("another token", || {
+            let token = scene.web_token();
+            if token == was { Err(token) } else { Ok(token) }
+        })
+    };
+    scene.reload(&renamed);
+    let second = is_replaced(&first);
+    let asked = |token: &str| {
+        let head = format!("Authorization: {token}\r\n");
+        ask(scene.container, &get("/credentials/other", &head)).status
+    };
+    assert_eq!((asked(&first), asked(&second)), (403, 200));
+    // Who may read the file no more has read it before.
+    scene.reload(&renamed.replace("0600", "0644"));
+    let third = is_replaced(&second);
+    assert_eq!((asked(&second), asked(&third)), (200, 200));
+    scene.reload(&renamed);
+    let fourth = is_replaced(&third);
+    assert_eq!((asked(&third), asked(&fourth)), (403, 200));
+
+    // So it is where the name changes while no daemon runs.
+    let Scene { stage, mut daemon, .. } = scene;
+    daemon.stop();
+    stage.settings(&(BOTH.to_owned() + &web(&stage)));
+    let scene = Scene::on_fresh(stage);
+    let fifth = wait_for("another token", || {
+        let token = scene.web_token();
+        if token == fourth { Err(token) } else { Ok(token) }
+    });
+    scene.fetch(&fourth).is(403);
+    scene.fetch(&fifth).is(200);
+}
+
+/// Status and doctor say of the consumer `web` why it has no token file, and what to do.
+fn says_of_web(stage: &Stage, message: &str, remedy: &str) {
+    stage.status_when("the warning", |status| {
+        let warnings = status["warnings"].as_array().unwrap();
+        warnings.iter().any(|it| {
+            it["subject"] == "token_file web"
+                && it["message"].as_str().unwrap().contains(message)
+                && it["remedy"] == *remedy
+        })
+    });
+    stage.status_when("credentials", |status| status["state"] == "fresh");
+    let status = stage.run(&["status"]);
+    assert_eq!(status.status.code(), Some(Exit::CannotCreate as i32));
+    let nobody = NOBODY.to_string();
+    for arguments in [&["doctor", "--json"][..], &["doctor", "--user", &nobody, "--json"]] {
+        let output = stage.run(arguments);
+        let page = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(Exit::Configuration as i32), "{page}");
+        assert!(page.contains(message) && page.contains(remedy), "{page}");
+    }
+}
+
+fn says_nothing_of_web(stage: &Stage) {
+    stage.status_when("no warning", |status| {
+        status["state"] == "fresh" && status["warnings"].as_array().unwrap().is_empty()
+    });
+    stage.succeed(&["status"]);
 }
 
 #[test]

@@ -25,7 +25,7 @@ use crate::pure::secret::Secret;
 use crate::shelf::Moment;
 
 /// The record's name in the runtime directory.
-const NAME: &str = "role-token";
+pub(super) const NAME: &str = "role-token";
 
 /// More than a record has: a session token is as long as AWS likes, mostly below 4 KiB.
 const LARGEST: usize = 64 * 1024;

@@ -1,21 +1,27 @@
 //! Keeps the consumers' bearer tokens: makes them, writes them into their files, replaces them when
 //! their time has come, or when somebody else has removed or changed the file.
 
+mod record;
+
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::Seams;
-use crate::endpoints::{TokenFile, bearer_token};
+use super::rules::TokenFiles;
+use super::{Directories, Seams};
+use crate::control;
+use crate::endpoints::{TokenFile, TokenFileError, bearer_token};
 use crate::host::clock::Clock;
 use crate::host::entropy::Entropy;
 use crate::host::file_watch::{Stamp, Ticker};
 use crate::pure::advice::Advice;
 use crate::pure::metadata::bearer_tokens::BearerTokens;
 use crate::pure::metadata::container::BearerToken;
-use crate::vending::{TokenHolder, TokenHolders};
+use crate::shelf::{Notices, Warning};
+use crate::vending::{self, TokenHolder, TokenHolders};
+use record::{Entry, shuts_out};
 
 /// A file that could not be written is tried again so often.
 const RETRY: Duration = Duration::from_secs(60);
@@ -24,8 +30,24 @@ const RETRY: Duration = Duration::from_secs(60);
 const TICK: Duration = Duration::from_secs(60 * 60);
 
 /// The tokens of all consumers that have a token file.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Keyring(Arc<Mutex<Vec<Ring>>>);
+#[derive(Debug, Clone)]
+pub(super) struct Keyring {
+    held: Arc<Mutex<Held>>,
+    directories: Arc<Directories>,
+    notices: Notices,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    rings: Vec<Ring>,
+    /// What the daemon before this one wrote, into files that nobody has asked for yet; `None` before
+    /// the record is read.
+    left: Option<Vec<Entry>>,
+    /// The record as it was written.
+    record: Vec<Entry>,
+    /// What was said of files that cannot be written.
+    told: Vec<Warning>,
+}
 
 /// A consumer's.
 #[derive(Debug, Clone)]
@@ -57,8 +79,13 @@ impl TokenHolders for KeyringNow {
 }
 
 impl Keyring {
+    /// Without any token yet. What stands in the way of a file goes to `notices`.
+    pub(super) fn new(directories: &Directories, notices: Notices) -> Self {
+        Self { held: Arc::default(), directories: Arc::new(directories.clone()), notices }
+    }
+
     /// Keeps them until the task is dropped, or nobody sets the files any more.
-    pub(super) async fn keep(self, mut files: watch::Receiver<Vec<TokenFile>>, seams: Seams) {
+    pub(super) async fn keep(self, mut files: watch::Receiver<TokenFiles>, seams: Seams) {
         let mut ticker = Ticker::new();
         loop {
             let wanted = files.borrow_and_update().clone();
@@ -75,7 +102,7 @@ impl Keyring {
     async fn disturbed(&self, ticker: &mut Ticker) {
         loop {
             ticker.tick().await;
-            if self.lock().iter().any(Ring::is_disturbed) {
+            if self.lock().rings.iter().any(Ring::is_disturbed) {
                 return;
             }
         }
@@ -88,16 +115,18 @@ impl Keyring {
             let tokens = ring.tokens.honoured(now).copied();
             tokens.map(move |token| Known { consumer: consumer.clone(), token }).collect::<Vec<_>>()
         };
-        self.lock().iter().flat_map(known).collect()
+        self.lock().rings.iter().flat_map(known).collect()
     }
 
     /// Makes what is missing or due, gives up what is wanted no more, and says when to look again.
     ///
     /// The lock is held for as long: who has read a new file finds its token known.
-    fn renew(&self, wanted: &[TokenFile], entropy: &dyn Entropy, now: Duration) -> Duration {
+    fn renew(&self, wanted: &TokenFiles, entropy: &dyn Entropy, now: Duration) -> Duration {
         let mut held = self.lock();
-        let before = std::mem::take(&mut *held);
-        let mut pause = TICK;
+        let before = std::mem::take(&mut held.rings);
+        let mut left = held.left.take().unwrap_or_else(|| self.left());
+        let (mut pause, mut warnings) = (TICK, wanted.idle());
+        let wanted = wanted.written();
         for file in wanted {
             let known = before
                 .iter()
@@ -106,32 +135,130 @@ impl Keyring {
                 Some(ring) if ring.is_as_wanted(file) && now < ring.tokens.due() => {
                     Some(ring.clone())
                 }
-                _ => issue(file, known, entropy, now),
+                _ => match self.issue(file, known, &left, entropy, now) {
+                    Ok(ring) => Some(ring),
+                    Err(error) => {
+                        warnings.push(Warning::of_token_file(&file.consumer, &error));
+                        // Who may not read the file any more is not known by what it has read.
+                        let known = known.filter(|it| !shuts_out(it.file.access, file.access));
+                        known.map(|ring| Ring { written: None, ..ring.clone() })
+                    }
+                },
             };
             let written = ring.as_ref().filter(|ring| ring.written.is_some());
             let due = written.map_or(now, |ring| ring.tokens.due());
             pause = pause.min(due.saturating_sub(now).max(RETRY));
-            held.extend(ring);
+            held.rings.extend(ring);
         }
         for gone in before.iter().filter(|ring| !wanted.iter().any(|w| w.path == ring.file.path)) {
             if let Err(error) = gone.file.remove() {
                 tracing::warn!(consumer = gone.file.consumer, "{error}; try: {}", error.remedy());
             }
         }
+        left.retain(|entry| !wanted.iter().any(|file| file.path == entry.path));
+        self.keep_record(&mut held, &left);
+        held.left = Some(left);
+        for Warning { subject, message, remedy } in &warnings {
+            if !held.told.iter().any(|told| told.subject == *subject && told.message == *message) {
+                tracing::warn!("{subject}: {message}; try: {remedy}");
+            }
+        }
+        self.notices.put(&warnings);
+        held.told = warnings;
         pause
+    }
+
+    /// A new token in the file. The one that was there is honoured for its grace if it was this
+    /// consumer's, and all who have read it may read the new one.
+    fn issue(
+        &self,
+        file: &TokenFile,
+        known: Option<&Ring>,
+        left: &[Entry],
+        entropy: &dyn Entropy,
+        now: Duration,
+    ) -> Result<Ring, TokenFileError> {
+        if self.is_reserved(&file.path) {
+            return Err(TokenFileError::Reserved { path: file.path.clone() });
+        }
+        if known.is_none_or(|ring| ring.written.is_none()) {
+            file.check_place()?;
+        }
+        let secret = bearer_token(entropy);
+        let token = BearerToken::new(&secret);
+        let tokens = match known {
+            Some(ring) if shuts_out(ring.file.access, file.access) => {
+                BearerTokens::new(token, None, now)
+            }
+            Some(ring) => ring.tokens.succeeded_by(token, now),
+            // A daemon before this one may have left a token, which was read a moment ago.
+            None => {
+                let found = file.read().ok().flatten().map(|found| BearerToken::new(&found));
+                let mut its = left.iter().filter_map(|entry| entry.token_of(file));
+                let earlier = its.find(|its| found.as_ref().is_some_and(|found| found.is(its)));
+                BearerTokens::new(token, earlier, now)
+            }
+        };
+        file.write(&secret)?;
+        let (consumer, path) = (&file.consumer, file.path.display());
+        tracing::info!(%consumer, %path, "a new token for the container endpoint");
+        Ok(Ring { file: file.clone(), tokens, written: Stamp::of(&file.path) })
+    }
+
+    /// Whether the daemon has something of its own there.
+    fn is_reserved(&self, path: &Path) -> bool {
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let (state, runtime) = (real(&self.directories.state), real(&self.directories.runtime));
+        let Some((directory, name)) = path.parent().map(real).zip(path.file_name()) else {
+            return true;
+        };
+        let [group, everybody] = vending::socket_paths(&runtime);
+        let is_own = [control::socket_path(&runtime), group, everybody]
+            .iter()
+            .filter_map(|own| own.file_name())
+            .chain([super::held::NAME, super::reload::NAME, record::NAME].map(AsRef::as_ref))
+            .any(|own| own == name);
+        // Not so a runtime directory that lies in the state directory.
+        let is_inner = runtime != state && runtime.starts_with(&state);
+        let is_state =
+            directory.starts_with(&state) && !(is_inner && directory.starts_with(&runtime));
+        is_state || (directory == runtime && is_own)
+    }
+
+    /// Where it cannot be read, nothing is honoured that was left.
+    fn left(&self) -> Vec<Entry> {
+        record::read(&self.directories.runtime).unwrap_or_else(|error| {
+            tracing::warn!("tokens of the run before are not honoured: {error}");
+            Vec::new()
+        })
+    }
+
+    fn keep_record(&self, held: &mut Held, left: &[Entry]) {
+        let current = |ring: &Ring| Entry::new(&ring.file, ring.tokens.current());
+        let entries = held.rings.iter().map(current).chain(left.iter().cloned());
+        let entries = entries.collect::<Vec<_>>();
+        if entries == held.record {
+            return;
+        }
+        match record::write(&self.directories.runtime, &entries) {
+            Ok(()) => held.record = entries,
+            Err(error) => tracing::warn!("the next run will honour no token of this one: {error}"),
+        }
     }
 
     /// Whose a token is, at that time since boot.
     fn holder(&self, token: &BearerToken, now: Duration) -> Option<TokenHolder> {
         let held = self.lock();
-        let ring =
-            held.iter().find(|ring| ring.tokens.honoured(now).any(|known| known.is(token)))?;
+        let ring = held
+            .rings
+            .iter()
+            .find(|ring| ring.tokens.honoured(now).any(|known| known.is(token)))?;
         let current = ring.tokens.is_current(token);
         Some(TokenHolder { consumer: ring.file.consumer.clone(), current })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Ring>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -148,36 +275,6 @@ impl Ring {
     }
 }
 
-/// A new token in the file; without one, what is known already goes on.
-fn issue(
-    file: &TokenFile,
-    known: Option<&Ring>,
-    entropy: &dyn Entropy,
-    now: Duration,
-) -> Option<Ring> {
-    let secret = bearer_token(entropy);
-    let token = BearerToken::new(&secret);
-    let tokens = match known {
-        Some(ring) => ring.tokens.succeeded_by(token, now),
-        // A daemon before this one may have left a token, which was read a moment ago.
-        None => {
-            let left = file.read().ok().flatten();
-            BearerTokens::new(token, left.map(|left| BearerToken::new(&left)), now)
-        }
-    };
-    let (consumer, path) = (&file.consumer, file.path.display());
-    match file.write(&secret) {
-        Ok(()) => {
-            tracing::info!(%consumer, %path, "a new token for the container endpoint");
-            Some(Ring { file: file.clone(), tokens, written: Stamp::of(&file.path) })
-        }
-        Err(error) => {
-            tracing::warn!(%consumer, "{error}; try: {}", error.remedy());
-            known.map(|ring| Ring { written: None, ..ring.clone() })
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -188,8 +285,18 @@ mod tests {
     use crate::host::replace::Access;
     use crate::pure::metadata::bearer_tokens::{GRACE, LIFE};
     use crate::pure::secret::Secret;
+    use crate::shelf::Shelf;
 
     const START: Duration = Duration::from_secs(1000);
+
+    fn new_keyring(directory: &Path) -> Keyring {
+        let (state, runtime) = (directory.join("state"), directory.to_owned());
+        Keyring::new(&Directories { state, runtime }, Shelf::new().0.notices())
+    }
+
+    fn all(files: &[TokenFile]) -> TokenFiles {
+        TokenFiles { files: files.to_vec(), has_endpoint: true }
+    }
 
     fn file(directory: &Path, consumer: &str) -> TokenFile {
         TokenFile {
@@ -212,15 +319,18 @@ mod tests {
     fn a_token_is_replaced_at_the_end_of_its_life_and_honoured_for_its_grace() {
         let directory = tempfile::tempdir().unwrap();
         let web = file(directory.path(), "web");
-        let keyring = Keyring::default();
-        assert_eq!(keyring.renew(from_ref(&web), &SystemEntropy, START), TICK);
+        let keyring = new_keyring(directory.path());
+        assert_eq!(keyring.renew(&all(from_ref(&web)), &SystemEntropy, START), TICK);
         let first = written(&web);
         assert!(honours(&keyring, "web", first, START));
 
         let moment = Duration::from_secs(1);
-        assert_eq!(keyring.renew(from_ref(&web), &SystemEntropy, START + LIFE - moment), RETRY);
+        assert_eq!(
+            keyring.renew(&all(from_ref(&web)), &SystemEntropy, START + LIFE - moment),
+            RETRY
+        );
         assert_eq!(written(&web), first);
-        keyring.renew(from_ref(&web), &SystemEntropy, START + LIFE);
+        keyring.renew(&all(from_ref(&web)), &SystemEntropy, START + LIFE);
         let second = written(&web);
         assert_ne!(second, first);
         let in_grace = START + LIFE + GRACE - moment;
@@ -233,10 +343,10 @@ mod tests {
     fn the_next_daemon_honours_what_the_file_held() {
         let directory = tempfile::tempdir().unwrap();
         let web = file(directory.path(), "web");
-        Keyring::default().renew(from_ref(&web), &SystemEntropy, START);
+        new_keyring(directory.path()).renew(&all(from_ref(&web)), &SystemEntropy, START);
         let first = written(&web);
-        let keyring = Keyring::default();
-        keyring.renew(from_ref(&web), &SystemEntropy, START);
+        let keyring = new_keyring(directory.path());
+        keyring.renew(&all(from_ref(&web)), &SystemEntropy, START);
         assert_ne!(written(&web), first);
         assert!(honours(&keyring, "web", first, START + GRACE - Duration::from_secs(1)));
         assert!(!honours(&keyring, "web", first, START + GRACE));
@@ -246,13 +356,13 @@ mod tests {
     fn a_file_that_cannot_be_written_keeps_its_token_and_disturbs_no_other() {
         let directory = tempfile::tempdir().unwrap();
         let (web, batch) = (file(directory.path(), "web"), file(directory.path(), "batch"));
-        let keyring = Keyring::default();
+        let keyring = new_keyring(directory.path());
         let both = [web.clone(), batch.clone()];
-        keyring.renew(&both, &SystemEntropy, START);
+        keyring.renew(&all(&both), &SystemEntropy, START);
         let first = written(&web);
         fs::remove_file(&web.path).unwrap();
         fs::create_dir(&web.path).unwrap();
-        assert_eq!(keyring.renew(&both, &SystemEntropy, START + LIFE), RETRY);
+        assert_eq!(keyring.renew(&all(&both), &SystemEntropy, START + LIFE), RETRY);
         assert!(honours(&keyring, "web", first, START + LIFE + GRACE));
         assert!(honours(&keyring, "batch", written(&batch), START + LIFE + GRACE));
     }
@@ -261,9 +371,9 @@ mod tests {
     fn who_is_no_consumer_any_more_is_not_known_and_has_no_file() {
         let directory = tempfile::tempdir().unwrap();
         let web = file(directory.path(), "web");
-        let keyring = Keyring::default();
-        keyring.renew(from_ref(&web), &SystemEntropy, START);
-        keyring.renew(&[], &SystemEntropy, START);
+        let keyring = new_keyring(directory.path());
+        keyring.renew(&all(from_ref(&web)), &SystemEntropy, START);
+        keyring.renew(&all(&[]), &SystemEntropy, START);
         assert!(keyring.honoured(START).is_empty());
         assert!(!web.path.exists());
     }
@@ -272,19 +382,114 @@ mod tests {
     fn a_file_that_somebody_else_removes_or_changes_gets_a_new_token() {
         let directory = tempfile::tempdir().unwrap();
         let web = file(directory.path(), "web");
-        let keyring = Keyring::default();
-        keyring.renew(from_ref(&web), &SystemEntropy, START);
+        let keyring = new_keyring(directory.path());
+        keyring.renew(&all(from_ref(&web)), &SystemEntropy, START);
         let first = written(&web);
-        keyring.renew(from_ref(&web), &SystemEntropy, START);
+        keyring.renew(&all(from_ref(&web)), &SystemEntropy, START);
         assert_eq!(written(&web), first, "nobody has touched it");
         fs::remove_file(&web.path).unwrap();
-        keyring.renew(from_ref(&web), &SystemEntropy, START);
+        keyring.renew(&all(from_ref(&web)), &SystemEntropy, START);
         let second = written(&web);
         assert_ne!(second, first);
         fs::write(&web.path, "sesame").unwrap();
-        keyring.renew(from_ref(&web), &SystemEntropy, START);
+        keyring.renew(&all(from_ref(&web)), &SystemEntropy, START);
         assert_ne!(fs::read(&web.path).unwrap(), b"sesame");
         assert!(honours(&keyring, "web", second, START));
         assert!(honours(&keyring, "web", written(&web), START));
+    }
+
+    #[test]
+    fn a_token_is_its_consumers_whoever_has_the_file_next() {
+        let directory = tempfile::tempdir().unwrap();
+        let a = file(directory.path(), "a");
+        let b = TokenFile { consumer: "b".to_owned(), ..a.clone() };
+        let running = new_keyring(directory.path());
+        running.renew(&all(from_ref(&a)), &SystemEntropy, START);
+        let first = written(&a);
+        // Another's by a reload, and by a restart.
+        let next = new_keyring(directory.path());
+        for keyring in [running, next] {
+            keyring.renew(&all(from_ref(&b)), &SystemEntropy, START);
+            assert!(!honours(&keyring, "b", first, START));
+            assert!(honours(&keyring, "b", written(&b), START));
+        }
+        // Two that change places.
+        let paths = [a.path.clone(), directory.path().join("other")];
+        let files = |consumers: [&str; 2]| {
+            let files = consumers.iter().zip(&paths);
+            let access = Access::PRIVATE;
+            all(&files
+                .map(|(it, path)| TokenFile { consumer: (*it).into(), path: path.clone(), access })
+                .collect::<Vec<_>>())
+        };
+        let keyring = new_keyring(directory.path());
+        keyring.renew(&files(["a", "b"]), &SystemEntropy, START);
+        let tokens = files(["a", "b"]).files.iter().map(written).collect::<Vec<_>>();
+        let next = new_keyring(directory.path());
+        for keyring in [keyring, next] {
+            keyring.renew(&files(["b", "a"]), &SystemEntropy, START);
+            for consumer in ["a", "b"] {
+                assert!(tokens.iter().all(|token| !honours(&keyring, consumer, *token, START)));
+            }
+        }
+    }
+
+    #[test]
+    fn who_may_read_the_file_no_more_is_not_known_by_what_it_has_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let with = |mode| TokenFile {
+            access: Access { mode, ..Access::PRIVATE },
+            ..file(directory.path(), "web")
+        };
+        let keyring = new_keyring(directory.path());
+        keyring.renew(&all(&[with(0o640)]), &SystemEntropy, START);
+        let first = written(&with(0o640));
+        keyring.renew(&all(&[with(0o600)]), &SystemEntropy, START);
+        assert!(!honours(&keyring, "web", first, START));
+        let second = written(&with(0o600));
+        keyring.renew(&all(&[with(0o640)]), &SystemEntropy, START);
+        assert!(honours(&keyring, "web", second, START), "nobody was shut out");
+        let third = written(&with(0o640));
+        let next = new_keyring(directory.path());
+        next.renew(&all(&[with(0o600)]), &SystemEntropy, START);
+        assert!(!honours(&next, "web", third, START));
+        // A new one that cannot be written leaves the old one no more.
+        next.renew(&all(&[with(0o640)]), &SystemEntropy, START);
+        let fourth = written(&with(0o640));
+        fs::remove_file(with(0).path).unwrap();
+        fs::create_dir(with(0).path).unwrap();
+        next.renew(&all(&[with(0o600)]), &SystemEntropy, START);
+        assert!(!honours(&next, "web", fourth, START));
+    }
+
+    #[test]
+    fn what_is_no_token_and_what_is_the_daemons_own_is_left_as_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let (state, precious) = (directory.path().join("state"), directory.path().join("precious"));
+        fs::create_dir(&state).unwrap();
+        fs::write(&precious, "precious").unwrap();
+        std::os::unix::fs::symlink(&precious, directory.path().join("link")).unwrap();
+        let empty = directory.path().join("empty");
+        fs::write(&empty, "").unwrap();
+        for (name, is_refused) in [
+            ("precious", true),
+            ("link", true),
+            ("role-token", true),
+            ("reloads.json", true),
+            ("bearer-tokens.json", true),
+            ("control.sock", true),
+            ("consumers.sock", true),
+            ("state/token", true),
+            ("state/../state/token", true),
+            ("empty", false),
+            ("new", false),
+        ] {
+            let keyring = new_keyring(directory.path());
+            keyring.renew(&all(&[file(directory.path(), name)]), &SystemEntropy, START);
+            assert_eq!(keyring.honoured(START).is_empty(), is_refused, "{name}");
+            assert_eq!(keyring.lock().told.len(), usize::from(is_refused), "{name}");
+        }
+        assert_eq!(fs::read(&precious).unwrap(), b"precious");
+        assert!(!state.join("token").exists());
     }
 }

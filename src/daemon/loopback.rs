@@ -11,8 +11,8 @@ use tokio::task::{JoinSet, spawn_blocking};
 
 use super::Seams;
 use super::keyring::Keyring;
-use super::rules::Listen;
-use crate::endpoints::{self, Asked, TokenFile};
+use super::rules::{Listen, TokenFiles};
+use crate::endpoints::{self, Asked};
 use crate::host::accounts;
 use crate::host::clock::{Clock, ServiceClock, timeout};
 use crate::host::peer::Caller;
@@ -86,7 +86,7 @@ struct Post {
 pub(super) struct Means {
     pub(super) stock: Stock,
     pub(super) keyring: Keyring,
-    pub(super) token_files: watch::Receiver<Vec<TokenFile>>,
+    pub(super) token_files: watch::Receiver<TokenFiles>,
     pub(super) listen: watch::Receiver<Listen>,
     /// Where the container endpoint and the IMDS endpoint say what becomes of them.
     pub(super) signs: [Sign; 2],

@@ -172,7 +172,7 @@ impl Daemon {
         let clock = ServiceClock::new(Arc::clone(&self.seams.clock));
         let (control, programs) = self.bind()?;
         tasks.spawn(control.serve(reader.clone(), orders));
-        let keyring = Keyring::default();
+        let keyring = Keyring::new(&self.directories, shelf.notices());
         let tokens = KeyringNow { keyring: keyring.clone(), clock: Arc::clone(&self.seams.clock) };
         let stock = Stock {
             shelf: reader.clone(),

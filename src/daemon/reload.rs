@@ -25,6 +25,7 @@ use crate::shelf::{ReloadPlace, Shelf};
 use crate::systemctl::Systemctl;
 use crate::targets::{Delivered, Target, TargetError, deliver, published, withdraw};
 use memory::Memories;
+pub(super) use memory::NAME;
 use task::{Means, Task};
 
 /// All services that are told. Dropped, their tasks end, and nobody is told any more.

@@ -16,6 +16,7 @@ use crate::host::accounts::AccountError;
 use crate::host::replace;
 use crate::pure::access::Access;
 use crate::pure::disabled::{Disabled, Kind};
+use crate::shelf::Warning;
 use crate::targets::Target;
 
 /// Who may have what, where it is written, and by which tokens some are known. Names have become
@@ -33,6 +34,13 @@ pub struct Rules {
     pub(super) listen: Listen,
 }
 
+/// The consumers' token files, and whether there is an endpoint that their tokens open.
+#[derive(Debug, Clone)]
+pub(super) struct TokenFiles {
+    pub files: Vec<TokenFile>,
+    pub has_endpoint: bool,
+}
+
 /// Where the endpoints are to listen; one that is `None` is off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Listen {
@@ -44,7 +52,7 @@ pub(super) struct Listen {
 #[derive(Debug)]
 pub(super) struct Rulebook {
     access: watch::Sender<Arc<Access>>,
-    token_files: watch::Sender<Vec<TokenFile>>,
+    token_files: watch::Sender<TokenFiles>,
     listen: watch::Sender<Listen>,
 }
 
@@ -127,15 +135,30 @@ impl Rules {
         })
     }
 
+    fn token_files(&self) -> TokenFiles {
+        let has_endpoint = self.listen.container.is_some();
+        TokenFiles { files: self.token_files.clone(), has_endpoint }
+    }
+}
+
+impl TokenFiles {
     /// Those that are to be written: without the endpoint they would open nothing.
-    fn written_token_files(&self) -> Vec<TokenFile> {
-        if self.listen.container.is_some() {
-            return self.token_files.clone();
-        }
-        if !self.token_files.is_empty() {
-            tracing::warn!("a token_file stays unwritten: there is no [endpoint.container]");
-        }
-        Vec::new()
+    pub(super) fn written(&self) -> &[TokenFile] {
+        if self.has_endpoint { &self.files } else { &[] }
+    }
+
+    /// What is to be said of those that are not.
+    pub(super) fn idle(&self) -> Vec<Warning> {
+        let idle = if self.has_endpoint { &[] } else { &*self.files };
+        let warning = |file: &TokenFile| Warning {
+            subject: Warning::token_file(&file.consumer),
+            message: "it is not written: there is no [endpoint.container]".to_owned(),
+            remedy:
+                "give [endpoint.container] of the settings a listen address, or leave token_file \
+                     out of that [[consumer]]; then rolekeeper reload"
+                    .to_owned(),
+        };
+        idle.iter().map(warning).collect()
     }
 }
 
@@ -143,14 +166,14 @@ impl Rulebook {
     pub(super) fn new(rules: &Rules) -> Self {
         Self {
             access: watch::Sender::new(Arc::new(rules.access.clone())),
-            token_files: watch::Sender::new(rules.written_token_files()),
+            token_files: watch::Sender::new(rules.token_files()),
             listen: watch::Sender::new(rules.listen),
         }
     }
 
     /// Rules to go by from now on.
     pub(super) fn put(&self, rules: &Rules) {
-        self.token_files.send_replace(rules.written_token_files());
+        self.token_files.send_replace(rules.token_files());
         self.listen
             .send_if_modified(|listen| std::mem::replace(listen, rules.listen) != rules.listen);
         self.access.send_replace(Arc::new(rules.access.clone()));
@@ -164,7 +187,7 @@ impl Rulebook {
         self.listen.subscribe()
     }
 
-    pub(super) fn token_files(&self) -> watch::Receiver<Vec<TokenFile>> {
+    pub(super) fn token_files(&self) -> watch::Receiver<TokenFiles> {
         self.token_files.subscribe()
     }
 }

@@ -6,7 +6,9 @@ use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use nix::sys::stat::{SFlag, fstat};
+use nix::errno::Errno;
+use nix::fcntl::AtFlags;
+use nix::sys::stat::{SFlag, fstat, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use zeroize::Zeroizing;
 
@@ -34,6 +36,10 @@ pub enum TokenFileError {
     Directory(#[from] UnsafeDirectory),
     #[error("{}: {source}", path.display())]
     File { path: PathBuf, source: io::Error },
+    #[error("{}: holds something else than a token, and is left as it is", path.display())]
+    Taken { path: PathBuf },
+    #[error("{}: is kept for the service's own files", path.display())]
+    Reserved { path: PathBuf },
 }
 
 impl TokenFile {
@@ -54,6 +60,36 @@ impl TokenFile {
         let length = file.read(bytes.as_mut()).map_err(|error| self.failed(error))?;
         let text = str::from_utf8(&bytes[..length]).ok().filter(|text| is_ours(text));
         Ok(text.map(|text| Secret::new(text.to_owned())))
+    }
+
+    /// Whether a token may be written there: there is nothing, an empty file, or a token of ours.
+    ///
+    /// # Errors
+    ///
+    /// Something else is there, or what keeps us from looking.
+    pub fn check_place(&self) -> Result<(), TokenFileError> {
+        let (directory, name) = self.open_directory()?;
+        let found = match fstatat(&directory, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Err(Errno::ENOENT) => return Ok(()),
+            found => found.map_err(|errno| self.failed(errno.into()))?,
+        };
+        let is_file = SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
+        let may_be_replaced = is_file
+            && match usize::try_from(found.st_size) {
+                Ok(0) => true,
+                // One that was given away may be closed to us.
+                Ok(size) if size == TOKEN_BYTES * 2 => match self.read() {
+                    Err(TokenFileError::File { source, .. }) => {
+                        source.kind() == io::ErrorKind::PermissionDenied
+                    }
+                    found => found?.is_some(),
+                },
+                _ => false,
+            };
+        match may_be_replaced {
+            true => Ok(()),
+            false => Err(TokenFileError::Taken { path: self.path.clone() }),
+        }
     }
 
     /// Replaces the file.
@@ -108,6 +144,17 @@ impl Advice for TokenFileError {
             Self::File { path, source } if source.raw_os_error() == Some(nix::libc::EBUSY) => {
                 let directory = in_shell(&path.parent().unwrap_or(path).to_string_lossy());
                 format!("it is a mount point: mount its directory {directory} instead")
+            }
+            Self::Taken { path } => {
+                let path = path.to_string_lossy();
+                let (path, aside) = (in_shell(&path), in_shell(&format!("{path}.aside")));
+                format!(
+                    "give its token_file another path, or put aside what is there: mv {path} {aside}; \
+                     then rolekeeper reload"
+                )
+            }
+            Self::Reserved { .. } => {
+                "give its token_file another path, then rolekeeper reload".to_owned()
             }
             Self::File { path, .. } => {
                 format!("look at what stands in its way: ls -ld {}", in_shell(&path.to_string_lossy()))

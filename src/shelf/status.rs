@@ -7,7 +7,7 @@ use time::UtcDateTime;
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 
-use crate::pure::advice::Complaint;
+use crate::pure::advice::{Advice, Complaint};
 use crate::pure::disabled::Disabled;
 use crate::pure::source::Source;
 
@@ -47,7 +47,7 @@ pub struct Status {
 /// Something that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Warning {
-    /// What it is about, in a word: `service`, `vault`.
+    /// What it is about: `service`, `vault`, `token_file web`.
     pub subject: String,
     pub message: String,
     /// What to do about it.
@@ -182,6 +182,27 @@ pub struct Failure {
 /// A point in time whose text is RFC 3339 in UTC with whole seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(pub UtcDateTime);
+
+/// What a warning is about that a consumer's token file is not written; the consumer's name follows.
+const TOKEN_FILE: &str = "token_file ";
+
+impl Warning {
+    /// That the consumer's token file is not written, for this reason.
+    pub fn of_token_file(consumer: &str, error: &impl Advice) -> Self {
+        let Complaint { message, remedy, .. } = Complaint::of(error);
+        Self { subject: Self::token_file(consumer), message, remedy }
+    }
+
+    /// What such a warning is about.
+    pub fn token_file(consumer: &str) -> String {
+        format!("{TOKEN_FILE}{consumer}")
+    }
+
+    /// Whether it says that a token file is not written.
+    pub fn is_of_token_file(&self) -> bool {
+        self.subject.starts_with(TOKEN_FILE)
+    }
+}
 
 impl Status {
     /// Before anything is known.

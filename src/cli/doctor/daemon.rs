@@ -64,7 +64,8 @@ pub(super) fn answers(patient: &Patient) -> Vec<Check> {
     };
     let warnings = patient.status.iter().flat_map(|status| &status.warnings);
     let warnings = warnings.map(|warning| {
-        let finding = Finding::warning(&warning.message, &warning.remedy);
+        let say = if warning.is_of_token_file() { Finding::wrong } else { Finding::warning };
+        let finding = say(&warning.message, &warning.remedy);
         Check::of("daemon", &warning.subject, finding)
     });
     [Check::new("daemon", finding)].into_iter().chain(warnings).collect()

@@ -14,6 +14,7 @@ use crate::host::replace::Access;
 use crate::pure::access::peer::Peer;
 use crate::pure::diagnosis::passage::{Aim, Who};
 use crate::pure::diagnosis::{self, Check, Finding, consent};
+use crate::shelf::Warning;
 use crate::surroundings::way;
 use crate::targets::Target;
 use crate::vault::Vault;
@@ -42,7 +43,7 @@ pub(super) fn look(patient: &Patient, account: &Account) -> Vec<Check> {
         };
         Check::of(PASSAGE, format!("target {}", target.name), finding)
     }));
-    checks.extend(token_files(settings, &access.open_to(&peer), account));
+    checks.extend(token_files(patient, settings, &access.open_to(&peer), account));
     if !access.open_to(&peer).is_empty() {
         let [_, socket] = vending::socket_paths(runtime);
         checks.push(Check::of(PASSAGE, "socket", passage(account, Aim::Socket, &socket)));
@@ -51,12 +52,23 @@ pub(super) fn look(patient: &Patient, account: &Account) -> Vec<Check> {
     checks
 }
 
-/// The tokens of those consumers that are open to the user.
-fn token_files(settings: &Settings, open: &[&str], account: &Account) -> Vec<Check> {
+/// The tokens of those consumers that are open to the user. What the daemon says of one that it cannot
+/// write comes before the way there.
+fn token_files(
+    patient: &Patient,
+    settings: &Settings,
+    open: &[&str],
+    account: &Account,
+) -> Vec<Check> {
+    let warnings = patient.status.iter().flat_map(|status| &status.warnings).collect::<Vec<_>>();
     let open = settings.consumers.iter().filter(|it| open.contains(&it.name.as_str()));
     let files = open.filter_map(|consumer| Some((&consumer.name, consumer.token_file.as_ref()?)));
     let check = |(name, file): (&String, &TokenFileSettings)| {
-        let finding = passage(account, Aim::Token(name), &file.path);
+        let unwritten = warnings.iter().find(|it| it.subject == Warning::token_file(name));
+        let finding = match unwritten {
+            Some(warning) => Finding::wrong(&warning.message, &warning.remedy),
+            None => passage(account, Aim::Token(name), &file.path),
+        };
         Check::of(PASSAGE, format!("token of {name}"), finding)
     };
     files.map(check).collect()

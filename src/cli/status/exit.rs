@@ -6,7 +6,7 @@
 //! | hibernating, or another machine | 77 |
 //! | no usable credentials | 69 |
 //! | settings that are not in force, a target or a consumer that is disabled | 78 |
-//! | a target's file was not written | 73 |
+//! | a target's file or a consumer's token file was not written | 73 |
 //! | a role of its own without usable credentials, an endpoint that does not listen | 69 |
 //! | a renewal that failed, a service that was not told | 75 |
 //! | otherwise | 0 |
@@ -38,7 +38,9 @@ pub(super) fn exit(status: &Status, now: Moment) -> Exit {
     let roles = targets.clone().map(|it| (&it.role_arn, &it.credentials, &it.failure));
     let mut roles = roles.chain(consumers).filter(|(role, ..)| role.is_some());
     let unusable = |held: &Option<Credentials>| held.as_ref().is_none_or(|it| it.expires_at <= now);
-    if targets.clone().any(|target| target.error.is_some()) {
+    if targets.clone().any(|target| target.error.is_some())
+        || status.warnings.iter().any(Warning::is_of_token_file)
+    {
         Exit::CannotCreate
     } else if roles.clone().any(|(_, held, _)| unusable(held))
         || status.endpoints.iter().any(|endpoint| endpoint.error.is_some())
@@ -171,6 +173,7 @@ mod tests {
             ("a target is disabled", disabled, Exit::Configuration),
             ("settings are not in force", trouble, Exit::Configuration),
             ("a part of them is not", warned("service"), Exit::Configuration),
+            ("a token file is not written", warned(&Warning::token_file("web")), Exit::CannotCreate),
             ("the vault cannot be written", warned("vault"), Exit::Done),
             ("endpoint listens", endpoint(None), Exit::Done),
             ("role is assumed", consumer(Some(LATER), None), Exit::Done),

@@ -14,7 +14,7 @@ use crate::pure::reload::Memory;
 use crate::pure::unit::ServiceName;
 
 /// The record's name in the runtime directory.
-const NAME: &str = "reloads.json";
+pub(in crate::daemon) const NAME: &str = "reloads.json";
 
 /// More than a record has: a few hundred bytes for each service.
 const LARGEST: u64 = 1024 * 1024;

@@ -39,6 +39,11 @@ impl BearerTokens {
         Self::new(token, Some(self.current), now)
     }
 
+    /// The one in the file.
+    pub fn current(&self) -> &BearerToken {
+        &self.current
+    }
+
     /// When the token's life ends.
     pub fn due(&self) -> Duration {
         self.since + LIFE
