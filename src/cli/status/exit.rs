@@ -173,7 +173,11 @@ mod tests {
             ("a target is disabled", disabled, Exit::Configuration),
             ("settings are not in force", trouble, Exit::Configuration),
             ("a part of them is not", warned("service"), Exit::Configuration),
-            ("a token file is not written", warned(&Warning::token_file("web")), Exit::CannotCreate),
+            (
+                "a token file is not written",
+                warned(&Warning::token_file("web")),
+                Exit::CannotCreate,
+            ),
             ("the vault cannot be written", warned("vault"), Exit::Done),
             ("endpoint listens", endpoint(None), Exit::Done),
             ("role is assumed", consumer(Some(LATER), None), Exit::Done),
