@@ -113,6 +113,9 @@ impl Options {
         while let Some(word) = words.next() {
             if word == "credential-process" && !is_named {
                 (is_named, seen) = (true, Vec::new());
+            } else if word == "--" && is_named && words.len() == 0 {
+                // The end of the options, and of the line.
+                break;
             } else if let Some(long) = word.strip_prefix("--") {
                 let (name, joined) = match long.split_once('=') {
                     Some((name, value)) => (name, Some(value)),
