@@ -341,10 +341,10 @@ fn hardware_near_its_threshold_is_a_warning_and_other_hardware_is_wrong() {
 fn an_endpoint_of_the_settings_that_nobody_listens_at_is_named_with_its_line() {
     let stage = Stage::set();
     let (_, _daemon) = stage.start_registered();
-    // Without a restart the daemon does not take it.
+    // Without a reload the daemon does not take it.
     stage.settings("[endpoint.imds]\nlisten = \"127.0.0.1:9\"\n");
     let diagnosis = doctor(&stage);
-    let parts = ["rolekeeper.toml:7 names 127.0.0.1:9", "nobody listens", "systemctl restart"];
+    let parts = ["rolekeeper.toml:7 names 127.0.0.1:9", "nobody listens", "systemctl reload"];
     assert_found(diagnosis.about("endpoint", "imds"), "wrong", &parts);
 }
 
