@@ -8,9 +8,9 @@ use crate::control::{self, Command, Complaint, Reply};
 
 /// Have the daemon read its settings again, and wait for the outcome
 ///
-/// Targets, consumers, roles, rules, endpoints and the way to AWS are in force when this returns. Only
-/// [identity] waits for the next start. Settings that cannot be used change nothing. A mistake in one
-/// target or consumer disables that one alone.
+/// Targets, consumers, roles, rules, endpoints and the way to AWS are in force when this returns. Only the
+/// source of the machine's own credentials waits for the next start. Settings that cannot be used change
+/// nothing. A mistake in one target or consumer disables that one alone.
 ///
 /// Exit status 78 when the settings were refused, anything in them is disabled, or anything is not in
 /// force. systemctl reload rolekeeper calls this.

@@ -1,7 +1,7 @@
 //! A shared credentials file as a lossless document: one profile changes, every other byte stays.
 //!
 //! The grammar has no owner. We read as botocore does, the strictest in most things; where any SDK
-//! refuses a whole file ([`dialects`]), so do we, and name it; where they disagree about *our*
+//! refuses a whole file (`dialects`), so do we, and name it; where they disagree about *our*
 //! profile, we leave the file alone and say on which line. A document is therefore either understood
 //! by everyone or not touched, and what is written is the part of the grammar that all of them share.
 //!
