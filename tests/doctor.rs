@@ -344,7 +344,7 @@ fn an_endpoint_of_the_settings_that_nobody_listens_at_is_named_with_its_line() {
     // Without a reload the daemon does not take it.
     stage.settings("[endpoint.imds]\nlisten = \"127.0.0.1:9\"\n");
     let diagnosis = doctor(&stage);
-    let parts = ["rolekeeper.toml:7 names 127.0.0.1:9", "nobody listens", "systemctl reload"];
+    let parts = ["rolekeeper.toml:7 names 127.0.0.1:9", "nobody listens", "systemctl restart"];
     assert_found(diagnosis.about("endpoint", "imds"), "wrong", &parts);
 }
 

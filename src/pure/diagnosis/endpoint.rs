@@ -28,8 +28,7 @@ pub fn judge(listener: &Listener) -> Finding {
         ),
         (None, Some(_)) => Finding::wrong(
             format!("{origin} names {address}, and nobody listens there"),
-            "systemctl reload rolekeeper; if it still does not listen, journalctl -u rolekeeper says what \
-             is in the way",
+            "systemctl restart rolekeeper, which takes it; journalctl -u rolekeeper says what was in the way",
         ),
         (_, None) => Finding::skipped("needs a daemon that this user may see", AS_ROOT),
     }
