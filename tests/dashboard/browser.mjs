@@ -65,8 +65,15 @@ export class Browser {
     const ended = new Promise((resolve) => this.process.on("exit", resolve));
     this.process.kill("SIGKILL");
     await ended;
-    // Its children write for a moment more.
-    rmSync(this.directory, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
+    // Its children write for a moment more; maxRetries does not help with what is in a subdirectory.
+    for (let looks = 0; ; looks++) {
+      try {
+        return rmSync(this.directory, { recursive: true, force: true });
+      } catch (error) {
+        if (error.code !== "ENOTEMPTY" || looks * LOOK > GUARD) throw error;
+        await new Promise((resolve) => setTimeout(resolve, LOOK));
+      }
+    }
   }
 
   #receive(message) {
