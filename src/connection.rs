@@ -1,6 +1,8 @@
 //! How this machine reaches AWS: endpoint, certificates, proxy, patience. Every client of AWS is
 //! built from it, so that what helps one helps all.
 
+mod bounded;
+
 use std::error::Error;
 use std::io;
 use std::net::IpAddr;
@@ -15,6 +17,7 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::timeout::TimeoutConfig;
+use http_body_util::LengthLimitError;
 use rustls::CertificateError::{ExpiredContext, NotValidYetContext};
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
@@ -24,6 +27,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::pure::failure::FailureClass;
 use crate::pure::identity::Region;
+use bounded::{Bounded, LONGEST_ANSWER};
 
 /// Where and how to connect.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,7 +108,7 @@ pub fn http_client(
         Some("http") => None,
         _ => Some(tls_context(endpoint, ca_bundle)?),
     };
-    Ok(Builder::new().build_with_connector_fn(move |settings, _| {
+    let client = Builder::new().build_with_connector_fn(move |settings, _| {
         let mut connector = Connector::builder()
             .sleep_impl(TokioSleep::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
@@ -117,7 +121,8 @@ pub fn http_client(
                 .tls_context(tls.clone())
                 .build(),
         }
-    }))
+    });
+    Ok(SharedHttpClient::new(Bounded(client)))
 }
 
 /// For an attempt that may take so long, and for all of them together.
@@ -204,8 +209,17 @@ where
                 _ => (FailureClass::Unreachable, innermost(error)),
             }
         }
-        SdkError::ResponseError(_) => (FailureClass::BadAnswer, "the answer broke off".to_owned()),
+        SdkError::ResponseError(_) => (FailureClass::BadAnswer, unreadable(error)),
         other => (FailureClass::Local, innermost(other)),
+    }
+}
+
+fn unreadable(error: &(dyn Error + 'static)) -> String {
+    let mut chain = std::iter::successors(Some(error), |&error| error.source());
+    if chain.any(|error| error.is::<LengthLimitError>()) {
+        format!("the answer is longer than {LONGEST_ANSWER} bytes")
+    } else {
+        "the answer broke off".to_owned()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The credentials that the service hands out for about an hour.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use time::UtcDateTime;
 
@@ -36,6 +37,17 @@ const LEAST_LIFE: time::Duration = time::Duration::seconds(5);
 /// The longest that a role's credentials live: 12 hours (IAM, `MaxSessionDuration`); Systems Manager's live
 /// one. And the 5 minutes by which AWS lets dates be off.
 const LONGEST_LIFE: time::Duration = time::Duration::minutes(12 * 60 + 5);
+
+/// In bytes, as the API model has it (`accessKeyIdType` of IAM).
+const ACCESS_KEY_ID: RangeInclusive<usize> = 16..=128;
+
+/// In bytes. AWS's have 40, and no model says more.
+const SECRET_ACCESS_KEY: RangeInclusive<usize> = 1..=1024;
+
+/// In bytes. AWS names no end; "the typical size is less than 4096 bytes" (STS API Reference, AssumeRole).
+/// Programs that read the file or the answer have ends of their own: a process's environment takes
+/// 128 KiB in one variable, and shares of it are smaller.
+const SESSION_TOKEN: RangeInclusive<usize> = 1..=32 * 1024;
 
 /// A member of the service's answer that could not be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -75,15 +87,15 @@ impl RoleToken {
         update_key_pair: bool,
     ) -> Result<Self, UnusableMember> {
         let access_key_id = access_key_id.ok_or_else(|| missing("AccessKeyId"))?;
-        check_text("AccessKeyId", &access_key_id, 16)?;
+        check_text("AccessKeyId", &access_key_id, ACCESS_KEY_ID)?;
         if is_long_term(&access_key_id) {
             let problem = "is a user's own, and not a role's";
             return Err(UnusableMember { member: "AccessKeyId", problem });
         }
         let secret_access_key = secret_access_key.ok_or_else(|| missing("SecretAccessKey"))?;
-        check_text("SecretAccessKey", secret_access_key.expose(), 1)?;
+        check_text("SecretAccessKey", secret_access_key.expose(), SECRET_ACCESS_KEY)?;
         let session_token = session_token.ok_or_else(|| missing("SessionToken"))?;
-        check_text("SessionToken", session_token.expose(), 1)?;
+        check_text("SessionToken", session_token.expose(), SESSION_TOKEN)?;
         Ok(Self {
             access_key_id: AccessKeyId(access_key_id),
             secret_access_key,
@@ -98,6 +110,13 @@ impl RoleToken {
     /// The same credentials, known to be this role's.
     pub fn of(self, role: RoleArn) -> Self {
         Self { role: Some(role), ..self }
+    }
+
+    /// The same credentials, which end when no role's live any longer: an end in 9999 would never be
+    /// looked at again.
+    pub fn within_reason(self) -> Self {
+        let latest = self.issued_at.saturating_add(LONGEST_LIFE);
+        Self { expires_at: self.expires_at.min(latest), ..self }
     }
 
     /// The account of the role, where the role is known.
@@ -132,10 +151,15 @@ fn missing(member: &'static str) -> UnusableMember {
     UnusableMember { member, problem: "is missing" }
 }
 
-/// 16 is the public API model's minimum for an access key id.
-fn check_text(member: &'static str, text: &str, least: usize) -> Result<(), UnusableMember> {
-    if text.len() < least {
+fn check_text(
+    member: &'static str,
+    text: &str,
+    length: RangeInclusive<usize>,
+) -> Result<(), UnusableMember> {
+    if text.len() < *length.start() {
         Err(UnusableMember { member, problem: "is too short" })
+    } else if text.len() > *length.end() {
+        Err(UnusableMember { member, problem: "is longer than any credential" })
     } else if !text.bytes().all(|b| b.is_ascii_graphic()) || text.starts_with(['#', ';', '"', '\''])
     {
         Err(UnusableMember { member, problem: "has a character that no credential has" })
@@ -184,6 +208,32 @@ mod tests {
         for first in ["#", ";", "\"", "'"] {
             assert!(token(&format!("{first}secret")).is_err(), "{first}");
         }
+    }
+
+    #[test]
+    fn every_member_has_an_end() {
+        let of = |id: usize, secret: usize, session: usize| {
+            let text = |length| Some(Secret::new("x".repeat(length)));
+            let at = utc_datetime!(2026-11-22 00:00);
+            RoleToken::new(Some("A".repeat(id)), text(secret), text(session), at, Some(at), false)
+        };
+        assert!(of(128, 1024, 32 * 1024).is_ok());
+        for (lengths, member) in [
+            ((129, 1, 1), "AccessKeyId"),
+            ((16, 1025, 1), "SecretAccessKey"),
+            ((16, 1, 32 * 1024 + 1), "SessionToken"),
+        ] {
+            assert_eq!(of(lengths.0, lengths.1, lengths.2).unwrap_err().member, member);
+        }
+    }
+
+    #[test]
+    fn no_token_lives_longer_than_a_role_may() {
+        let token = |end| RoleToken { expires_at: end, ..token("secret").unwrap() };
+        let end = token(utc_datetime!(9999-12-31 23:59)).within_reason().expires_at;
+        assert_eq!(end, utc_datetime!(2026-11-22 12:05));
+        let soon = utc_datetime!(2026-11-22 12:00);
+        assert_eq!(token(soon).within_reason().expires_at, soon);
     }
 
     #[test]

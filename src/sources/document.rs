@@ -69,7 +69,7 @@ pub(super) fn read(body: &Secret<Vec<u8>>, now: UtcDateTime) -> Result<Granted, 
         Some(expires_at),
         false,
     );
-    let token = token.map_err(|error| Problem::Malformed(error.to_string()))?;
+    let token = token.map_err(|error| Problem::Malformed(error.to_string()))?.within_reason();
     let role = document.role_arn.and_then(|arn| arn.parse().ok());
     let token = match role {
         Some(role) => token.of(role),

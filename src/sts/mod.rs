@@ -113,7 +113,7 @@ impl Sts {
         let answer =
             answer.map_err(|error| StsError::from_runtime(step.role, &self.endpoint, error))?;
         let token = self.read(&answer).map_err(|reason| self.bad_answer(step, reason))?;
-        Ok(token.of(step.role.clone()))
+        Ok(token.within_reason().of(step.role.clone()))
     }
 
     fn read(&self, answer: &AssumeRoleOutput) -> Result<RoleToken, String> {
