@@ -18,6 +18,11 @@
 //! clock that agreed when the service was heard last, and is ahead now, is a doubt: what has ended by
 //! either clock is not handed out until the service was heard again. One that the service contradicted
 //! (a machine without a clock of its own) raises none.
+//!
+//! A `Date` is as good as what stands beside it. A token's own end bears its date out; so does a clock of
+//! this machine that agrees. Any other is a claim: a refusal of a wrong date may set the clock that
+//! requests are signed by, any other answer when a second one says the same; and neither ends
+//! credentials.
 
 use std::time::Duration;
 
@@ -40,6 +45,18 @@ pub struct Dated {
     pub date: UtcDateTime,
     pub sent: Reading,
     pub received: Reading,
+    pub beside: Beside,
+}
+
+/// What an answer says beside its `Date`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beside {
+    /// A token that can have been given out at that date.
+    Token,
+    /// That the request was dated wrongly.
+    Skew,
+    /// Nothing about the time.
+    Nothing,
 }
 
 /// What time it is, and what time it may be.
@@ -48,7 +65,7 @@ pub struct TimeEstimate {
     /// The best guess: signatures and deadlines go by it.
     pub now: UtcDateTime,
     /// The latest that either clock says: what is handed out must not have ended by it. Later than
-    /// `now` only while there is a doubt.
+    /// `now` only while there is a doubt; earlier while an answer claims what nothing bears out.
     pub latest: UtcDateTime,
     /// The wall clock says something else, doubt or not.
     pub wall_differs: bool,
@@ -57,7 +74,12 @@ pub struct TimeEstimate {
 /// The state machine.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ServiceTime {
+    /// What is borne out.
     anchor: Option<Anchor>,
+    /// What was claimed since, and signatures go by.
+    claimed: Option<Anchor>,
+    /// What one answer claimed, and no second one yet.
+    heard_once: Option<Anchor>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -81,13 +103,16 @@ const ROUNDING: time::Duration = time::Duration::SECOND;
 impl ServiceTime {
     /// What time it is at this reading.
     pub fn at(&self, reading: Reading) -> TimeEstimate {
-        let Some(anchor) = self.anchor else { return reading.wall.into() };
-        let elapsed = span(reading.since_boot.saturating_sub(anchor.since_boot));
-        let now = anchor.service.saturating_add(elapsed);
-        let ahead = reading.wall - now;
-        let is_doubted = anchor.wall_agreed && ahead > TOLERATED_SKEW;
-        let latest = if is_doubted { reading.wall } else { now };
-        TimeEstimate { now, latest, wall_differs: ahead.abs() > TOLERATED_SKEW }
+        let (borne_out, is_doubted) = match self.anchor {
+            None => (reading.wall, false),
+            Some(anchor) => {
+                let now = anchor.at(reading);
+                (now, anchor.wall_agreed && reading.wall - now > TOLERATED_SKEW)
+            }
+        };
+        let now = self.claimed.map_or(borne_out, |claimed| claimed.at(reading));
+        let latest = if is_doubted { reading.wall } else { borne_out };
+        TimeEstimate { now, latest, wall_differs: (reading.wall - now).abs() > TOLERATED_SKEW }
     }
 
     /// The service said what time it was, at some moment between two readings.
@@ -95,41 +120,82 @@ impl ServiceTime {
     /// A quick answer sets the clock: to the wall clock where the two agree, else to the middle of what is
     /// possible. A slow one (a suspended machine, a satellite link) does no more than it proves: the
     /// clock moves into what is possible, if it was not there.
-    pub fn hear(&mut self, Dated { date, sent, received }: Dated) {
-        if date < EARLIEST_DATE {
+    pub fn hear(&mut self, dated: Dated) {
+        if dated.date < EARLIEST_DATE {
             return;
         }
+        let span = dated.span();
+        let received = dated.received;
+        let is_borne_out = dated.beside == Beside::Token
+            || span.has(received.wall)
+            || self.anchor.is_some_and(|anchor| span.has(anchor.at(received)));
+        if is_borne_out {
+            let believed = self.anchor.map_or(received.wall, |anchor| anchor.at(received));
+            // Nothing new is no reason to forget what was known.
+            self.anchor = span.anchor(believed, received).or(self.anchor);
+            (self.claimed, self.heard_once) = (None, None);
+            return;
+        }
+        let claim = span.anchor(self.at(received).now, received);
+        let said_before = self.heard_once.is_some_and(|once| span.has(once.at(received)));
+        if dated.beside == Beside::Skew || said_before {
+            self.claimed = claim.or(self.claimed);
+        }
+        self.heard_once = claim.or(self.heard_once);
+    }
+}
+
+impl Anchor {
+    fn at(self, reading: Reading) -> UtcDateTime {
+        let elapsed = span(reading.since_boot.saturating_sub(self.since_boot));
+        self.service.saturating_add(elapsed)
+    }
+}
+
+impl Dated {
+    fn span(&self) -> Span {
+        let (sent, received) = (self.sent, self.received);
         let by_boot = span(received.since_boot.saturating_sub(sent.since_boot));
         // A pause on the way shows in the wall clock alone, once that was set.
         let way = by_boot.max(received.wall - sent.wall);
-        let (earliest, latest) = (date, date.saturating_add(ROUNDING + way));
+        Span { earliest: self.date, way }
+    }
+}
+
+/// When an answer was read, by the service's clock: at its date, or as much later as its way took.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    earliest: UtcDateTime,
+    way: time::Duration,
+}
+
+impl Span {
+    fn latest(self) -> UtcDateTime {
+        self.earliest.saturating_add(ROUNDING + self.way)
+    }
+
+    /// Whether it can have been then.
+    fn has(self, at: UtcDateTime) -> bool {
+        at >= self.earliest.saturating_sub(TOLERATED_SKEW)
+            && at <= self.latest().saturating_add(TOLERATED_SKEW)
+    }
+
+    /// What the answer tells; `None` when it is nothing that was not known before.
+    fn anchor(self, believed: UtcDateTime, received: Reading) -> Option<Anchor> {
         let (wall, since_boot) = (received.wall, received.since_boot);
-        if way <= TOLERATED_SKEW {
-            let middle = date.saturating_add((ROUNDING + way) / 2);
+        if self.way <= TOLERATED_SKEW {
+            let middle = self.earliest.saturating_add((ROUNDING + self.way) / 2);
             let wall_agreed = (middle - wall).abs() < TOLERATED_SKEW;
             let service = if wall_agreed { wall } else { middle };
-            self.anchor = Some(Anchor { service, since_boot, wall_agreed });
-            return;
+            return Some(Anchor { service, since_boot, wall_agreed });
         }
-        let believed = self.at(received).now;
-        let is_possible = |at: UtcDateTime| {
-            at >= earliest.saturating_sub(TOLERATED_SKEW)
-                && at <= latest.saturating_add(TOLERATED_SKEW)
+        let (service, wall_agreed) = match (self.has(believed), self.has(wall)) {
+            (true, true) => return None,
+            (true, false) => (believed, false),
+            (false, true) => (wall, true),
+            (false, false) => (believed.clamp(self.earliest, self.latest()), false),
         };
-        match (is_possible(believed), is_possible(wall)) {
-            // Nothing is known that was not known before.
-            (true, true) => {}
-            (true, false) => {
-                self.anchor = Some(Anchor { service: believed, since_boot, wall_agreed: false });
-            }
-            (false, true) => {
-                self.anchor = Some(Anchor { service: wall, since_boot, wall_agreed: true });
-            }
-            (false, false) => {
-                let service = believed.clamp(earliest, latest);
-                self.anchor = Some(Anchor { service, since_boot, wall_agreed: false });
-            }
-        }
+        Some(Anchor { service, since_boot, wall_agreed })
     }
 }
 
@@ -196,7 +262,15 @@ mod tests {
             self.pass(there);
             let date = self.truth.replace_nanosecond(0).unwrap();
             self.pass(back);
-            time.hear(Dated { date, sent, received: self.read() });
+            time.hear(Dated { date, sent, received: self.read(), beside: Beside::Token });
+        }
+
+        /// A quick answer that is no token, with a `Date` that is so far off.
+        fn hear_of(&mut self, time: &mut ServiceTime, off: time::Duration, beside: Beside) {
+            let sent = self.read();
+            self.pass(20);
+            let date = (self.truth + off).replace_nanosecond(0).unwrap();
+            time.hear(Dated { date, sent, received: self.read(), beside });
         }
 
         fn error(&self, time: &ServiceTime) -> time::Duration {
@@ -258,7 +332,7 @@ mod tests {
         let (sent, date) = (machine.read(), machine.truth.replace_nanosecond(0).unwrap());
         machine.pause(7200);
         machine.wall_ahead = time::Duration::ZERO;
-        time.hear(Dated { date, sent, received: machine.read() });
+        time.hear(Dated { date, sent, received: machine.read(), beside: Beside::Token });
         assert_eq!(time.at(machine.read()).latest, machine.truth);
     }
 
@@ -267,13 +341,89 @@ mod tests {
         let mut machine = Machine::with_wall_ahead(0);
         let mut time = ServiceTime::default();
         let date = utc_datetime!(2000-01-01 00:00);
-        time.hear(Dated { date, sent: machine.read(), received: machine.read() });
+        time.hear(Dated {
+            date,
+            sent: machine.read(),
+            received: machine.read(),
+            beside: Beside::Token,
+        });
         assert!(machine.error(&time).is_zero());
         machine.wall_ahead = time::Duration::HOUR;
         assert_eq!(machine.error(&time), time::Duration::HOUR, "it was not heard");
     }
 
+    #[test]
+    fn one_refusal_with_another_date_moves_nothing_and_a_second_moves_signatures_alone() {
+        let mut machine = Machine::with_wall_ahead(0);
+        let mut time = ServiceTime::default();
+        machine.hear(&mut time, 20, 20);
+        let year = time::Duration::days(365);
+        machine.hear_of(&mut time, year, Beside::Nothing);
+        assert!(machine.error(&time).is_zero(), "one is a slip");
+        machine.pass(60_000);
+        machine.hear_of(&mut time, -time::Duration::DAY, Beside::Nothing);
+        assert!(machine.error(&time).is_zero(), "two that differ are two slips");
+        machine.pass(60_000);
+        machine.hear_of(&mut time, -time::Duration::DAY, Beside::Nothing);
+        let estimate = time.at(machine.read());
+        assert!((machine.truth - estimate.now - time::Duration::DAY).abs() <= TOLERATED_SKEW);
+        assert_eq!(estimate.latest, machine.truth, "and no credentials live longer for it");
+        machine.hear_of(&mut time, time::Duration::ZERO, Beside::Nothing);
+        assert_eq!(time.at(machine.read()), machine.truth.into(), "a good one ends it");
+    }
+
+    #[test]
+    fn a_request_that_was_dated_wrongly_is_dated_anew_at_once_and_ends_no_credentials() {
+        for wall_ahead in [0, 5 * YEAR, -5 * YEAR] {
+            let mut machine = Machine::with_wall_ahead(wall_ahead);
+            let mut time = ServiceTime::default();
+            let before = time.at(machine.read()).latest;
+            machine.hear_of(&mut time, time::Duration::days(400), Beside::Skew);
+            let estimate = time.at(machine.read());
+            assert!(
+                (estimate.now - machine.truth - time::Duration::days(400)).abs() < TOLERATED_SKEW
+            );
+            assert!(estimate.latest - before < TOLERATED_SKEW);
+            machine.hear(&mut time, 20, 20);
+            assert!(machine.error(&time) <= time::Duration::SECOND);
+        }
+    }
+
+    #[test]
+    fn a_doubt_ends_by_any_answer_that_one_of_the_clocks_bears_out() {
+        for (paused, off) in [(3600, time::Duration::ZERO), (0, time::Duration::ZERO)] {
+            let mut machine = Machine::with_wall_ahead(0);
+            let mut time = ServiceTime::default();
+            machine.hear(&mut time, 20, 20);
+            machine.pause(paused);
+            machine.wall_ahead = time::Duration::seconds(if paused == 0 { 7200 } else { 0 });
+            assert!(time.at(machine.read()).is_doubted());
+            machine.hear_of(&mut time, off, Beside::Nothing);
+            assert!(!time.at(machine.read()).is_doubted());
+            assert!(machine.error(&time) <= time::Duration::SECOND);
+        }
+    }
+
     proptest! {
+        #[test]
+        fn no_claim_ends_credentials_or_lets_them_live(
+            ahead in -60 * YEAR..60 * YEAR,
+            claims in prop::collection::vec((-60 * YEAR..60 * YEAR, any::<bool>()), 0..8),
+        ) {
+            let mut machine = Machine::with_wall_ahead(ahead);
+            let mut time = ServiceTime::default();
+            machine.hear(&mut time, 20, 20);
+            for (off, is_skew) in claims {
+                let beside = if is_skew { Beside::Skew } else { Beside::Nothing };
+                machine.pass(1000);
+                machine.hear_of(&mut time, time::Duration::seconds(off), beside);
+            }
+            let error = (time.at(machine.read()).latest - machine.truth).abs();
+            // A claim that agrees by chance may move the clock within what is tolerated, each time.
+            let bound = (TOLERATED_SKEW + time::Duration::SECOND) * 9;
+            prop_assert!(error <= bound || (time.at(machine.read()).latest - machine.read().wall).abs() <= bound);
+        }
+
         #[test]
         fn a_quick_answer_leaves_a_small_error(
             ahead in -60 * YEAR..60 * YEAR,

@@ -40,7 +40,7 @@ use crate::host::clock::ServiceClock;
 use crate::pure::failure::FailureClass;
 use crate::pure::identity::Region;
 use crate::pure::secret::Secret;
-use crate::pure::service_time::{Dated, Reading};
+use crate::pure::service_time::{Beside, Dated, Reading};
 
 #[derive(Debug)]
 pub(super) struct Carrier {
@@ -201,7 +201,8 @@ fn read_answer(
     let bytes = response.body().bytes().unwrap_or_default();
     let header = |name: &str| response.headers().get(name);
     let date = header("date").and_then(parse_http_date);
-    let dated = date.map(|date| Dated { date, sent, received: clock.read() });
+    let received = clock.read();
+    let dated = date.map(|date| Dated { date, sent, received, beside: Beside::Nothing });
     let request_id = header("x-amzn-requestid").or_else(|| header("x-amz-request-id"));
     if response.status().is_success() {
         let dated = dated.filter(|_| request_id.is_some());
@@ -209,10 +210,11 @@ fn read_answer(
     }
     let status = response.status().as_u16();
     let (code, message) = read_error(bytes, header("x-amzn-errortype"));
-    if let (Some(dated), Some(_)) = (dated, &code) {
-        clock.hear(dated);
-    }
     let class = FailureClass::of_answer(status, code.as_deref(), message.as_deref());
+    if let (Some(dated), Some(_)) = (dated, &code) {
+        let is_skew = class == FailureClass::ClockSkew;
+        clock.hear(if is_skew { Dated { beside: Beside::Skew, ..dated } } else { dated });
+    }
     let message = refusal_text(status, code.as_deref(), message.as_deref());
     let request_id = request_id.map(str::to_owned);
     Err(OrchestratorError::operation(Refusal { class, code, message, request_id }))

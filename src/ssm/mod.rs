@@ -25,6 +25,7 @@ use crate::keys::{PublicKey, SigningKey};
 use crate::pure::identity::{Activation, Ec2InstanceId, Fingerprint, InstanceId, Region};
 use crate::pure::role_token::RoleToken;
 use crate::pure::secret::Secret;
+use crate::pure::service_time::{Beside, Dated};
 
 /// A client of one endpoint in one region. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -175,9 +176,9 @@ impl Ssm {
         let token = wire::read_role_token(answer.body.expose(), self.clock.now())
             .map_err(|reason| self.bad_answer(operation, reason))?;
         if let Some(dated) = answer.dated.filter(|dated| token.may_be_given_out_at(dated.date)) {
-            self.clock.hear(dated);
+            self.clock.hear(Dated { beside: Beside::Token, ..dated });
         }
-        Ok(RoleToken { issued_at: self.clock.now(), ..token })
+        Ok(RoleToken { issued_at: self.clock.now(), ..token }.within_reason())
     }
 
     /// `UpdateManagedInstancePublicKey`, signed by the key that is to be replaced.

@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::*;
 use crate::host::clock::Clock;
 use crate::keys::SigningKey;
+use crate::pure::failure::FailureClass;
 
 const NOON: UtcDateTime = utc_datetime!(2026-11-22 12:00);
 const FINGERPRINT: &str = "00000000-0000-4000-8000-000000000000";
@@ -153,5 +154,41 @@ async fn a_refusal_of_before_this_program_was_made_does_not_move_the_clock() {
         let scene = Scene::set(wall).await;
         scene.ask("400 Bad Request", date, body, Duration::ZERO).await;
         assert!((scene.now() - expected).abs() <= Span::SECOND, "{date}: {}", scene.now());
+    }
+}
+
+#[tokio::test]
+async fn a_throttling_answer_of_another_year_moves_nothing() {
+    let scene = Scene::set(NOON).await;
+    scene.ask("200 OK", NOON, &token_until(NOON + Span::HOUR), Duration::ZERO).await;
+    let body = r#"{"__type":"ThrottlingException","message":"Rate exceeded"}"#;
+    for years in [1, -1, 30] {
+        let date = NOON + Span::days(365 * years);
+        scene.ask("400 Bad Request", date, body, Duration::ZERO).await;
+        assert!((scene.now() - NOON).abs() <= Span::SECOND, "{date}: {}", scene.now());
+    }
+}
+
+#[tokio::test]
+async fn an_answer_without_an_end_is_read_to_a_bound_and_is_a_bad_answer() {
+    for (head, piece) in [
+        ("200 OK\r\n", "x".repeat(1024)),
+        ("400 Bad Request\r\n", "x".repeat(1024)),
+        ("200 OK\r\nTransfer-Encoding: chunked\r\n", format!("400\r\n{}\r\n", "x".repeat(1024))),
+        ("200 OK\r\nContent-Length: 6000000000\r\n", "x".repeat(1024)),
+    ] {
+        let scene = Scene::set(NOON).await;
+        let answer = async {
+            let (mut stream, _) = scene.listener.accept().await.unwrap();
+            read_request(&mut stream).await;
+            stream.write_all(format!("HTTP/1.1 {head}\r\n").as_bytes()).await.unwrap();
+            while stream.write_all(piece.as_bytes()).await.is_ok() {}
+        };
+        let fingerprint = FINGERPRINT.parse().unwrap();
+        let (_, answered) =
+            tokio::join!(answer, scene.ssm.request_role_token(&scene.key, fingerprint));
+        let error = answered.unwrap_err();
+        assert_eq!(error.class, FailureClass::BadAnswer, "{head}: {error}");
+        assert!(error.to_string().contains("longer than 65536 bytes"), "{head}: {error}");
     }
 }

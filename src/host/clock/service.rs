@@ -75,6 +75,7 @@ mod tests {
     use time::macros::utc_datetime;
 
     use super::*;
+    use crate::pure::service_time::Beside;
 
     #[derive(Debug)]
     struct Fake(Mutex<(UtcDateTime, Duration)>);
@@ -91,7 +92,7 @@ mod tests {
 
     fn hear(service: &ServiceClock, date: UtcDateTime) {
         let (sent, received) = (service.read(), service.read());
-        service.hear(Dated { date, sent, received });
+        service.hear(Dated { date, sent, received, beside: Beside::Token });
     }
 
     #[test]
