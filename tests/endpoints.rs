@@ -5,13 +5,15 @@
 mod stage;
 
 use std::fs;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::chown;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use rolekeeper::endpoints;
+use rolekeeper::endpoints::{self, Limits};
 use rolekeeper::lab::faults::{Effect, Fault};
 use rolekeeper::lab::operation::Operation::RequestManagedInstanceRoleToken;
 use rolekeeper::pure::advice::Exit;
@@ -21,7 +23,7 @@ use serde_json::Value;
 use time::UtcDateTime;
 use tokio::runtime;
 
-use stage::{Daemon, NOBODY, Stage, is_root, printed, value, wait_for};
+use stage::{Daemon, NOBODY, Stage, is_root, printed, refusal, value, wait_for};
 
 /// A second user and a group that own nothing.
 const SOMEBODY: u32 = 64_998;
@@ -294,6 +296,87 @@ fn whom_no_rule_names_is_refused_and_a_reload_changes_the_rules() {
     assert_eq!(scene.metadata_of(NOBODY, &[], ROLES), (200, "web".to_owned()));
 }
 
+/// A daemon of an ordinary user that sees nobody else's processes, as the hardened unit has it, and knows
+/// the accounts of these files alone.
+fn apart(stage: &Stage, passwd: &Path, group: &Path) -> Daemon {
+    const SERVICE: u32 = 64_992;
+    let switch = stage.path("nsswitch.conf");
+    fs::write(&switch, "passwd: files\ngroup: files\n").unwrap();
+    fs::create_dir(stage.path("run")).unwrap();
+    let own = ["run", "state", "state/vault"].map(|name| stage.path(name));
+    let records = fs::read_dir(stage.path("state/vault")).unwrap();
+    for path in own.into_iter().chain(records.map(|entry| entry.unwrap().path())) {
+        chown(path, Some(SERVICE), Some(SERVICE)).unwrap();
+    }
+    let script = "mount -t proc -o hidepid=invisible proc /proc && mount --bind \"$1\" /etc/passwd && \
+                  mount --bind \"$2\" /etc/group && mount --bind \"$3\" /etc/nsswitch.conf && \
+                  shift 3 && exec setpriv --reuid 64992 --regid 64992 --clear-groups \"$@\"";
+    let run = stage.command_of(SERVICE, SERVICE, &["run"]);
+    let mut apart = Command::new("unshare");
+    apart.args(["-m", "sh", "-c", script, "sh"]).args([passwd, group, &switch]);
+    apart.arg(run.get_program()).args(run.get_args());
+    let daemon = Daemon::start(apart);
+    stage.status_when("fresh credentials", |status| status["state"] == "fresh");
+    daemon
+}
+
+#[test]
+fn a_rule_for_a_group_comes_before_a_later_one_for_everybody_or_for_the_user() {
+    if !is_root() {
+        return eprintln!("skipped: only root can be several users and put other accounts in place");
+    }
+    let stage = Stage::set();
+    let (passwd, group) = (stage.path("passwd"), stage.path("group"));
+    fs::write(&passwd, format!("root:x:0:0::/:/bin/sh\nop:x:{SOMEBODY}:{SOMEBODY}::/:/bin/sh\n"))
+        .unwrap();
+    fs::write(&group, format!("operators:x:{A_GROUP}:op\n")).unwrap();
+    let everybodys = stage.target("open", &stage.path("run/open"), "mode = \"0644\"");
+    let operators = format!("[[consumer]]\nname = \"operators\"\ngroups = [\"{A_GROUP}\"]\n");
+    let users = format!("[[consumer]]\nname = \"users\"\nusers = [\"{SOMEBODY}\"]\n");
+    stage.settings(&format!("{BOTH}{operators}{users}{everybodys}"));
+    stage.register();
+    let daemon = apart(&stage, &passwd, &group);
+    let scene = Scene::on(stage, daemon);
+    let at_socket = |uid| {
+        let asked = scene.stage.command_of(uid, uid, &["credential-process"]).output().unwrap();
+        let line = scene.daemon.log();
+        let line = line.lines().rfind(|line| line.contains(&format!("uid={uid} ")));
+        (asked, line.unwrap_or_default().to_owned())
+    };
+    for (rules, name) in [
+        (format!("{operators}{users}{everybodys}"), "operators"),
+        (format!("{operators}{everybodys}"), "operators"),
+        (format!("{users}{operators}{everybodys}"), "users"),
+        (everybodys.clone(), "open"),
+    ] {
+        scene.reload(&rules);
+        let (asked, _) = at_socket(SOMEBODY);
+        printed(asked);
+        scene.daemon.logged(&format!("name=\"{name}\""));
+        assert!(at_socket(SOMEBODY).1.contains(&format!("name=\"{name}\"")), "{rules}");
+        assert_eq!(scene.metadata_of(SOMEBODY, &[], ROLES), (200, name.to_owned()), "{rules}");
+        // Who is in no group has what is left.
+        assert_eq!(scene.metadata_of(64_996, &[], ROLES), (200, "open".to_owned()), "{rules}");
+        printed(at_socket(64_996).0);
+    }
+
+    // A database that does not answer has not said that the user is in no group.
+    scene.reload(&format!("{operators}{users}{everybodys}"));
+    for file in [&passwd, &group] {
+        stage::allow(file, 0o600);
+        let (message, remedy) = refusal(&at_socket(SOMEBODY).0, Exit::TryAgain);
+        assert!(message.contains("are not known now, and a rule names a group"), "{message}");
+        assert_eq!(remedy, format!("mend the account database: id {SOMEBODY}; then ask again"));
+        let (status, body) = scene.metadata_of(SOMEBODY, &[], ROLES);
+        assert!(status == 503 && body.contains("cannot be told at the moment"), "{body}");
+        let by_name = ["credential-process", "--target", "users"];
+        printed(scene.stage.command_of(SOMEBODY, SOMEBODY, &by_name).output().unwrap());
+        stage::allow(file, 0o644);
+        assert_eq!(scene.metadata_of(SOMEBODY, &[], ROLES), (200, "operators".to_owned()));
+        printed(at_socket(SOMEBODY).0);
+    }
+}
+
 #[test]
 fn version_1_is_never_answered_and_a_session_is_needed() {
     let scene = Scene::set("");
@@ -343,6 +426,9 @@ fn browsers_proxies_and_foreign_names_get_nothing() {
         "Via: 1.1 squid\r\n",
         "X-Forwarded-Host: localhost\r\n",
         "X-Real-IP: 192.0.2.1\r\n",
+        "X-Forwarded-Port: 443\r\n",
+        "Fastly-Client-IP: 192.0.2.1\r\n",
+        "Max-Forwards: 10\r\n",
     ] {
         let fetched = ask(scene.container, &get("/credentials/web", &(own.clone() + strange)));
         assert_eq!(fetched.status, 403, "{strange}");
@@ -609,6 +695,17 @@ fn requests_are_understood_in_the_forms_that_clients_send() {
         assert_eq!(ask(scene.container, &fetch).status, status, "{fetch}");
         assert_eq!(ask(scene.imds, &put).status, status, "{put}");
     }
+    // Before HTTP/1.1 nobody had to say which host is meant.
+    let old = |request: &str, host: &str| {
+        request.replace("HTTP/1.1", "HTTP/1.0").replace("Host: 127.0.0.1\r\n", host)
+    };
+    ask(scene.container, &old(&fetch, "")).is(200);
+    ask(scene.imds, &old(&put, "")).is(200);
+    ask(scene.container, &old(&fetch, "Host: evil.example\r\n")).is(403);
+    ask(scene.container, &old(&fetch, "Host: \r\n")).is(403);
+    ask(scene.container, &old(&fetch, "Via: 1.0 squid\r\n")).is(403);
+    ask(scene.container, &old(&fetch, "").replacen(" /", " http://evil.example/", 1)).is(403);
+    ask(scene.container, &old(&fetch, "").replacen(" /", &format!(" http://{container}/"), 1)).is(200);
     // The whole URL, as clients send that are told of a proxy.
     let whole = |request: &str, authority: &str| {
         let request = request.replace("Host: 127.0.0.1", &format!("Host: {authority}"));
@@ -904,6 +1001,42 @@ fn one_user_who_asks_too_often_takes_nobody_elses_turn() {
         };
         assert_eq!((status(NOBODY), status(0)), ("401".to_owned(), "429".to_owned()));
     }
+}
+
+/// A client that keeps its connections as long as it may.
+#[test]
+fn a_connection_is_closed_between_two_requests_and_says_so() {
+    let limits = Limits {
+        rate: Rate { per_second: 1_000_000, at_once: 1_000_000 },
+        connection_time: Duration::from_millis(100),
+    };
+    let runtime = runtime::Runtime::new().unwrap();
+    let (listener, address) = runtime.block_on(endpoints::listen(endpoints::ANY_PORT)).unwrap();
+    let answer = |_| async { container::answer(&NO_HEAD, &[], UtcDateTime::MIN) };
+    runtime.spawn(endpoints::serve(listener, limits, answer, |_| container::turn_away()));
+    let request = get("/", "").replace("Connection: close\r\n", "");
+    let mut kept = 0;
+    for _ in 0..3 {
+        let mut stream = BufReader::new(connect(address));
+        loop {
+            stream.get_mut().write_all(request.as_bytes()).unwrap();
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") {
+                assert_ne!(stream.read_line(&mut head).unwrap(), 0, "cut after {head}");
+            }
+            let head = head.to_ascii_lowercase();
+            assert!(head.starts_with("http/1.1 401"), "{head}");
+            let (_, length) = head.split_once("content-length: ").unwrap();
+            let length = length.split("\r\n").next().unwrap().parse().unwrap();
+            stream.read_exact(&mut vec![0; length]).unwrap();
+            if head.contains("connection: close") {
+                break;
+            }
+            kept += 1;
+        }
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0, "it was the last answer");
+    }
+    assert!(kept > 0, "no connection was kept");
 }
 
 #[test]

@@ -226,6 +226,25 @@ fn a_program_narrows_who_is_served() {
     );
     reload(&stage, &daemon, &rule);
     printed(ask_as(&stage, NOBODY, NOBODY));
+    // By a link to it, as most programs are named; and where that leads elsewhere by now.
+    let link = stage.path("link");
+    std::os::unix::fs::symlink(&binary, &link).unwrap();
+    let by_link = rule.replace(&binary.display().to_string(), &link.display().to_string());
+    reload(&stage, &daemon, &by_link);
+    printed(ask_as(&stage, NOBODY, NOBODY));
+    assert!(!daemon.log().contains("there is no program"), "{}", daemon.log());
+    fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink("/bin/sh", &link).unwrap();
+    refusal(&ask_as(&stage, NOBODY, NOBODY), Exit::Refused);
+    // One that is missing is told.
+    fs::remove_file(&link).unwrap();
+    reload(&stage, &daemon, &by_link);
+    let missing = format!("consumer 'backup': there is no program {}", link.display());
+    let warning = stage.status()["warnings"][0].clone();
+    assert_eq!(warning["subject"], "executables");
+    assert!(warning["message"].as_str().unwrap().ends_with(&missing), "{warning}");
+    let check = stage.run(&["config", "check", "--as-me"]);
+    assert!(text(&check.stderr).contains(&missing) && check.status.success(), "{check:?}");
     reload(&stage, &daemon, &rule.replace("executables = [\"", "executables = [\"/not"));
     let (message, remedy) = refusal(&ask_as(&stage, NOBODY, NOBODY), Exit::Refused);
     assert_eq!(message, format!("'backup' is for other programs than '{}'", binary.display()));

@@ -8,7 +8,7 @@ use nix::unistd::Uid;
 
 use super::{Places, print, say};
 use crate::control::{self, Complaint};
-use crate::daemon::{Rules, SettingsReader, default_path};
+use crate::daemon::{Rules, SettingsReader, default_path, missing_programs};
 use crate::host::accounts::{self, Account, AccountError};
 use crate::host::process;
 use crate::pure::advice::Exit;
@@ -132,6 +132,9 @@ fn check(reader: &SettingsReader, runtime_dir: &Path) -> Result<(), Complaint> {
             list(&disabled)?;
         }
         return Err(Complaint::new(Exit::Configuration, line, first.remedy.clone()));
+    }
+    if let Some(Complaint { message, remedy, .. }) = missing_programs(&settings) {
+        say(format_args!("warning: {message}\ntry: {remedy}"));
     }
     let files = settings.files.paths().map(|path| format!("{}: ok\n", path.display()));
     let files = files.collect::<String>();

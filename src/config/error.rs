@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::host::accounts::{own_uid, user_name};
+use crate::host::accounts::{own_uid, local_name};
 use crate::pure::advice::{Advice, Exit};
 use crate::pure::shell::in_shell;
 
@@ -40,7 +40,7 @@ impl Advice for ConfigError {
             {
                 format!(
                     "make it readable for the user that runs rolekeeper: setfacl -m u:{}:r {}",
-                    user_name(own_uid()),
+                    local_name(own_uid()),
                     in_shell(&path.to_string_lossy())
                 )
             }

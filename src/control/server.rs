@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Interest};
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -23,6 +23,10 @@ const CONNECTIONS: usize = 16;
 
 /// How long a peer may take to say what it wants, and to take the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often somebody who has ended their half of a connection is looked for: nothing else tells when
+/// they leave.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// The longest command, in bytes.
 const LONGEST_COMMAND: u64 = 1024;
@@ -63,12 +67,11 @@ impl Bound {
     }
 }
 
-async fn converse(stream: UnixStream, shelf: ShelfReader, orders: mpsc::Sender<Order>) {
+async fn converse(mut stream: UnixStream, shelf: ShelfReader, orders: mpsc::Sender<Order>) {
     let privileged =
         stream.peer_cred().is_ok_and(|peer| peer.uid() == 0 || peer.uid() == own_uid().as_raw());
-    let (reader, mut writer) = stream.into_split();
     let mut line = String::new();
-    let mut reader = BufReader::new(reader.take(LONGEST_COMMAND));
+    let mut reader = BufReader::new((&mut stream).take(LONGEST_COMMAND));
     let Ok(Ok(_)) = timeout(PATIENCE, reader.read_line(&mut line)).await else {
         return;
     };
@@ -85,14 +88,18 @@ async fn converse(stream: UnixStream, shelf: ShelfReader, orders: mpsc::Sender<O
                 "this is for root and for the daemon's user alone",
                 "run the command with sudo",
             )),
-            Ok(Some(wish)) => order(wish, &orders).await,
+            // What nobody waits for any more, the driver does not begin.
+            Ok(Some(wish)) => tokio::select! {
+                reply = order(wish, &orders) => reply,
+                () = hung_up(&stream) => return,
+            },
             Err(complaint) => Reply::Refused(complaint),
         },
     };
     if let Ok(mut text) = serde_json::to_vec(&reply) {
         text.push(b'\n');
         // A peer that left does not want its answer.
-        let _ = timeout(PATIENCE, writer.write_all(&text)).await;
+        let _ = timeout(PATIENCE, stream.write_all(&text)).await;
     }
 }
 
@@ -109,6 +116,28 @@ fn wish(command: &Command) -> Result<Option<Wish>, Complaint> {
         }
         Command::Status => None,
     })
+}
+
+/// Waits until the client is gone. Who has only said all there is to say still waits for the answer.
+async fn hung_up(stream: &UnixStream) {
+    loop {
+        // Whatever else it sends is no part of its command.
+        match stream.ready(Interest::READABLE).await {
+            Ok(ready) if ready.is_read_closed() => break,
+            Ok(_) => match stream.try_read(&mut [0; 64]) {
+                Ok(0) => break,
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return,
+                Ok(_) | Err(_) => {}
+            },
+            Err(_) => return,
+        }
+    }
+    while let Ok(ready) = stream.ready(Interest::READABLE | Interest::WRITABLE).await {
+        if ready.is_write_closed() {
+            return;
+        }
+        pause(LOOK).await;
+    }
 }
 
 async fn order(wish: Wish, orders: &mpsc::Sender<Order>) -> Reply {

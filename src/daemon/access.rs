@@ -13,6 +13,7 @@ use crate::config::{
 use crate::host::accounts::AccountError;
 use crate::host::replace::Access as FileAccess;
 use crate::pure::access::{Access, Grant, Rule};
+use crate::pure::advice::{Complaint, Exit};
 use crate::pure::disabled::{Disabled, Kind};
 use crate::pure::shell::in_shell;
 
@@ -21,6 +22,23 @@ pub fn access_of(settings: &Settings, runtime_dir: &Path, daemon: (Uid, Gid)) ->
     let accounts = Accounts::look_up(settings);
     let targets = resolved(settings, runtime_dir, &accounts);
     access(settings, &targets, &accounts, daemon, &mut Vec::new())
+}
+
+/// The programs that consumers are narrowed to and that are not there: nobody runs them, and a mistyped
+/// path serves nobody without a word.
+pub fn missing_programs(settings: &Settings) -> Option<Complaint> {
+    let consumers = settings.consumers.iter();
+    let named = consumers.flat_map(|it| it.executables.iter().map(move |path| (it, path)));
+    // One that cannot be looked at may be there.
+    let missing = named.filter(|(_, path)| path.try_exists().is_ok_and(|exists| !exists));
+    let missing = missing.map(|(ConsumerSettings { name, origin, .. }, path)| {
+        format!("{origin}: consumer '{name}': there is no program {}", path.display())
+    });
+    let missing = missing.collect::<Vec<_>>();
+    let remedy = "install it, or name another in executables of that [[consumer]]; then rolekeeper \
+                  reload";
+    let complaint = || Complaint::new(Exit::Configuration, missing.join("; "), remedy);
+    (!missing.is_empty()).then(complaint)
 }
 
 /// Whom this process runs as.

@@ -1,11 +1,13 @@
-//! The users and groups that the settings name, looked up off the event loop: a directory server may
-//! hang, or fail for a while, and neither is the end of those who are known.
+//! The users and groups that the settings name, looked up off the event loop and beside each other: a
+//! directory server may hang, or fail for a while, and neither is the end of those who are known.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::unistd::{Gid, Uid};
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::sync::Semaphore;
+use tokio::task::{JoinSet, spawn_blocking};
 
 use super::targets::GROUP;
 use crate::config::{Settings, Table, Whom};
@@ -15,6 +17,10 @@ use crate::host::clock::timeout;
 /// How long a start or a reload waits for the account database. Who is not known by then is looked up
 /// again.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Look-ups at a time. One that hangs keeps its place, so that reloads during an outage of the database
+/// do not add thread to thread.
+const AT_ONCE: usize = 16;
 
 /// What the account database said, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,37 +53,52 @@ impl Accounts {
         self.groups.get(name).cloned().unwrap_or_else(|| Err(unanswered("group", name)))
     }
 
-    /// Whether all of them have numbers.
-    fn are_complete(&self) -> bool {
-        self.users.values().all(Result::is_ok) && self.groups.values().all(Result::is_ok)
-    }
-
-    /// Those whom the settings name no more are not known any more.
+    /// Those whom the settings name no more are not known any more, and why somebody has no number is
+    /// asked anew.
     fn forget_others(&mut self, names: &Names) {
-        self.users.retain(|name, _| names.users.contains(name));
-        self.groups.retain(|name, _| names.groups.contains(name));
+        self.users.retain(|name, found| names.users.contains(name) && found.is_ok());
+        self.groups.retain(|name, found| names.groups.contains(name) && found.is_ok());
     }
 
     /// A database that fails leaves the number that it gave before.
-    fn with_earlier(mut self, earlier: &Self) -> Self {
-        keep(&mut self.users, &earlier.users);
-        keep(&mut self.groups, &earlier.groups);
-        self
+    fn take(&mut self, answer: Answer) {
+        match answer {
+            Answer::User(name, found) => keep(&mut self.users, name, found),
+            Answer::Group(name, found) => keep(&mut self.groups, name, found),
+        }
     }
 }
 
 /// The names that have to be looked up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Names {
-    users: Vec<String>,
-    groups: Vec<String>,
+    users: BTreeSet<String>,
+    groups: BTreeSet<String>,
+}
+
+/// What the account database said of one name.
+#[derive(Debug)]
+enum Answer {
+    User(String, Result<Uid, AccountError>),
+    Group(String, Result<Gid, AccountError>),
 }
 
 /// Looks names up again and again, one time after the other.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct AccountLookup {
     found: Accounts,
-    under_way: Option<JoinHandle<Accounts>>,
+    /// Whom the settings name.
+    wanted: Names,
+    under_way: JoinSet<Answer>,
+    places: Arc<Semaphore>,
+}
+
+impl Default for AccountLookup {
+    fn default() -> Self {
+        let places = Arc::new(Semaphore::new(AT_ONCE));
+        let (found, wanted) = (Accounts::default(), Names::default());
+        Self { found, wanted, under_way: JoinSet::new(), places }
+    }
 }
 
 impl AccountLookup {
@@ -88,45 +109,73 @@ impl AccountLookup {
 
     /// Looks up what the settings name, and waits a while for it.
     pub(super) async fn wait_for(&mut self, settings: &Settings) {
-        self.found.forget_others(&Names::of(settings));
+        let names = Names::of(settings);
+        self.found.forget_others(&names);
+        self.wanted = names.clone();
         // One that is under way may have begun before an account was made.
-        let mut lookup = spawn(settings);
-        match timeout(PATIENCE, &mut lookup).await {
-            Ok(found) => self.take(found.unwrap_or_default()),
-            Err(_) => {
-                tracing::error!("the account database does not answer; it is asked again");
-                self.take(Accounts::default());
-                self.under_way = Some(lookup);
+        self.spawn(names);
+        let answers = async {
+            while let Some(answer) = self.under_way.join_next().await {
+                // It does not panic.
+                answer.into_iter().for_each(|answer| self.found.take(answer));
             }
+        };
+        if timeout(PATIENCE, answers).await.is_err() {
+            tracing::error!("the account database does not answer; it is asked again");
         }
     }
 
-    /// Begins to look up what the settings name, if anybody is missing and that is not under way: one
-    /// that hangs holds one thread.
+    /// Begins to look up what the settings name, if anybody is missing and that is not under way.
     pub(super) fn begin(&mut self, settings: &Settings) {
-        if self.under_way.is_none() && !self.found.are_complete() {
-            self.under_way = Some(spawn(settings));
+        if self.under_way.is_empty() && !self.is_complete() {
+            self.spawn(Names::of(settings));
         }
     }
 
     /// Waits for what was begun, for ever if nothing was; whether anything is known now that was not.
     pub(super) async fn end(&mut self) -> bool {
-        let Some(lookup) = &mut self.under_way else { return std::future::pending().await };
-        let found = lookup.await.unwrap_or_default();
-        self.under_way = None;
+        let Some(first) = self.under_way.join_next().await else {
+            return std::future::pending().await;
+        };
         let before = self.found.clone();
-        self.take(found);
+        let mut next = Some(first);
+        while let Some(answer) = next {
+            answer.into_iter().for_each(|answer| self.found.take(answer));
+            next = self.under_way.try_join_next();
+        }
         self.found != before
     }
 
-    fn take(&mut self, found: Accounts) {
-        self.found = found.with_earlier(&self.found);
+    /// Looks these names up, and none of the earlier ones any more.
+    fn spawn(&mut self, Names { users, groups }: Names) {
+        self.under_way = JoinSet::new();
+        let user = |name: String| Answer::User(name.clone(), accounts::user(&name));
+        let group = |name: String| Answer::Group(name.clone(), accounts::group(&name));
+        for name in users {
+            self.under_way.spawn(look_up(Arc::clone(&self.places), move || user(name)));
+        }
+        for name in groups {
+            self.under_way.spawn(look_up(Arc::clone(&self.places), move || group(name)));
+        }
+    }
+
+    /// Whether all have numbers.
+    fn is_complete(&self) -> bool {
+        let Names { users, groups } = &self.wanted;
+        users.iter().all(|name| self.found.user(name).is_ok())
+            && groups.iter().all(|name| self.found.group(name).is_ok())
     }
 }
 
-fn spawn(settings: &Settings) -> JoinHandle<Accounts> {
-    let names = Names::of(settings);
-    spawn_blocking(move || names.look_up())
+/// One name, when it has its turn. What has begun cannot be ended, and keeps its place.
+async fn look_up(places: Arc<Semaphore>, look: impl FnOnce() -> Answer + Send + 'static) -> Answer {
+    // The semaphore is never closed, and a look-up does not panic.
+    let place = places.acquire_owned().await;
+    let found = spawn_blocking(move || (look(), drop(place)).0).await;
+    match found {
+        Ok(found) => found,
+        Err(_) => std::future::pending().await,
+    }
 }
 
 impl Names {
@@ -164,24 +213,23 @@ impl Names {
     }
 
     fn look_up(self) -> Accounts {
-        let user = |name: String| (accounts::user(&name), name);
-        let group = |name: String| (accounts::group(&name), name);
+        let user = |name: String| (name.clone(), accounts::user(&name));
+        let group = |name: String| (name.clone(), accounts::group(&name));
         Accounts {
-            users: self.users.into_iter().map(user).map(|(found, name)| (name, found)).collect(),
-            groups: self.groups.into_iter().map(group).map(|(found, name)| (name, found)).collect(),
+            users: self.users.into_iter().map(user).collect(),
+            groups: self.groups.into_iter().map(group).collect(),
         }
     }
 }
 
-fn keep<T: Clone>(
-    now: &mut BTreeMap<String, Result<T, AccountError>>,
-    earlier: &BTreeMap<String, Result<T, AccountError>>,
+fn keep<T>(
+    known: &mut BTreeMap<String, Result<T, AccountError>>,
+    name: String,
+    found: Result<T, AccountError>,
 ) {
-    for (name, before) in earlier.iter().filter(|(_, before)| before.is_ok()) {
-        let entry = now.entry(name.clone()).or_insert_with(|| before.clone());
-        if matches!(entry, Err(AccountError::Unavailable { .. })) {
-            *entry = before.clone();
-        }
+    let failed = matches!(found, Err(AccountError::Unavailable { .. }));
+    if !failed || !known.get(&name).is_some_and(Result::is_ok) {
+        known.insert(name, found);
     }
 }
 
@@ -194,22 +242,53 @@ fn unanswered(kind: &'static str, name: &str) -> AccountError {
 mod tests {
     use super::*;
 
-    fn accounts(name: &str, found: Result<u32, AccountError>) -> Accounts {
-        let users = BTreeMap::from([(name.to_owned(), found.map(Uid::from_raw))]);
-        Accounts { users, ..Accounts::default() }
+    fn known(answers: impl IntoIterator<Item = Result<u32, AccountError>>) -> Accounts {
+        let mut accounts = Accounts::default();
+        for found in answers {
+            accounts.take(Answer::User("web".to_owned(), found.map(Uid::from_raw)));
+        }
+        accounts
     }
 
     #[test]
     fn a_failure_leaves_the_number_and_an_absence_does_not() {
-        let earlier = accounts("web", Ok(33));
-        let failed = accounts("web", Err(unanswered("user", "web")));
-        assert_eq!(failed.with_earlier(&earlier).user("web"), Ok(Uid::from_raw(33)));
-        let silent = Accounts::default().with_earlier(&earlier);
-        assert_eq!(silent.user("web"), Ok(Uid::from_raw(33)));
+        let failed = || Err(unanswered("user", "web"));
+        assert_eq!(known([Ok(33), failed()]).user("web"), Ok(Uid::from_raw(33)));
         let unknown = AccountError::Unknown { kind: "user", name: "web".into() };
-        let gone = accounts("web", Err(unknown.clone()));
-        assert_eq!(gone.with_earlier(&earlier).user("web"), Err(unknown));
-        let renumbered = accounts("web", Ok(34)).with_earlier(&earlier);
-        assert_eq!(renumbered.user("web"), Ok(Uid::from_raw(34)));
+        assert_eq!(known([Ok(33), Err(unknown.clone())]).user("web"), Err(unknown.clone()));
+        assert_eq!(known([Ok(33), Ok(34)]).user("web"), Ok(Uid::from_raw(34)));
+        // What was absent may be there by now.
+        assert_eq!(known([Err(unknown), failed()]).user("web"), failed().map(Uid::from_raw));
+        assert_eq!(known([]).user("web"), failed().map(Uid::from_raw));
+    }
+
+    #[tokio::test]
+    async fn a_look_up_that_hangs_keeps_nobody_else_waiting_and_takes_no_more_threads() {
+        let places = Arc::new(Semaphore::new(2));
+        let (release, hang) = std::sync::mpsc::channel::<()>();
+        let hangs = move || {
+            let _ = hang.recv();
+            Answer::User("slow".to_owned(), Ok(Uid::from_raw(1)))
+        };
+        let mut lookups = JoinSet::new();
+        lookups.spawn(look_up(Arc::clone(&places), hangs));
+        while places.available_permits() == 2 {
+            tokio::task::yield_now().await;
+        }
+        let quick = || Answer::User("quick".to_owned(), Ok(Uid::from_raw(2)));
+        for _ in 0..4 {
+            lookups.spawn(look_up(Arc::clone(&places), quick));
+        }
+        for _ in 0..4 {
+            let Some(Ok(Answer::User(name, _))) = lookups.join_next().await else { panic!() };
+            assert_eq!(name, "quick");
+        }
+        // Given up, it still has its place until the database answers.
+        drop(lookups);
+        assert_eq!(places.available_permits(), 1);
+        release.send(()).unwrap();
+        while places.available_permits() == 1 {
+            tokio::task::yield_now().await;
+        }
     }
 }

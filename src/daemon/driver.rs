@@ -13,6 +13,7 @@ use futures_util::StreamExt;
 use time::UtcDateTime;
 use tokio::sync::mpsc;
 
+use super::access::missing_programs;
 use super::accounts::AccountLookup;
 use super::assumption::{Means, Turns};
 use super::deliveries::{DeliveryRecord, Wanted};
@@ -42,6 +43,9 @@ const TICK: Duration = Duration::from_secs(60);
 
 /// The warning that keys of an earlier run could not be withdrawn.
 const LEFTOVERS: &str = "leftovers";
+
+/// What the warning is about that a program of the rules is not there.
+const EXECUTABLES: &str = "executables";
 
 /// What the warning is about that a source of credentials waits for the next start.
 const IDENTITY: &str = "identity";
@@ -104,6 +108,7 @@ impl Driver {
         let left = record.kept(&wanted, |target| read.may_be_unserved(target));
         let mut warnings = Warnings::default();
         warnings.put(LEFTOVERS, emptied.err());
+        warnings.put(EXECUTABLES, missing_programs(&daemon.settings));
         let Rules { disabled, outlets, .. } = read;
         let Outlets { registered: targets, without_file: consumers, assumed } = outlets;
         // What an earlier run left stays while it is valid. A file that cannot be read is reported
@@ -158,11 +163,11 @@ impl Driver {
         self.warnings.put("vault", self.provider.look_at_vault());
         self.handle(Event::Deadline).await;
         let mut ticker = Ticker::new();
-        for order in waiting {
-            match order.wish {
-                // That is what has just been done. Who asked may have left.
-                Wish::Refresh => self.answer_refresh(order.reply),
-                _ => self.obey(order).await,
+        for (wish, asked) in orders::merged(waiting) {
+            match wish {
+                // That is what has just been done.
+                Wish::Refresh => self.answer_refresh(asked),
+                _ => self.obey(wish, asked).await,
             }
         }
         let mut steps = self.clock.steps();
@@ -171,7 +176,7 @@ impl Driver {
             service_manager::alive();
             let pause = service_manager::within_watchdog(self.pause());
             tokio::select! {
-                Some(order) = inbox.recv() => self.obey(order).await,
+                Some(order) = inbox.recv() => self.obey_all(order, &mut inbox).await,
                 Some(()) = self.daemon.reloads.recv() => {
                     // What is wrong is in the log and in the status.
                     let _ = self.reload().await;

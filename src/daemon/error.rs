@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::OtherRegion;
 use crate::connection::UnusableConnection;
-use crate::host::accounts::{own_uid, user_name};
+use crate::host::accounts::{own_uid, local_name};
 use crate::pure::advice::{Advice, Exit};
 use crate::pure::shell::in_shell;
 use crate::sources::UnusableVariables;
@@ -76,7 +76,7 @@ impl Advice for DaemonError {
             }
             Self::Socket { path, source } => {
                 let directory = path.parent().unwrap_or(path).to_string_lossy();
-                let (user, directory) = (user_name(own_uid()), in_shell(&directory));
+                let (user, directory) = (local_name(own_uid()), in_shell(&directory));
                 match source.kind() {
                     io::ErrorKind::NotFound => {
                         format!("install -d -m 0755 -o {user} {directory}")

@@ -7,18 +7,18 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::JoinSet;
 
 use super::Seams;
 use super::keyring::Keyring;
 use super::rules::{Listen, TokenFiles};
 use crate::endpoints::{self, Asked};
-use crate::host::accounts;
-use crate::host::clock::{Clock, ServiceClock, timeout};
+use crate::host::clock::{Clock, ServiceClock};
 use crate::host::peer::Caller;
 use crate::host::places::RATE_OF_A_USER;
 use crate::pure::access::Allowed;
 use crate::pure::access::peer::Peer;
+use crate::pure::advice::{Advice, Exit};
 use crate::pure::assumption::RoleArn;
 use crate::pure::metadata::container::{self, BearerToken, Grant};
 use crate::pure::metadata::session::SessionKey;
@@ -41,10 +41,7 @@ const ROLE_PATH: &str = "meta-data/iam/security-credentials";
 /// An address that somebody else has is tried again so often.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// How long the account database may take to tell a user's groups.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// The kernel's own number for no user and no group.
+/// The kernel's own number for no user.
 const NOBODY: u32 = u32::MAX;
 
 /// Why there is no availability zone.
@@ -238,15 +235,11 @@ impl Clerk {
     async fn answer_instance(self: Arc<Self>, asked: Asked) -> Reply {
         let access = Arc::clone(&self.stock.access.borrow());
         let mut caller = caller(asked.user);
-        let mut judged = access.judge(None, &caller.peer);
-        if judged.is_err() {
-            look_up_groups(&mut caller).await;
-            judged = access.judge(None, &caller.peer);
-        }
-        match judged {
+        match self.stock.judge.judge(&access, None, &mut caller.peer).await {
             Err(denied) => {
                 self.audit().refused(&caller, None, &denied, self.seams.clock.since_boot());
-                asked.head(instance::deny)
+                let undecided = denied.exit() == Exit::TryAgain;
+                asked.head(if undecided { instance::put_off } else { instance::deny })
             }
             Ok(allowed) => self.tell(&asked, &caller, allowed),
         }
@@ -313,19 +306,7 @@ fn credentials(snapshot: &Snapshot, allowed: Allowed<'_>) -> Option<Arc<RoleToke
 
 /// What the kernel tells of the other end: its user, and no more.
 fn caller(user: Option<u32>) -> Caller {
-    let uid = user.unwrap_or(NOBODY);
-    let peer = Peer { uid, gid: NOBODY, groups: Vec::new(), unit: None, executable: None };
-    Caller { peer, pid: None, groups_seen: false }
-}
-
-/// The user's groups stand for the process's own. The look-up may ask a directory server, and is not
-/// waited for without end.
-async fn look_up_groups(caller: &mut Caller) {
-    let uid = caller.peer.uid;
-    let groups = timeout(PATIENCE, spawn_blocking(move || accounts::all_groups_of(uid))).await;
-    if let Ok(Ok(groups)) = groups {
-        caller.peer.groups = groups;
-    }
+    Caller { peer: Peer::of_user(user.unwrap_or(NOBODY)), pid: None }
 }
 
 /// What a machine outside AWS can honestly say of itself.

@@ -36,7 +36,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use access::access_of;
+pub use access::{access_of, missing_programs};
 pub use accounts::Accounts;
 pub use deliveries::withdraw_all;
 pub use error::DaemonError;
@@ -67,7 +67,7 @@ use crate::pure::identity::Region;
 use crate::pure::source::Source;
 use crate::shelf::{Shelf, ShelfReader, Status};
 use crate::vault::{Notice, Vault, VaultError};
-use crate::vending::{self, Stock};
+use crate::vending::{self, Judge, Stock};
 
 use accounts::AccountLookup;
 use driver::Driver;
@@ -178,6 +178,7 @@ impl Daemon {
             shelf: reader.clone(),
             access: rules.access(),
             clock: clock.clone(),
+            judge: Judge::default(),
             tokens: Arc::new(tokens),
         };
         tasks.spawn(programs.serve(stock.clone()));
@@ -344,6 +345,8 @@ impl Daemon {
                 let _ = self.reload(shelf, accounts).await;
             }
             Some(order) = inbox.recv() => match order.wish {
+                // Nobody waits for it any more.
+                _ if order.reply.is_closed() => {}
                 Wish::Reload => {
                     // Who asked may have left.
                     let _ = order.reply.send(self.reload(shelf, accounts).await);

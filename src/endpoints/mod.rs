@@ -11,7 +11,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{Request, Response, StatusCode};
+use http::header::{CONNECTION, HOST};
+use http::{HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -41,14 +42,33 @@ const HEADERS: usize = 32;
 /// How long a client may take for a head.
 const HEAD_TIME: Duration = Duration::from_secs(5);
 
-/// How long a connection lives, whatever goes on there.
+/// How long a connection is kept for further requests. The first answer after that says that it closes,
+/// and no request is lost.
 const CONNECTION_TIME: Duration = Duration::from_secs(30);
+
+/// How much longer a connection lives whose client does not read its last answer.
+const CLOSING_TIME: Duration = Duration::from_secs(15);
 
 /// After a connection that could not be accepted: the next would fail at once, too.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// Random bytes of a bearer token.
 const TOKEN_BYTES: usize = 32;
+
+/// What a server lets its clients do.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Of each user's requests.
+    pub rate: Rate,
+    /// How long a connection is kept for further requests.
+    pub connection_time: Duration,
+}
+
+impl From<Rate> for Limits {
+    fn from(rate: Rate) -> Self {
+        Self { rate, connection_time: CONNECTION_TIME }
+    }
+}
 
 /// A request, and time to think about it.
 #[derive(Debug)]
@@ -60,15 +80,21 @@ pub struct Asked {
 
 impl Asked {
     /// Its head. A header that is not text is there, and says nothing.
+    ///
+    /// Before HTTP/1.1 a request need not say which host it is for (RFC 9112, section 3.2), and old
+    /// clients do not: it is for whomever it came to. No browser is as old as that.
     pub fn head<R>(&self, look: impl FnOnce(&Head<'_>) -> R) -> R {
         let parts = &self.parts;
         let text = parts
             .headers
             .iter()
             .map(|(name, value)| (name.as_str(), value.to_str().unwrap_or("?")));
-        let headers = text.collect::<Vec<_>>();
+        let mut headers = text.collect::<Vec<_>>();
         let (method, path) = (parts.method.as_str(), parts.uri.path());
         let authority = parts.uri.authority().map(http::uri::Authority::as_str);
+        if parts.version < Version::HTTP_11 && !parts.headers.contains_key(HOST) {
+            headers.push((HOST.as_str(), authority.unwrap_or("localhost")));
+        }
         look(&Head { method, authority, path, headers: &headers })
     }
 }
@@ -94,14 +120,19 @@ pub async fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)
     Ok((listener, address))
 }
 
-/// Answers until the task is dropped, and every connection with it. A user who asks more often than
-/// `rate`, or over too many connections, is turned away.
-pub async fn serve<A, F, T>(listener: TcpListener, rate: Rate, answer: A, turn_away: T)
-where
+/// Answers until the task is dropped, and every connection with it. A user who asks more often than the
+/// rate of `limits`, or over too many connections, is turned away.
+pub async fn serve<A, F, T>(
+    listener: TcpListener,
+    limits: impl Into<Limits>,
+    answer: A,
+    turn_away: T,
+) where
     A: Fn(Asked) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Reply> + Send + 'static,
     T: Fn(Option<u32>) -> Reply + Clone + Send + Sync + 'static,
 {
+    let Limits { rate, connection_time } = limits.into();
     let places = Places::new(rate);
     let mut connections = JoinSet::new();
     loop {
@@ -116,8 +147,11 @@ where
         match places.take(user, since_boot()) {
             Some(place) => {
                 let (answer, turn_away) = (answer.clone(), turn_away.clone());
-                let conversation = converse(stream, user, place, answer, turn_away);
-                connections.spawn(async { drop(timeout(CONNECTION_TIME, conversation).await) });
+                let last_request = since_boot() + connection_time;
+                let client = Client { stream, user, place, last_request };
+                let conversation = converse(client, answer, turn_away);
+                let limit = connection_time + CLOSING_TIME;
+                connections.spawn(async move { drop(timeout(limit, conversation).await) });
             }
             None => {
                 let refusal = hang_up(stream, turn_away(user));
@@ -148,10 +182,17 @@ async fn hang_up(mut stream: TcpStream, reply: Reply) -> io::Result<()> {
     stream.shutdown().await
 }
 
-async fn converse<A, F, T>(
+/// Whoever is connected.
+struct Client {
     stream: TcpStream,
     user: Option<u32>,
     place: Place,
+    /// From then on a request is the last one, by the time since boot.
+    last_request: Duration,
+}
+
+async fn converse<A, F, T>(
+    Client { stream, user, place, last_request }: Client,
     answer: A,
     turn_away: T,
 ) where
@@ -161,7 +202,8 @@ async fn converse<A, F, T>(
 {
     let service = service_fn(|request: Request<Incoming>| {
         let asked = Asked { parts: request.into_parts().0, user };
-        let answer = place.may_ask(since_boot()).then(|| answer(asked));
+        let now = since_boot();
+        let answer = place.may_ask(now).then(|| answer(asked));
         let turn_away = &turn_away;
         async move {
             let reply = match answer {
@@ -171,7 +213,11 @@ async fn converse<A, F, T>(
                     turn_away(user)
                 }
             };
-            Ok::<_, Infallible>(response(&reply))
+            let mut response = response(&reply);
+            if now >= last_request {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response)
         }
     });
     // A client that left, or sent no HTTP: hyper has said so to whoever still listens.
@@ -194,7 +240,7 @@ fn response(reply: &Reply) -> Response<String> {
     }
     if reply.status == 400 {
         // Whatever follows was not meant as a request, either.
-        response = response.header("connection", "close");
+        response = response.header(CONNECTION, "close");
     }
     response.body(body).unwrap_or_else(|_| {
         let mut broken = Response::new(String::new());

@@ -41,7 +41,7 @@ pub fn account(name: &str) -> Result<Account, AccountError> {
         Some(known) => Account {
             uid: uid.as_raw(),
             gid: known.gid.as_raw(),
-            groups: groups_of(uid.as_raw(), known.gid.as_raw()),
+            groups: group_list(&known, known.gid),
             name: known.name,
             home: Some(known.dir),
         },
@@ -112,23 +112,61 @@ pub fn user_name(uid: Uid) -> String {
     User::from_uid(uid).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name)
 }
 
+/// The same of a user of `/etc/passwd` alone: for the daemon, which waits for no directory server to say
+/// what is wrong.
+pub fn local_name(uid: Uid) -> String {
+    local_user_name(uid.as_raw()).unwrap_or_else(|| uid.to_string())
+}
+
 /// The name of a group, or the number when there is none.
 pub fn group_name(gid: Gid) -> String {
     Group::from_gid(gid).ok().flatten().map_or_else(|| gid.to_string(), |group| group.name)
 }
 
-/// The groups of a user as the account database has them; none of a user that it does not know.
-pub fn groups_of(uid: u32, gid: u32) -> Vec<u32> {
-    let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
-    let name = user.and_then(|user| CString::new(user.name).ok());
-    let groups = name.and_then(|name| getgrouplist(&name, Gid::from_raw(gid)).ok());
-    groups.unwrap_or_default().into_iter().map(Gid::as_raw).collect()
+/// The groups of a user as the account database has them, `gid` or the user's own first group among them;
+/// none of a user that it does not know. Those of `wanted` that are not among them were looked up, too:
+/// getgrouplist(3) itself leaves out, without a word, what a directory server does not tell.
+///
+/// # Errors
+///
+/// When the database does not answer: whoever is not in the list may then be in a group all the same.
+pub fn groups_of(uid: u32, gid: Option<u32>, wanted: &[u32]) -> Result<Vec<u32>, AccountError> {
+    let unavailable = |kind, number: u32, errno: Errno| AccountError::Unavailable {
+        kind,
+        name: number.to_string(),
+        reason: errno.desc().to_owned(),
+    };
+    let user = answered(User::from_uid(Uid::from_raw(uid)));
+    let Some(user) = user.map_err(|errno| unavailable("user", uid, errno))? else {
+        return Ok(gid.into_iter().collect());
+    };
+    let groups = group_list(&user, gid.map_or(user.gid, Gid::from_raw));
+    for group in wanted.iter().filter(|group| !groups.contains(group)) {
+        let found = answered(Group::from_gid(Gid::from_raw(*group)));
+        found.map_err(|errno| unavailable("group", *group, errno))?;
+    }
+    Ok(groups)
 }
 
-/// The same, with the user's own first group.
+/// The groups of a user with its own first group, as far as the account database tells them.
 pub fn all_groups_of(uid: u32) -> Vec<u32> {
     let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
-    user.map(|user| groups_of(uid, user.gid.as_raw())).unwrap_or_default()
+    user.map(|user| group_list(&user, user.gid)).unwrap_or_default()
+}
+
+fn group_list(user: &User, gid: Gid) -> Vec<u32> {
+    let name = CString::new(user.name.as_str()).ok();
+    let groups = name.and_then(|name| getgrouplist(&name, gid).ok()).unwrap_or_else(|| vec![gid]);
+    groups.into_iter().map(Gid::as_raw).collect()
+}
+
+/// Without its files the database has no accounts (getpwnam(3), ENOENT and ESRCH); and a group with more
+/// members than there is room for is there.
+fn answered<T>(found: nix::Result<Option<T>>) -> nix::Result<Option<T>> {
+    match found {
+        Err(Errno::ENOENT | Errno::ESRCH | Errno::ERANGE) => Ok(None),
+        found => found,
+    }
 }
 
 /// The home directory of a user.
@@ -167,8 +205,9 @@ mod tests {
         assert_eq!(user("root").unwrap().as_raw(), 0);
         assert_eq!(group("0").unwrap().as_raw(), 0);
         assert_eq!(user_name(Uid::from_raw(0)), "root");
-        assert!(groups_of(0, 0).contains(&0));
-        assert_eq!(groups_of(4_000_000_000, 7), [0; 0]);
+        assert!(groups_of(0, Some(0), &[0, 4_000_000_000]).unwrap().contains(&0));
+        assert!(groups_of(0, None, &[]).unwrap().contains(&0));
+        assert_eq!(groups_of(4_000_000_000, Some(7), &[]).unwrap(), [7]);
         assert!(all_groups_of(0).contains(&0));
         assert_eq!(all_groups_of(4_000_000_000), [0; 0]);
         let root = account("0").unwrap();
@@ -183,6 +222,8 @@ mod tests {
         assert_eq!(home_of(4_000_000_000), None);
         assert_eq!(local_user_name(0).as_deref(), Some("root"));
         assert_eq!(local_user_name(4_000_000_000), None);
+        assert_eq!(local_name(Uid::from_raw(0)), "root");
+        assert_eq!(local_name(Uid::from_raw(4_000_000_000)), "4000000000");
         let unknown = user("no such user").unwrap_err().to_string();
         assert_eq!(unknown, "there is no user 'no such user' on this machine");
     }

@@ -13,14 +13,13 @@ use nix::sys::socket::sockopt::{PeerCredentials, PeerPidfd};
 use super::process_files::ProcessFiles;
 use crate::pure::access::peer::{Peer, executable, pidfd_process, process_status, unit};
 
-/// A peer, and whether `/proc` told anything of it.
+/// A peer, and its process. Its groups are known if `/proc` told them: a hardened service sees its own
+/// processes alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     pub peer: Peer,
     /// As this process counts; none when the peer is in a namespace that cannot be seen from here.
     pub pid: Option<i32>,
-    /// Whether the process's groups were seen. A hardened service sees its own processes alone.
-    pub groups_seen: bool,
 }
 
 /// More than the kernel writes into any of the files that are read here.
@@ -34,15 +33,8 @@ const LONGEST: u64 = 64 * 1024;
 pub fn caller(socket: &impl AsFd) -> nix::Result<Caller> {
     let credentials = getsockopt(socket, PeerCredentials)?;
     let mut caller = Caller {
-        peer: Peer {
-            uid: credentials.uid(),
-            gid: credentials.gid(),
-            groups: Vec::new(),
-            unit: None,
-            executable: None,
-        },
+        peer: Peer { gid: credentials.gid(), ..Peer::of_user(credentials.uid()) },
         pid: (credentials.pid() > 0).then(|| credentials.pid()),
-        groups_seen: false,
     };
     let pidfd = getsockopt(socket, PeerPidfd).ok();
     if let Some(process) = caller.pid.and_then(|pid| open_process(pid, pidfd.as_ref())) {
@@ -83,7 +75,7 @@ fn look(process: &ProcessFiles, caller: &mut Caller) {
         return;
     }
     caller.peer.groups = status.groups;
-    caller.groups_seen = true;
+    caller.peer.groups_known = true;
     caller.peer.unit = process.text("cgroup", LONGEST).and_then(|text| unit(&text));
     // Needs the right to trace that process.
     let link = process.link("exe").ok();
@@ -103,7 +95,7 @@ mod tests {
         assert_eq!(caller.pid, i32::try_from(std::process::id()).ok());
         assert_eq!(caller.peer.uid, nix::unistd::geteuid().as_raw());
         assert_eq!(caller.peer.gid, nix::unistd::getegid().as_raw());
-        assert!(caller.groups_seen);
+        assert!(caller.peer.groups_known);
         let groups = nix::unistd::getgroups().unwrap();
         assert!(groups.iter().all(|group| caller.peer.is_member(group.as_raw())));
         assert_eq!(caller.peer.executable, std::env::current_exe().ok());

@@ -12,7 +12,7 @@ pub mod peer;
 pub mod socket_diagnosis;
 pub mod socket_table;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::advice::{Advice, Exit};
 use super::drop_in::example_remedy;
@@ -82,6 +82,18 @@ pub struct Denied {
     pub instead: Vec<String>,
 }
 
+/// What one rule says of a peer.
+enum Verdict {
+    Meant(Grounds),
+    /// Its user or group is named, and not its unit or its program.
+    Elsewhere(Denial),
+    NotMeant,
+    /// It is meant if it is in one of the groups, which is not known.
+    IfMember,
+    /// If it is in one of the groups, it is in another unit or runs another program.
+    ElsewhereIfMember,
+}
+
 /// Why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Denial {
@@ -99,6 +111,9 @@ pub enum Denial {
     /// A rule comes first that may be meant for the user.
     #[error("whether a rule that comes first is for user {0} cannot be told now")]
     Undecided(u32),
+    /// A rule names a group, and whether the user is in it is not known.
+    #[error("the groups of user {0} are not known now, and a rule names a group")]
+    GroupsUnknown(u32),
     /// Only those hear this who may have everything.
     #[error("there are no credentials named '{0}'")]
     Unknown(String),
@@ -110,7 +125,9 @@ impl Access {
     ///
     /// # Errors
     ///
-    /// Why it gets nothing.
+    /// Why it gets nothing. [`Denial::GroupsUnknown`] where that depends on groups of the peer that are
+    /// not known: no later rule is looked at then. Whoever asks again with all of the groups, or with all
+    /// of them known from the beginning, gets the same.
     pub fn judge(&self, wanted: Option<&str>, peer: &Peer) -> Result<Allowed<'_>, Denied> {
         match self.administrator(peer) {
             Some(because) => self.for_administrator(wanted, because),
@@ -132,7 +149,18 @@ impl Access {
     pub fn open_to(&self, peer: &Peer) -> Vec<&str> {
         let all = self.administrator(peer).is_some();
         let usable = self.grants().filter(|grant| !grant.disabled);
-        usable.filter(|g| all || g.judge(peer).is_ok()).map(|g| g.name.as_str()).collect()
+        let meant = |grant: &&Grant| all || matches!(grant.judge(peer), Verdict::Meant(_));
+        usable.filter(meant).map(|grant| grant.name.as_str()).collect()
+    }
+
+    /// The groups that rules name, by which whoever looks a user's groups up knows what to look for.
+    pub fn groups(&self) -> impl Iterator<Item = u32> {
+        self.grants().flat_map(|grant| grant.rule.groups.iter().copied())
+    }
+
+    /// The programs that rules name.
+    pub fn executables(&self) -> impl Iterator<Item = &Path> {
+        self.grants().flat_map(|grant| grant.rule.executables.iter().map(PathBuf::as_path))
     }
 
     fn for_administrator(
@@ -157,18 +185,29 @@ impl Access {
         let (mut refused, mut undecided) = (None, false);
         for grant in self.grants().filter(|g| wanted.is_none_or(|wanted| g.name == wanted)) {
             match grant.judge(peer) {
-                Ok(_) if grant.disabled => {
+                Verdict::Meant(_) if grant.disabled => {
                     refused = Some(Denial::Disabled(grant.name.clone()));
                     break;
                 }
-                Ok(Grounds::User) => return Ok(grant.allow(Grounds::User)),
-                Ok(because) if !undecided => return Ok(grant.allow(because)),
+                Verdict::Meant(Grounds::User) => return Ok(grant.allow(Grounds::User)),
+                Verdict::Meant(because) if !undecided => return Ok(grant.allow(because)),
+                // A member would not be served here, either.
+                Verdict::IfMember if undecided && !grant.disabled => {}
+                Verdict::IfMember => {
+                    refused = Some(Denial::GroupsUnknown(peer.uid));
+                    break;
+                }
                 // For whoever is named by a later rule.
-                Ok(_) => {}
-                Err(denial) => {
-                    refused = refused.or(denial);
+                Verdict::Meant(_) => {}
+                Verdict::Elsewhere(denial) => {
+                    refused = refused.or(Some(denial));
                     undecided |= grant.rule.incomplete;
                 }
+                Verdict::ElsewhereIfMember => {
+                    refused = refused.or(Some(Denial::GroupsUnknown(peer.uid)));
+                    undecided |= grant.rule.incomplete;
+                }
+                Verdict::NotMeant => undecided |= grant.rule.incomplete,
             }
         }
         let undecided = undecided.then_some(Denial::Undecided(peer.uid));
@@ -200,30 +239,36 @@ impl Grant {
         Allowed { name: &self.name, target: self.target.as_deref(), because }
     }
 
-    /// `Err(None)`: this rule does not name the peer at all.
-    fn judge(&self, peer: &Peer) -> Result<Grounds, Option<Denial>> {
-        let Rule { users, groups, everyone, units, executables, .. } = &self.rule;
+    fn judge(&self, peer: &Peer) -> Verdict {
+        let Rule { users, groups, everyone, .. } = &self.rule;
         let because = if users.contains(&peer.uid) {
             Grounds::User
         } else if groups.iter().any(|group| peer.is_member(*group)) {
             Grounds::Group
         } else if *everyone {
             Grounds::Everyone
+        } else if groups.is_empty() || peer.groups_known {
+            return Verdict::NotMeant;
         } else {
-            return Err(None);
+            return match self.elsewhere(peer) {
+                None => Verdict::IfMember,
+                Some(_) => Verdict::ElsewhereIfMember,
+            };
         };
-        let name = || self.name.clone();
+        self.elsewhere(peer).map_or(Verdict::Meant(because), Verdict::Elsewhere)
+    }
+
+    /// Why the peer is not meant, though its user or its group is.
+    fn elsewhere(&self, peer: &Peer) -> Option<Denial> {
+        let (Rule { units, executables, .. }, name) = (&self.rule, || self.name.clone());
         if !units.is_empty() && !peer.unit.as_ref().is_some_and(|unit| units.contains(unit)) {
-            return Err(Some(Denial::OtherUnit { name: name(), seen: peer.unit.clone() }));
+            return Some(Denial::OtherUnit { name: name(), seen: peer.unit.clone() });
         }
-        let runs_one = peer.executable.as_ref().is_some_and(|path| executables.contains(path));
-        if !executables.is_empty() && !runs_one {
-            return Err(Some(Denial::OtherExecutable {
-                name: name(),
-                seen: peer.executable.clone(),
-            }));
+        if !executables.is_empty() && !executables.iter().any(|path| peer.runs(path)) {
+            let seen = peer.executable.clone();
+            return Some(Denial::OtherExecutable { name: name(), seen });
         }
-        Ok(because)
+        None
     }
 }
 
@@ -244,6 +289,9 @@ impl Grounds {
 impl Advice for Denied {
     fn remedy(&self) -> String {
         match &self.because {
+            Denial::GroupsUnknown(uid) => {
+                format!("mend the account database: id {uid}; then ask again")
+            }
             Denial::Disabled(_) => "mend what `sudo rolekeeper status` says of it".to_owned(),
             Denial::Undecided(_) if self.instead.is_empty() => {
                 "mend what `sudo rolekeeper status` calls disabled".to_owned()
@@ -271,7 +319,7 @@ impl Advice for Denied {
         match self.because {
             Denial::Unknown(_) => Exit::Usage,
             Denial::Disabled(_) => Exit::Configuration,
-            Denial::Undecided(_) => Exit::TryAgain,
+            Denial::Undecided(_) | Denial::GroupsUnknown(_) => Exit::TryAgain,
             _ => Exit::Refused,
         }
     }
@@ -285,184 +333,4 @@ fn shown(seen: Option<&PathBuf>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const OWNER: u32 = 990;
-    const BACKUP: u32 = 34;
-    const WEB: u32 = 33;
-    const NOBODY: u32 = 65534;
-
-    fn peer(uid: u32, groups: &[u32]) -> Peer {
-        Peer { uid, gid: uid, groups: groups.to_vec(), unit: None, executable: None }
-    }
-
-    fn grant(name: &str, rule: Rule) -> Grant {
-        Grant { name: name.to_owned(), target: None, rule, disabled: false }
-    }
-
-    fn access() -> Access {
-        let group = |gid| Rule { groups: vec![gid], ..Rule::default() };
-        let user = |uid| Rule { users: vec![uid], ..Rule::default() };
-        Access {
-            owner: OWNER,
-            targets: vec![grant("default", group(OWNER)), grant("dump", user(BACKUP))],
-            consumers: vec![
-                grant("backup", user(BACKUP)),
-                grant("web", Rule { units: vec!["web.service".into()], ..group(WEB) }),
-            ],
-        }
-    }
-
-    fn name(wanted: Option<&str>, peer: &Peer) -> Result<String, Denial> {
-        let access = access();
-        let judged = access.judge(wanted, peer);
-        judged.map(|allowed| allowed.name.to_owned()).map_err(|denied| denied.because)
-    }
-
-    #[test]
-    fn root_and_the_owner_have_everything_and_the_first_target_unasked() {
-        for uid in [0, OWNER] {
-            let peer = peer(uid, &[]);
-            assert_eq!(name(None, &peer).unwrap(), "default");
-            assert_eq!(name(Some("web"), &peer).unwrap(), "web");
-            assert_eq!(name(Some("x"), &peer).unwrap_err(), Denial::Unknown("x".into()));
-        }
-    }
-
-    #[test]
-    fn whom_no_rule_names_gets_nothing_and_hears_no_names() {
-        let stranger = peer(NOBODY, &[100]);
-        assert_eq!(name(None, &stranger).unwrap_err(), Denial::Nothing(NOBODY));
-        let existing = access().judge(Some("backup"), &stranger).unwrap_err();
-        let missing = access().judge(Some("x"), &stranger).unwrap_err();
-        assert_eq!(existing.to_string().replace("backup", "x"), missing.to_string());
-        assert_eq!((existing.instead, missing.instead), (vec![], vec![]));
-        assert_eq!(access().judge(None, &stranger).unwrap_err().exit(), Exit::Refused);
-    }
-
-    #[test]
-    fn a_user_gets_what_names_it_consumers_first() {
-        let backup = peer(BACKUP, &[]);
-        assert_eq!(name(None, &backup).unwrap(), "backup");
-        assert_eq!(name(Some("dump"), &backup).unwrap(), "dump");
-        let denied = access().judge(Some("default"), &backup).unwrap_err();
-        assert_eq!(denied.remedy(), "--target backup or dump");
-        let wrong = Denial::NotNamed { uid: BACKUP, name: "default".into() };
-        assert_eq!(denied.because, wrong);
-    }
-
-    #[test]
-    fn a_token_stands_for_its_consumer_and_for_no_target() {
-        let access = access();
-        let allowed = access.bearer("web").unwrap();
-        assert_eq!((allowed.name, allowed.because), ("web", Grounds::Token));
-        assert_eq!(access.bearer("default"), None);
-    }
-
-    #[test]
-    fn a_group_counts_whether_it_is_the_first_or_another() {
-        assert_eq!(name(None, &peer(1000, &[4, OWNER])).unwrap(), "default");
-        assert_eq!(name(None, &Peer { gid: OWNER, ..peer(1000, &[]) }).unwrap(), "default");
-    }
-
-    #[test]
-    fn a_unit_narrows_a_rule_and_never_opens_one() {
-        let in_unit = |uid, unit: &str| Peer { unit: Some(unit.into()), ..peer(uid, &[]) };
-        assert_eq!(name(None, &in_unit(WEB, "web.service")).unwrap(), "web");
-        let elsewhere = name(None, &in_unit(WEB, "cron.service")).unwrap_err();
-        assert_eq!(elsewhere.to_string(), "'web' is for other units than 'cron.service'");
-        let hidden = access().judge(Some("web"), &peer(WEB, &[])).unwrap_err();
-        assert_eq!(hidden.to_string(), "'web' is for other units than one that cannot be seen");
-        assert!(hidden.remedy().contains("consumers-by-unit.conf"));
-        assert_eq!(name(None, &in_unit(1, "web.service")).unwrap_err(), Denial::Nothing(1));
-    }
-
-    #[test]
-    fn a_program_narrows_a_rule_by_its_whole_path() {
-        let mut access = access();
-        access.consumers[0].rule.executables = vec!["/usr/bin/restic".into()];
-        let running = |path: &str| Peer { executable: Some(path.into()), ..peer(BACKUP, &[]) };
-        assert!(access.judge(Some("backup"), &running("/usr/bin/restic")).is_ok());
-        for other in ["/tmp/restic", "/usr/bin/restic2"] {
-            let denied = access.judge(Some("backup"), &running(other)).unwrap_err();
-            assert!(matches!(denied.because, Denial::OtherExecutable { .. }), "{denied:?}");
-            assert_eq!(denied.instead, ["dump"]);
-        }
-        // Without a name, what it may have instead is what it gets.
-        assert_eq!(access.judge(None, &running("/tmp/x")).unwrap().name, "dump");
-    }
-
-    #[test]
-    fn a_file_that_everyone_may_read_is_everyones() {
-        let mut access = access();
-        access.targets[0].rule.everyone = true;
-        let allowed = access.judge(None, &peer(NOBODY, &[])).unwrap();
-        assert_eq!(allowed, Allowed { name: "default", target: None, because: Grounds::Everyone });
-    }
-
-    #[test]
-    fn a_disabled_rule_keeps_its_place_and_nobody_else_feels_it() {
-        let mut access = access();
-        access.consumers[0].disabled = true;
-        let backup = peer(BACKUP, &[]);
-        let denied = access.judge(None, &backup).unwrap_err();
-        assert_eq!(denied.because, Denial::Disabled("backup".into()));
-        assert_eq!(
-            (denied.exit(), denied.remedy().contains("status")),
-            (Exit::Configuration, true)
-        );
-        assert_eq!(denied.instead, ["dump"]);
-        // By its name the later rule is still what it was.
-        assert_eq!(access.judge(Some("dump"), &backup).unwrap().name, "dump");
-        let root = access.judge(Some("backup"), &peer(0, &[])).unwrap_err();
-        assert_eq!(root.because, Denial::Disabled("backup".into()));
-        assert_eq!(access.judge(None, &peer(1000, &[OWNER])).unwrap().name, "default");
-        let stranger = access.judge(Some("backup"), &peer(NOBODY, &[])).unwrap_err();
-        assert_eq!(stranger.because, Denial::NotNamed { uid: NOBODY, name: "backup".into() });
-        assert_eq!(access.bearer("backup"), None);
-        assert!(access.bearer("web").is_some());
-    }
-
-    #[test]
-    fn behind_a_rule_that_is_not_known_whole_who_is_named_is_served() {
-        let mut access = access();
-        access.consumers[1] =
-            grant("web", Rule { users: vec![WEB], incomplete: true, ..Rule::default() });
-        assert_eq!(access.judge(None, &peer(WEB, &[])).unwrap().name, "web");
-        assert_eq!(access.judge(None, &peer(BACKUP, &[])).unwrap().name, "backup");
-        access.consumers.remove(0);
-        assert_eq!(access.judge(None, &peer(BACKUP, &[])).unwrap().name, "dump");
-        // A member of the group may be whomever the rule means.
-        let member = peer(1000, &[OWNER]);
-        let denied = access.judge(None, &member).unwrap_err();
-        assert_eq!((&denied.because, denied.exit()), (&Denial::Undecided(1000), Exit::TryAgain));
-        assert_eq!(denied.instead, ["default"]);
-        assert_eq!(access.judge(Some("default"), &member).unwrap().name, "default");
-        let stranger = access.judge(None, &peer(NOBODY, &[])).unwrap_err();
-        assert_eq!(stranger.because, Denial::Undecided(NOBODY));
-    }
-
-    proptest! {
-        #[test]
-        fn nobody_is_allowed_what_no_rule_says(
-            uid in 1_u32..8, gid in 1_u32..8, groups in prop::collection::vec(1_u32..8, 0..3),
-            users in prop::collection::vec(1_u32..8, 0..3),
-            members in prop::collection::vec(1_u32..8, 0..3),
-            unit in prop::option::of("[ab]"), units in prop::collection::vec("[ab]", 0..2),
-        ) {
-            let peer = Peer { uid, gid, groups: groups.clone(), unit: unit.clone(), executable: None };
-            let rule = Rule { users, groups: members, units, ..Rule::default() };
-            let named = rule.users.contains(&uid)
-                || rule.groups.contains(&gid)
-                || rule.groups.iter().any(|group| groups.contains(group));
-            let narrowed = rule.units.is_empty() || unit.is_some_and(|unit| rule.units.contains(&unit));
-            let access =
-                Access { owner: OWNER, targets: vec![], consumers: vec![grant("a", rule)] };
-            prop_assert_eq!(access.judge(Some("a"), &peer).is_ok(), named && narrowed);
-            prop_assert_eq!(access.judge(None, &peer).is_ok(), named && narrowed);
-        }
-    }
-}
+mod tests;

@@ -113,6 +113,8 @@ pub struct Refresher {
     /// This machine's clocks differ, and the service has not been heard since.
     is_in_doubt: bool,
     next_request: Timer,
+    /// When the service may be asked again at the earliest.
+    next_turn: Timer,
     /// When a clock that was set is a reason to ask once more.
     next_haste: Timer,
     next_look: Timer,
@@ -122,6 +124,10 @@ pub struct Refresher {
 /// agent's `generateFingerprint`, three attempts 5 s apart.
 pub const BOOT_LOOKS: u8 = 3;
 pub const BOOT_LOOK_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The service is asked no more often than this, whoever wants it: it slows a whole account down that asks
+/// too often.
+pub const REQUEST_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A clock that is set again and again makes nobody ask more often than this.
 const HASTE_INTERVAL: Duration = Duration::from_secs(10);
@@ -158,6 +164,7 @@ impl Refresher {
             earlier: None,
             is_in_doubt: false,
             next_request: Timer::after(Duration::ZERO, now),
+            next_turn: Timer::after(Duration::ZERO, now),
             next_haste: Timer::after(Duration::ZERO, now),
             next_look: Timer::after(Duration::ZERO, now),
         }
@@ -194,11 +201,10 @@ impl Refresher {
 
     /// When to call with [`Event::Deadline`] next. In the past when something is due.
     pub fn next_deadline(&self) -> UtcDateTime {
+        let next_request = self.next_request.due.max(self.next_turn.due);
         let asking = match (self.phase, self.standing) {
-            (Phase::Waiting, Standing::Mismatch) => {
-                Some(self.next_request.due.min(self.next_look.due))
-            }
-            (Phase::Waiting, _) => Some(self.next_request.due),
+            (Phase::Waiting, Standing::Mismatch) => Some(next_request.min(self.next_look.due)),
+            (Phase::Waiting, _) => Some(next_request),
             (Phase::Probing | Phase::Requesting, _) => None,
         };
         let writing = self.publication.next(self.policy);
@@ -226,6 +232,11 @@ impl Refresher {
     /// When the service is asked next.
     pub fn next_request(&self) -> UtcDateTime {
         self.next_request.due
+    }
+
+    /// When a nudge leads to a request at once; one that comes before is kept until then.
+    pub fn next_turn(&self) -> UtcDateTime {
+        self.next_turn.due
     }
 
     /// Failures in a row, 0 when all is well.
@@ -278,11 +289,15 @@ impl Refresher {
         let due = self.publication.due(self.policy, time);
         let mut actions = due.map(Action::from).into_iter().collect::<Vec<_>>();
         let look = self.next_look.is_due(now) && self.standing == Standing::Mismatch;
-        if (self.next_request.is_due(now) || look) && self.phase == Phase::Waiting {
+        if (self.may_ask(now) || look) && self.phase == Phase::Waiting {
             self.phase = Phase::Probing;
             actions.push(Action::ProbeHardware);
         }
         actions
+    }
+
+    fn may_ask(&mut self, now: UtcDateTime) -> bool {
+        self.next_turn.is_due(now) && self.next_request.is_due(now)
     }
 
     /// Whatever waits is due; a request under way is what was asked for.
@@ -328,8 +343,9 @@ impl Refresher {
             actions.push(self.publication.renounce(now).into());
         }
         self.next_look = Timer::after(LOOK_INTERVAL, now);
-        if self.next_request.is_due(now) {
+        if self.may_ask(now) {
             self.phase = Phase::Requesting;
+            self.next_turn = Timer::after(REQUEST_INTERVAL, now);
             actions.push(Action::RequestToken(AskAs::Stranger));
         }
         actions
@@ -342,6 +358,7 @@ impl Refresher {
         }
         self.looks = 0;
         self.phase = Phase::Requesting;
+        self.next_turn = Timer::after(REQUEST_INTERVAL, now);
         self.take_back(now);
         vec![Action::RequestToken(AskAs::Registered)]
     }

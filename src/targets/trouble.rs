@@ -9,7 +9,7 @@ use nix::unistd::Uid;
 
 use super::Permission;
 use super::existing::LARGEST;
-use crate::host::accounts::{own_uid, user_name};
+use crate::host::accounts::{own_uid, local_name};
 use crate::host::directory::{Reason, UnsafeDirectory};
 use crate::pure::advice::{Advice, Exit};
 use crate::pure::drop_in::{example_remedy, lines_remedy};
@@ -109,10 +109,10 @@ impl Advice for TargetError {
                 lines_remedy(&[format!("SupplementaryGroups={}", permission.group)])
             }
             Trouble::Give(_) => example_remedy(OTHER_USERS),
-            Trouble::Denied("read") => format!("setfacl -m u:{}:r {path}", user_name(own_uid())),
+            Trouble::Denied("read") => format!("setfacl -m u:{}:r {path}", local_name(own_uid())),
             Trouble::Denied(_) if self.owner == own_uid() => {
                 let own = in_shell(&self.parent().join("rolekeeper").to_string_lossy());
-                let user = user_name(own_uid());
+                let user = local_name(own_uid());
                 format!(
                     "install -d -m 0755 -o {user} {own}, and set the target's `path` to in there"
                 )
@@ -173,7 +173,7 @@ impl TargetError {
         let path = in_shell(&directory.path.to_string_lossy());
         match &directory.reason {
             Reason::Missing => {
-                format!("install -d -m 0755 -o {} {}", user_name(self.owner), self.directory())
+                format!("install -d -m 0755 -o {} {}", local_name(self.owner), self.directory())
             }
             Reason::Hidden => lines_remedy(&[
                 "ProtectHome=tmpfs".to_owned(),
@@ -193,9 +193,9 @@ impl TargetError {
             }
             // To pass needs less than to write down, durably, what is in it.
             Reason::Unopened(_) if directory.path == self.parent() => {
-                format!("setfacl -m u:{}:rx {path}", user_name(own_uid()))
+                format!("setfacl -m u:{}:rx {path}", local_name(own_uid()))
             }
-            Reason::Unopened(_) => format!("setfacl -m u:{}:x {path}", user_name(own_uid())),
+            Reason::Unopened(_) => format!("setfacl -m u:{}:x {path}", local_name(own_uid())),
         }
     }
 }

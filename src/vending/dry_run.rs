@@ -11,20 +11,17 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::host::peer::{self, Caller};
-use crate::pure::access::peer::Peer;
+use crate::pure::access::peer::{NO_GROUP, Peer};
 use crate::pure::access::{Access, Allowed, Denial, Denied, Grant, Grounds};
 use crate::pure::advice::{Complaint, Exit};
 use crate::pure::assumption::RoleArn;
 use crate::pure::metadata::container::BearerToken;
 use crate::shelf::Moment;
 
-use super::server::{Clerk, look_up_groups};
+use super::server::Clerk;
 
 /// Groups of a process that are sent; the kernel allows 65536, and nobody has so many.
 const MOST_GROUPS: usize = 1000;
-
-/// The kernel's own number for no group.
-const NO_GROUP: u32 = u32::MAX;
 
 /// Below it stands a consumer's name.
 const CONTAINER_PATH: &str = "/credentials/";
@@ -133,20 +130,18 @@ impl Clerk {
             }
             Via::Metadata => {
                 self.listens("imds")?;
-                let peer = metadata_peer(program.uid).await;
-                (access.judge(None, &peer).map_err(|denied| Complaint::of(&denied))?, false)
+                // That endpoint knows of its clients which user they are, and no more.
+                (self.judge(&access, None, Peer::of_user(program.uid)).await?, false)
             }
             Via::Process { target } => {
-                let peer = self.peer(program, caller, privileged).await;
-                let judged = access.judge(target.as_deref(), &peer);
-                (judged.map_err(|denied| Complaint::of(&denied))?, false)
+                let peer = self.peer(program, caller, privileged);
+                (self.judge(&access, target.as_deref(), peer).await?, false)
             }
             // Who can read the file has it.
             Via::File { target } if privileged => (by_file(&access, target)?, false),
             Via::File { target } => {
-                let peer = self.peer(program, caller, privileged).await;
-                let judged = access.judge(Some(target), &peer);
-                (judged.map_err(|denied| Complaint::of(&denied))?, false)
+                let peer = self.peer(program, caller, privileged);
+                (self.judge(&access, Some(target), peer).await?, false)
             }
         };
         let token = self.in_stock(allowed)?;
@@ -158,32 +153,35 @@ impl Clerk {
         })
     }
 
+    async fn judge<'a>(
+        &self,
+        access: &'a Access,
+        wanted: Option<&str>,
+        mut peer: Peer,
+    ) -> Result<Allowed<'a>, Complaint> {
+        let judged = self.stock.judge.judge(access, wanted, &mut peer).await;
+        judged.map_err(|denied| Complaint::of(&denied))
+    }
+
     /// Whom the daemon would see at the socket.
-    async fn peer(&self, program: Subject, caller: Caller, privileged: bool) -> Peer {
+    fn peer(&self, program: Subject, caller: Caller, privileged: bool) -> Peer {
         let group = self.group.as_raw();
         let told = if privileged { program.groups } else { caller.peer.groups.clone() };
         let gid = if privileged { told.first().copied() } else { Some(caller.peer.gid) };
-        let nothing_seen = Peer {
-            uid: program.uid,
-            gid: gid.unwrap_or(NO_GROUP),
-            groups: Vec::new(),
-            unit: None,
-            executable: None,
-        };
-        let process = Caller { peer: nothing_seen, pid: program.pid, groups_seen: false };
+        let nothing_seen =
+            Peer { gid: gid.unwrap_or(NO_GROUP), ..Peer::of_user(program.uid) };
+        let process = Caller { peer: nothing_seen, pid: program.pid };
         let mut seen = match program.pid {
             Some(_) => peer::seen(process),
             // What will be seen of it is as much as is seen of who asks.
-            None if caller.groups_seen && privileged => {
-                let peer = Peer { groups: told.clone(), unit: program.unit, ..process.peer };
-                let executable = caller.peer.executable;
-                Caller { peer: Peer { executable, ..peer }, groups_seen: true, ..process }
+            None if caller.peer.groups_known && privileged => {
+                let (groups, groups_known) = (told.clone(), true);
+                let (unit, executable) = (program.unit, caller.peer.executable);
+                let peer = Peer { groups, groups_known, unit, executable, ..process.peer };
+                Caller { peer, ..process }
             }
             None => process,
         };
-        if !seen.groups_seen {
-            look_up_groups(&mut seen).await;
-        }
         // The group's own socket makes up for what is not seen.
         seen.peer.groups.extend(told.into_iter().filter(|told| *told == group));
         // It is not the program itself that comes to the socket.
@@ -271,12 +269,4 @@ fn is_disabled(grants: &[Grant], name: &str) -> bool {
 fn disabled(name: &str) -> Complaint {
     let because = Denial::Disabled(name.to_owned());
     Complaint::of(&Denied { because, instead: Vec::new() })
-}
-
-/// That endpoint knows of its clients which user they are, and no more.
-async fn metadata_peer(uid: u32) -> Peer {
-    let peer = Peer { uid, gid: NO_GROUP, groups: Vec::new(), unit: None, executable: None };
-    let mut caller = Caller { peer, pid: None, groups_seen: false };
-    look_up_groups(&mut caller).await;
-    caller.peer
 }

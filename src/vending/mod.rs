@@ -9,12 +9,14 @@
 mod audit;
 mod client;
 mod dry_run;
+mod judgement;
 mod protocol;
 mod server;
 
 pub use audit::Audit;
 pub use client::{VendingError, ask, network_namespace, try_out};
 pub use dry_run::{DryRun, Subject, TokenHolder, TokenHolders, Via, WouldGet};
+pub use judgement::Judge;
 pub use protocol::{Answer, Request, Vended};
 pub use server::{Bound, Stock, bind};
 

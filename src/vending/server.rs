@@ -9,15 +9,15 @@ use nix::unistd::Gid;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::sync::watch;
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::JoinSet;
 
 use super::audit::Audit;
 use super::dry_run::TokenHolders;
+use super::judgement::Judge;
 use super::protocol::{
     LONGEST_REQUEST, Request, credentials, network_namespace, refused, would_get,
 };
 use super::socket_paths;
-use crate::host::accounts;
 use crate::host::clock::{ServiceClock, pause, timeout};
 use crate::host::peer::{Caller, caller};
 use crate::host::places::{PENALTY, Place, Places, RATE_OF_A_USER};
@@ -49,6 +49,7 @@ pub struct Stock {
     pub shelf: ShelfReader,
     pub access: watch::Receiver<Arc<Access>>,
     pub clock: ServiceClock,
+    pub judge: Judge,
     pub tokens: Arc<dyn TokenHolders>,
 }
 
@@ -157,12 +158,7 @@ impl Clerk {
 
     async fn vend(&self, wanted: Option<&str>, mut caller: Caller) -> Secret<Vec<u8>> {
         let access = self.access();
-        let mut judged = access.judge(wanted, &caller.peer);
-        if judged.is_err() && !caller.groups_seen {
-            look_up_groups(&mut caller).await;
-            judged = access.judge(wanted, &caller.peer);
-        }
-        match judged {
+        match self.stock.judge.judge(&access, wanted, &mut caller.peer).await {
             Err(denied) => self.deny(&caller, wanted, &denied),
             Ok(allowed) => self.hand_out(&caller, allowed),
         }
@@ -219,17 +215,6 @@ async fn read_line(stream: &mut UnixStream) -> Option<Vec<u8>> {
     match timeout(PATIENCE, reader.read_until(b'\n', &mut line)).await {
         Ok(Ok(length)) if length > 0 => Some(line),
         _ => None,
-    }
-}
-
-/// Where the process cannot be seen, its user's groups stand for its own. The look-up may ask a
-/// directory server, and is not waited for without end.
-pub(super) async fn look_up_groups(caller: &mut Caller) {
-    let (uid, gid) = (caller.peer.uid, caller.peer.gid);
-    if let Ok(Ok(groups)) =
-        timeout(PATIENCE, spawn_blocking(move || accounts::groups_of(uid, gid))).await
-    {
-        caller.peer.groups.extend(groups);
     }
 }
 

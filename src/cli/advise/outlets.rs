@@ -149,9 +149,14 @@ fn names(consumer: &ConsumerSettings, program: &Program) -> bool {
     let in_unit =
         consumer.units.is_empty() || unit.is_some_and(|unit| consumer.units.contains(unit));
     let is_program = consumer.executables.is_empty()
-        || executable.is_some_and(|path| consumer.executables.contains(path));
+        || executable.is_some_and(|path| consumer.executables.iter().any(leads_to(path)));
     let named = consumer.users.iter().any(is_user) || consumer.groups.iter().any(is_group);
     named && in_unit && is_program
+}
+
+/// Whether a path is that of the program, or a symbolic link to it.
+fn leads_to(program: &Path) -> impl Fn(&PathBuf) -> bool {
+    move |named| named == program || named.canonicalize().is_ok_and(|it| it == program)
 }
 
 /// Root, and members of the service's group.

@@ -95,7 +95,7 @@ fn passage(account: &Account, aim: Aim<'_>, path: &Path) -> Finding {
 
 fn peer(account: &Account) -> Peer {
     let groups = account.groups.clone();
-    Peer { uid: account.uid, gid: account.gid, groups, unit: None, executable: None }
+    Peer { gid: account.gid, groups, groups_known: true, ..Peer::of_user(account.uid) }
 }
 
 /// Whom the daemon runs as: the owner of its socket, else of its vault, else whoever asks.

@@ -1,10 +1,11 @@
 //! New settings: read again, put in force, kept for a start that cannot read them.
 
+use super::super::access::missing_programs;
 use super::super::report::TargetOutcome;
 use super::super::rules::Rules;
 use super::super::settings;
 use super::super::targets::{AssumedOutlet, Outlets};
-use super::{Driver, IDENTITY, LEFTOVERS, SERVICE, policy, wanted};
+use super::{Driver, EXECUTABLES, IDENTITY, LEFTOVERS, SERVICE, policy, wanted};
 use crate::control::Complaint;
 use crate::pure::advice::Advice;
 use crate::pure::refresher::{Condition, Event};
@@ -47,6 +48,7 @@ impl Driver {
             }
         }
         self.accounts.begin(&self.daemon.settings);
+        self.warnings.put(EXECUTABLES, missing_programs(&self.daemon.settings));
         self.withdraw_left();
     }
 
@@ -69,6 +71,7 @@ impl Driver {
         self.consumers = without_file;
         self.rules.put(&rules);
         self.disabled = rules.disabled;
+        self.warnings.put(EXECUTABLES, missing_programs(&self.daemon.settings));
         self.report();
         self.follow_service().await;
         self.refresher.set_policy(policy(&self.daemon));

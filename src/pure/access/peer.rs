@@ -1,19 +1,26 @@
 //! Who is at the other end of a connection, and how the kernel's files tell it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What is known of a peer. What cannot be seen is missing, and names nobody.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
     pub uid: u32,
     pub gid: u32,
-    /// Supplementary groups.
+    /// Supplementary groups, as far as they are known.
     pub groups: Vec<u32>,
+    /// Whether these are all of them.
+    pub groups_known: bool,
     /// The service manager's unit, as `backup.service`.
     pub unit: Option<String>,
     /// The program, as the peer's own file system names it.
     pub executable: Option<PathBuf>,
+    /// Symbolic links that lead to the program, of those that rules name.
+    pub links: Vec<PathBuf>,
 }
+
+/// The kernel's own number for no group.
+pub const NO_GROUP: u32 = u32::MAX;
 
 /// What `/proc/PID/status` tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +36,18 @@ pub struct ProcessStatus {
 const REPLACED: &str = " (deleted)";
 
 impl Peer {
+    /// A user, of whom nothing else is known yet.
+    pub fn of_user(uid: u32) -> Self {
+        let groups = Vec::new();
+        let (gid, unit, executable, links) = (NO_GROUP, None, None, Vec::new());
+        Self { uid, gid, groups, groups_known: false, unit, executable, links }
+    }
+
+    /// Whether it runs the program of that path.
+    pub fn runs(&self, program: &Path) -> bool {
+        self.executable.as_deref() == Some(program) || self.links.iter().any(|it| it == program)
+    }
+
     pub fn is_member(&self, group: u32) -> bool {
         self.gid == group || self.groups.contains(&group)
     }

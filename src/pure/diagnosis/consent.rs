@@ -55,7 +55,7 @@ mod tests {
     use crate::pure::diagnosis::Verdict;
 
     fn peer(uid: u32, groups: &[u32]) -> Peer {
-        Peer { uid, gid: uid, groups: groups.to_vec(), unit: None, executable: None }
+        Peer { gid: uid, groups: groups.to_vec(), groups_known: true, ..Peer::of_user(uid) }
     }
 
     #[test]

@@ -90,6 +90,11 @@ pub fn deny(head: &Head<'_>) -> Reply {
     refuse(head.check_origin().err().unwrap_or(Refusal::NotAllowed))
 }
 
+/// Answers a request of somebody of whom it is not known whether they may have anything.
+pub fn put_off(head: &Head<'_>) -> Reply {
+    refuse(head.check_origin().err().unwrap_or(Refusal::Undecided))
+}
+
 /// Answers a user who asks too often, whatever it is.
 pub fn turn_away() -> Reply {
     refuse(Refusal::TooMany)

@@ -84,6 +84,8 @@ pub enum Refusal {
     Method(&'static str),
     #[error("there are no usable credentials at the moment")]
     NoCredentials,
+    #[error("whether this user may have credentials here cannot be told at the moment")]
+    Undecided,
     #[error("this user asks too often; wait, and keep the credentials until they end")]
     TooMany,
 }
@@ -94,7 +96,7 @@ pub enum Refusal {
 /// A browser's name is no mark: PowerShell, whose requests are a program's, calls itself `Mozilla/5.0`
 /// as well. Every browser since 2023 sends `Sec-Fetch-Site` to this machine; an older one comes under
 /// a page's own name, or sends `Origin` before anything that a page could read.
-const MARKS: [(&str, Refusal); 15] = [
+const MARKS: [(&str, Refusal); 20] = [
     ("forwarded", Refusal::PassedOn),
     ("via", Refusal::PassedOn),
     ("x-forwarded-", Refusal::PassedOn),
@@ -105,6 +107,11 @@ const MARKS: [(&str, Refusal); 15] = [
     ("x-cluster-client-ip", Refusal::PassedOn),
     ("true-client-ip", Refusal::PassedOn),
     ("cf-connecting-ip", Refusal::PassedOn),
+    ("fastly-client-ip", Refusal::PassedOn),
+    ("fly-client-ip", Refusal::PassedOn),
+    ("x-azure-clientip", Refusal::PassedOn),
+    ("cdn-loop", Refusal::PassedOn),
+    ("max-forwards", Refusal::PassedOn),
     ("proxy-connection", Refusal::PassedOn),
     ("origin", Refusal::Browser),
     ("referer", Refusal::Browser),
@@ -180,7 +187,7 @@ impl Refusal {
             Refusal::Nothing | Refusal::Missing(_) => 404,
             Refusal::Method(_) => 405,
             Refusal::TooMany => 429,
-            Refusal::NoCredentials => 503,
+            Refusal::NoCredentials | Refusal::Undecided => 503,
         }
     }
 
@@ -330,6 +337,9 @@ mod tests {
             (("x-client-ip", "192.0.2.1"), Refusal::PassedOn),
             (("X-Original-URL", "/"), Refusal::PassedOn),
             (("Proxy-Connection", "keep-alive"), Refusal::PassedOn),
+            (("Fastly-Client-IP", "192.0.2.1"), Refusal::PassedOn),
+            (("CDN-Loop", "cloudflare"), Refusal::PassedOn),
+            (("Max-Forwards", "10"), Refusal::PassedOn),
         ] {
             assert_eq!(origin(&[host, header]), Err(refusal), "{header:?}");
             assert_eq!(refusal.status(), 403);
