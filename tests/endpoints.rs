@@ -323,7 +323,9 @@ fn apart(stage: &Stage, passwd: &Path, group: &Path) -> Daemon {
 #[test]
 fn a_rule_for_a_group_comes_before_a_later_one_for_everybody_or_for_the_user() {
     if !is_root() {
-        return eprintln!("skipped: only root can be several users and put other accounts in place");
+        return eprintln!(
+            "skipped: only root can be several users and put other accounts in place"
+        );
     }
     let stage = Stage::set();
     let (passwd, group) = (stage.path("passwd"), stage.path("group"));
@@ -705,7 +707,8 @@ fn requests_are_understood_in_the_forms_that_clients_send() {
     ask(scene.container, &old(&fetch, "Host: \r\n")).is(403);
     ask(scene.container, &old(&fetch, "Via: 1.0 squid\r\n")).is(403);
     ask(scene.container, &old(&fetch, "").replacen(" /", " http://evil.example/", 1)).is(403);
-    ask(scene.container, &old(&fetch, "").replacen(" /", &format!(" http://{container}/"), 1)).is(200);
+    ask(scene.container, &old(&fetch, "").replacen(" /", &format!(" http://{container}/"), 1))
+        .is(200);
     // The whole URL, as clients send that are told of a proxy.
     let whole = |request: &str, authority: &str| {
         let request = request.replace("Host: 127.0.0.1", &format!("Host: {authority}"));

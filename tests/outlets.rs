@@ -596,3 +596,70 @@ fn signals_reach_the_command_behind_a_container_endpoint() {
         assert_eq!(handed.child.wait().unwrap().code(), Some(128 + number), "{name}");
     }
 }
+
+/// A daemon whose requests take a while.
+fn busy() -> (Stage, Daemon) {
+    let stage = Stage::set();
+    let settings = fs::read_to_string(stage.path("rolekeeper.toml")).unwrap();
+    fs::write(stage.path("rolekeeper.toml"), settings.replace("\"1s\"", "\"30s\"")).unwrap();
+    let (_, daemon) = stage.start_registered();
+    let late = Effect::Latency(Duration::from_secs(2));
+    stage.fault(Fault::always(late).on(RequestManagedInstanceRoleToken));
+    (stage, daemon)
+}
+
+/// Says this to the daemon as an operator.
+fn order(stage: &Stage, line: &str) -> UnixStream {
+    let mut stream = UnixStream::connect(stage.path("run/control.sock")).unwrap();
+    stream.write_all(line.as_bytes()).unwrap();
+    stream
+}
+
+fn answered(mut stream: UnixStream) -> String {
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+const REFRESH: &str = "{\"command\":\"refresh\"}\n";
+
+#[test]
+fn many_who_want_the_same_at_once_are_one_request_or_two_and_all_are_answered() {
+    let (stage, daemon) = busy();
+    let before = stage.requests(RequestManagedInstanceRoleToken);
+    let asked = (0..15).map(|_| order(&stage, REFRESH)).collect::<Vec<_>>();
+    for asked in asked {
+        let answer = answered(asked);
+        assert!(answer.starts_with("{\"done\":\"credentials renewed"), "{answer}");
+    }
+    let requests = stage.requests(RequestManagedInstanceRoleToken) - before;
+    assert!((1..=2).contains(&requests), "{requests} requests: {}", daemon.log());
+    // One after the other, each is a request.
+    stage.clear_faults();
+    for _ in 0..2 {
+        stage.succeed(&["refresh"]);
+    }
+    assert_eq!(stage.requests(RequestManagedInstanceRoleToken), before + requests + 2);
+}
+
+#[test]
+fn what_nobody_waits_for_any_more_is_not_done_and_holds_no_place() {
+    let (stage, _daemon) = busy();
+    let threshold = || stage.succeed(&["fingerprint", "show"]);
+    let before = threshold();
+    let first = order(&stage, REFRESH);
+    // More than there are places: whoever leaves gives theirs up.
+    for _ in 0..40 {
+        drop(order(&stage, "{\"command\":\"set-threshold\",\"threshold\":77}\n"));
+    }
+    // Who has only said all there is to say waits for the answer.
+    let half_closed = order(&stage, REFRESH);
+    half_closed.shutdown(Shutdown::Write).unwrap();
+    let status = answered(order(&stage, "{\"command\":\"status\"}\n"));
+    assert!(status.starts_with("{\"status\":"), "{status}");
+    for asked in [first, half_closed] {
+        let answer = answered(asked);
+        assert!(answer.starts_with("{\"done\":\"credentials renewed"), "{answer}");
+    }
+    assert_eq!(threshold(), before);
+}

@@ -240,3 +240,112 @@ fn what_contradicts_the_registration_is_an_error_before_a_request() {
     // What is for this machine alone is done all the same.
     assert!(stage.run(&["deregister", "--local-only"]).status.success());
 }
+
+/// Every command that ends by itself, without a daemon.
+const COMMANDS: [&[&str]; 14] = [
+    &["status"],
+    &["status", "--json"],
+    &["refresh"],
+    &["reload"],
+    &["fingerprint", "show"],
+    &["rotate-key"],
+    &["credential-process"],
+    &["export"],
+    &["exec", "--", "/bin/true"],
+    &["config", "check", "--as-me"],
+    &["config", "show"],
+    &["deregister", "--local-only"],
+    &["completions", "bash"],
+    &["register", "--activation-id", "x"],
+];
+
+/// The variables that tell these commands where something is, or who listens.
+const VARIABLES: [&str; 16] = [
+    "ROLEKEEPER_CONFIG",
+    "AWS_CA_BUNDLE",
+    "RUNTIME_DIRECTORY",
+    "STATE_DIRECTORY",
+    "CREDENTIALS_DIRECTORY",
+    "JOURNAL_STREAM",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "TZ",
+    "COMPLETE",
+    "COLUMNS",
+];
+
+/// What another service leaves to its children: its directories, its journal, its watchdog.
+const INHERITED: [(&str, &str); 7] = [
+    ("RUNTIME_DIRECTORY", "/run/other:/run/another"),
+    ("STATE_DIRECTORY", "/var/lib/other"),
+    ("CREDENTIALS_DIRECTORY", "/run/credentials/other.service"),
+    ("JOURNAL_STREAM", "8:12345"),
+    ("NOTIFY_SOCKET", "/run/nobody/listens/here"),
+    ("WATCHDOG_USEC", "1"),
+    ("WATCHDOG_PID", "1"),
+];
+
+#[test]
+fn a_variable_that_is_empty_or_another_services_is_as_good_as_none() {
+    let stage = Stage::set();
+    let environments =
+        [VARIABLES.iter().map(|name| (*name, "")).collect::<Vec<_>>(), INHERITED.to_vec()];
+    for arguments in COMMANDS {
+        let without = stage.run(arguments);
+        for environment in &environments {
+            let mut command = stage.command(arguments);
+            let output = command.envs(environment.iter().copied()).output().unwrap();
+            assert_eq!(output, without, "{arguments:?} with {environment:?}");
+        }
+    }
+    // Without options, the settings are looked for in the usual place.
+    let bare = |environment: &[(&str, &str)]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rolekeeper"));
+        command.env_clear().envs(environment.iter().copied()).args(["config", "show"]);
+        command.output().unwrap()
+    };
+    assert_eq!(bare(&[("ROLEKEEPER_CONFIG", "")]), bare(&[]));
+    assert_ne!(bare(&[("ROLEKEEPER_CONFIG", "/missing")]), bare(&[]));
+    let (message, _) = refusal(&bare(&[("ROLEKEEPER_CONFIG", "/missing")]), Exit::Configuration);
+    assert!(message.contains("/missing"), "{message}");
+}
+
+/// The daemon in its usual place, asked from another service's environment.
+#[test]
+fn another_services_directories_keep_nobody_from_the_daemon() {
+    if !stage::is_root() {
+        return eprintln!("skipped: only root can put a daemon in /run/rolekeeper");
+    }
+    let stage = Stage::set();
+    let (id, _daemon) = stage.start_registered();
+    let ask = |environment: &[(&str, &str)], arguments: &[&str]| {
+        let script = "mount -t tmpfs none /run && mkdir -p /run/rolekeeper /run/other && \
+                      mount --bind \"$1\" /run/rolekeeper && shift && exec \"$@\"";
+        let mut apart = Command::new("unshare");
+        apart.env_clear().env("PATH", "/usr/bin:/bin:/usr/sbin").envs(environment.iter().copied());
+        apart.args(["-m", "sh", "-c", script, "sh"]).arg(stage.path("run"));
+        apart.arg(env!("CARGO_BIN_EXE_rolekeeper")).arg("--config");
+        apart.arg(stage.path("rolekeeper.toml")).args(arguments).output().unwrap()
+    };
+    let other = [("RUNTIME_DIRECTORY", "/run/other"), ("STATE_DIRECTORY", "/var/lib/other")];
+    for environment in [&other[..], &[("RUNTIME_DIRECTORY", ""), ("STATE_DIRECTORY", "")], &[]] {
+        let status = ask(environment, &["status", "--json"]);
+        let status: Value = serde_json::from_str(&printed(status)).unwrap();
+        assert_eq!(status["instance_id"], id.to_string());
+        printed(ask(environment, &["refresh"]));
+        printed(ask(environment, &["credential-process"]));
+        let advice = ask(environment, &["advise", "--json"]);
+        let advice = String::from_utf8_lossy(&advice.stdout).into_owned();
+        assert!(advice.contains("rolekeeper credential-process"), "{advice}");
+        assert!(!advice.contains("--runtime-dir") && !advice.contains("/run/other"), "{advice}");
+    }
+    // An option is meant.
+    let elsewhere = ask(&[], &["--runtime-dir", "/run/other", "credential-process"]);
+    let (message, _) = refusal(&elsewhere, Exit::TryAgain);
+    assert!(message.contains("/run/other"), "{message}");
+}

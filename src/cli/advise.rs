@@ -59,8 +59,12 @@ daemon answers say, or there is no such program; 77 when the program is another 
 impl Advise {
     pub(super) fn execute(self, places: &Places) -> Result<(), Complaint> {
         let program = self.program()?;
-        let outlets =
-            Outlets::of(&places.settings()?, &places.directories().runtime, &program, self.sdk)?;
+        let outlets = Outlets::of(
+            &places.settings()?,
+            &places.directories_to_ask().runtime,
+            &program,
+            self.sdk,
+        )?;
         let report = Report::of(&program, self.sdk, &outlets);
         if self.json {
             print(&format!("{}\n", json(&report)))?;

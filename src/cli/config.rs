@@ -60,7 +60,7 @@ impl Config {
         match self {
             Self::Check(check) => check.execute(places),
             Self::Show(Show {}) => {
-                let default = default_path(&places.directories().runtime);
+                let default = default_path(&places.directories_to_ask().runtime);
                 print(&places.settings()?.show(&default))
             }
         }
@@ -74,7 +74,7 @@ impl Check {
             Some(file) => places.reader_of(Some(file)),
             None => places.reader(),
         };
-        check(&reader, &places.directories().runtime).map_err(|mut complaint| {
+        check(&reader, &places.directories_to_ask().runtime).map_err(|mut complaint| {
             if looks_as_service && complaint.remedy.contains("the user that runs rolekeeper") {
                 complaint.remedy = format!("{}, or look with --as-me", complaint.remedy);
             }
@@ -114,7 +114,7 @@ impl Check {
 
 /// Whom the daemon runs as: the owner of its socket, else of its vault, else the unit's user.
 fn service_account(places: &Places) -> Result<Account, AccountError> {
-    let directories = places.directories();
+    let directories = places.directories_to_ask();
     let socket = control::socket_path(&directories.runtime);
     let vault = Vault::directory_in(&directories.state);
     let owner = [socket, vault].into_iter().find_map(|path| Some(path.metadata().ok()?.uid()));

@@ -35,6 +35,6 @@ pub(super) fn similarity(vault: &VaultReader) -> Result<Similarity, Complaint> {
 
 /// Whether a daemon answers, that is, has the vault.
 pub(super) fn daemon_runs(places: &Places) -> bool {
-    let path = crate::control::socket_path(&places.directories().runtime);
+    let path = crate::control::socket_path(&places.directories_to_ask().runtime);
     std::os::unix::net::UnixStream::connect(path).is_ok()
 }

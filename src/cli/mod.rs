@@ -72,12 +72,17 @@ const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
 /// Where sockets and credentials are unless told otherwise.
 const RUNTIME_DIRECTORY: &str = "/run/rolekeeper";
 
+/// Where the vault is unless told otherwise.
+const STATE_DIRECTORY: &str = "/var/lib/rolekeeper";
+
 /// Where things are; accepted before and after every command.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options of every command")]
 struct Places {
     /// Settings file, instead of /etc/rolekeeper/rolekeeper.toml and /etc/rolekeeper/conf.d
-    #[arg(long, global = true, value_name = "FILE", env = SETTINGS_FILE)]
+    /// [env: ROLEKEEPER_CONFIG]
+    // Not by clap, for which a variable that is empty has a value.
+    #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Where the vault is kept [default: $STATE_DIRECTORY, else /var/lib/rolekeeper]
     #[arg(long, global = true, value_name = "DIR")]
@@ -124,7 +129,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let outcome = match Arguments::try_parse_from(&arguments) {
-        Ok(parsed) => {
+        Ok(mut parsed) => {
+            parsed.places.config = parsed.places.config.or_else(settings_file);
             log::start(parsed.places.verbose, matches!(parsed.command, Command::Run(_)));
             match parsed.command {
                 // What is run keeps the limits of whoever runs it.
@@ -230,6 +236,22 @@ impl Places {
         directories
     }
 
+    /// Where somebody looks who only asks. The environment may be another service's, as its shell or its
+    /// timer has it: a directory in which there is nothing of ours gives way to the usual one.
+    fn directories_to_ask(&self) -> Directories {
+        let Directories { state, runtime } = self.directories();
+        let choose = |given: bool, found: PathBuf, usual: &str, ours: &[&str]| {
+            let is_ours = |place: &Path| ours.iter().any(|name| place.join(name).exists());
+            let is_foreign = !given && !is_ours(&found) && is_ours(Path::new(usual));
+            if is_foreign { PathBuf::from(usual) } else { found }
+        };
+        let ours = ["control.sock", "credentials.sock", "credentials", "role-token"];
+        Directories {
+            state: choose(self.state_dir.is_some(), state, STATE_DIRECTORY, &["vault"]),
+            runtime: choose(self.runtime_dir.is_some(), runtime, RUNTIME_DIRECTORY, &ours),
+        }
+    }
+
     /// systemd may give several directories, parted by colons; the first is ours.
     fn directories(&self) -> Directories {
         let place = |given: &Option<PathBuf>, name: &str, default: &str| {
@@ -243,7 +265,7 @@ impl Places {
             std::path::absolute(&place).unwrap_or(place)
         };
         Directories {
-            state: place(&self.state_dir, "STATE_DIRECTORY", "/var/lib/rolekeeper"),
+            state: place(&self.state_dir, "STATE_DIRECTORY", STATE_DIRECTORY),
             runtime: place(&self.runtime_dir, "RUNTIME_DIRECTORY", RUNTIME_DIRECTORY),
         }
     }
@@ -263,7 +285,7 @@ pub fn description() -> clap::Command {
 
 /// The settings file that the environment names.
 fn settings_file() -> Option<PathBuf> {
-    environment::variable(SETTINGS_FILE).map(PathBuf::from)
+    environment::path(SETTINGS_FILE)
 }
 
 /// clap's message up to the usage, on one line, and where help is.

@@ -23,7 +23,7 @@ impl Refresh {
 pub(super) async fn ask(places: &Places, command: &Command) -> Result<(), Complaint> {
     let progress = places.progress();
     progress.begin("waiting for the daemon", Some(longest(command)));
-    match progress.during(control::ask(&places.directories().runtime, command)).await? {
+    match progress.during(control::ask(&places.directories_to_ask().runtime, command)).await? {
         Reply::Done(sentence) => print(&format!("{sentence}\n")),
         Reply::Status(_) | Reply::Refused(_) => Ok(()),
     }

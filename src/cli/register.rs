@@ -193,9 +193,14 @@ impl Register {
             },
             (Some(path), _) => read_code(path)?,
             (None, Some(code)) => Secret::new(code.clone()),
-            (None, None) => match environment::variable("CREDENTIALS_DIRECTORY") {
-                Some(directory) => read_code(&Path::new(&directory).join(CREDENTIAL))?,
-                None => ask_code().await?.ok_or_else(|| missing("--activation-code-file"))?,
+            (None, None) => match environment::path("CREDENTIALS_DIRECTORY") {
+                // That of another service has none for us.
+                Some(directory) if !is_missing(&directory.join(CREDENTIAL)) => {
+                    read_code(&directory.join(CREDENTIAL))?
+                }
+                Some(_) | None => {
+                    ask_code().await?.ok_or_else(|| missing("--activation-code-file"))?
+                }
             },
         };
         let code = ActivationCode::parse(code).map_err(|error| {
@@ -203,6 +208,10 @@ impl Register {
         })?;
         Ok(Activation { id, code })
     }
+}
+
+fn is_missing(path: &Path) -> bool {
+    path.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
 
 /// How far it has come when it is interrupted.

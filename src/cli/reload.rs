@@ -23,7 +23,7 @@ impl Reload {
         let outcome = ask(places, &Command::Reload).await;
         if outcome.is_err()
             && let Ok(Reply::Status(status)) =
-                control::ask(&places.directories().runtime, &Command::Status).await
+                control::ask(&places.directories_to_ask().runtime, &Command::Status).await
             // Settings that were refused have disabled nothing.
             && status.settings.is_none()
             && status.disabled.len() > 1

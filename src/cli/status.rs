@@ -52,7 +52,7 @@ Examples:
 
 impl Status {
     pub(super) async fn execute(self, places: &Places) -> Result<ExitCode, Complaint> {
-        let directories = places.directories();
+        let directories = places.directories_to_ask();
         let times = Times::new(SystemClock.now(), self.local_time)?;
         let progress = places.progress();
         progress.expect("waiting for the daemon", None);
@@ -87,7 +87,7 @@ impl Status {
 
 /// What the vault and the files tell.
 fn without_daemon(places: &Places, complaint: &Complaint) -> Result<shelf::Status, Complaint> {
-    let directories = places.directories();
+    let directories = places.directories_to_ask();
     let settings = places.settings()?;
     let mut status = shelf::Status::unregistered();
     status.disabled = Rules::read(&settings, &directories.runtime).disabled;

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::host::accounts::{own_uid, local_name};
+use crate::host::accounts::{local_name, own_uid};
 use crate::pure::advice::{Advice, Exit};
 use crate::pure::shell::in_shell;
 

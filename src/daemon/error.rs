@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::OtherRegion;
 use crate::connection::UnusableConnection;
-use crate::host::accounts::{own_uid, local_name};
+use crate::host::accounts::{local_name, own_uid};
 use crate::pure::advice::{Advice, Exit};
 use crate::pure::shell::in_shell;
 use crate::sources::UnusableVariables;

@@ -9,7 +9,7 @@ use nix::unistd::Uid;
 
 use super::Permission;
 use super::existing::LARGEST;
-use crate::host::accounts::{own_uid, local_name};
+use crate::host::accounts::{local_name, own_uid};
 use crate::host::directory::{Reason, UnsafeDirectory};
 use crate::pure::advice::{Advice, Exit};
 use crate::pure::drop_in::{example_remedy, lines_remedy};

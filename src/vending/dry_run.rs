@@ -168,8 +168,7 @@ impl Clerk {
         let group = self.group.as_raw();
         let told = if privileged { program.groups } else { caller.peer.groups.clone() };
         let gid = if privileged { told.first().copied() } else { Some(caller.peer.gid) };
-        let nothing_seen =
-            Peer { gid: gid.unwrap_or(NO_GROUP), ..Peer::of_user(program.uid) };
+        let nothing_seen = Peer { gid: gid.unwrap_or(NO_GROUP), ..Peer::of_user(program.uid) };
         let process = Caller { peer: nothing_seen, pid: program.pid };
         let mut seen = match program.pid {
             Some(_) => peer::seen(process),

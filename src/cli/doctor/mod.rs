@@ -101,7 +101,7 @@ impl Doctor {
         progress
             .begin("looking at this machine, the way to AWS and the daemon", Some(2 * PATIENCE));
         let settings = places.settings().map_err(|error| Complaint::of(&error));
-        let directories = places.directories();
+        let directories = places.directories_to_ask();
         let socket = control::socket_path(&directories.runtime);
         let patient = Arc::new(Patient {
             settings,

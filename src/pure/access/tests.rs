@@ -124,10 +124,7 @@ fn a_disabled_rule_keeps_its_place_and_nobody_else_feels_it() {
     let backup = peer(BACKUP, &[]);
     let denied = access.judge(None, &backup).unwrap_err();
     assert_eq!(denied.because, Denial::Disabled("backup".into()));
-    assert_eq!(
-        (denied.exit(), denied.remedy().contains("status")),
-        (Exit::Configuration, true)
-    );
+    assert_eq!((denied.exit(), denied.remedy().contains("status")), (Exit::Configuration, true));
     assert_eq!(denied.instead, ["dump"]);
     // By its name the later rule is still what it was.
     assert_eq!(access.judge(Some("dump"), &backup).unwrap().name, "dump");
@@ -293,11 +290,8 @@ fn what_cannot_be_known_of_a_group_lets_nobody_through_to_a_later_rule() {
 
 #[test]
 fn a_link_to_the_program_is_the_program() {
-    let python = |path: &str| Rule {
-        users: vec![WEB],
-        executables: vec![path.into()],
-        ..Rule::default()
-    };
+    let python =
+        |path: &str| Rule { users: vec![WEB], executables: vec![path.into()], ..Rule::default() };
     let access = |path| Access {
         owner: OWNER,
         targets: vec![],

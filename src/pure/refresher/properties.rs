@@ -124,6 +124,43 @@ proptest! {
         }
     }
 
+    /// Whatever happens, and however often somebody asks.
+    #[test]
+    fn the_service_is_asked_at_most_once_a_second_and_a_nudge_is_kept(
+        answers in prop::collection::vec((event(), jitter(), 0..3000_i64), 1..60),
+    ) {
+        let mut now = time::macros::utc_datetime!(2026-11-22 00:00);
+        let mut refresher = Refresher::new(Policy::default(), None, now);
+        let mut last = None::<UtcDateTime>;
+        for (answer, jitter, milliseconds) in answers {
+            now += time::Duration::milliseconds(milliseconds);
+            let mut actions = refresher.handle(Event::Nudged, jitter, now);
+            // Kept, where it was too early.
+            let next = refresher.next_deadline();
+            prop_assert!(!actions.is_empty() || next <= now + REQUEST_INTERVAL, "{next}");
+            while let Some(action) = actions.pop() {
+                let event = match action {
+                    Action::ProbeHardware => match &answer {
+                        Event::Hardware { .. } => answer.clone(),
+                        _ => Event::Unjudged,
+                    },
+                    Action::RequestToken(_) => {
+                        let since = last.map(|last| now - last);
+                        prop_assert!(since.is_none_or(|since| since >= REQUEST_INTERVAL), "{since:?}");
+                        last = Some(now);
+                        match &answer {
+                            Event::Token(_) | Event::Failed(_) => answer.clone(),
+                            _ => Event::Failed(FailureClass::Unreachable),
+                        }
+                    }
+                    Action::Publish(_) | Action::Withdraw => Event::Delivered { complete: true },
+                    Action::RotateKey => continue,
+                };
+                actions.extend(refresher.handle(event, jitter, now));
+            }
+        }
+    }
+
     #[test]
     fn what_is_answered_at_one_moment_leaves_nothing_due_at_that_moment(
         mut refresher in refresher(),
