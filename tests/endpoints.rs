@@ -339,11 +339,20 @@ fn a_rule_for_a_group_comes_before_a_later_one_for_everybody_or_for_the_user() {
     stage.register();
     let daemon = apart(&stage, &passwd, &group);
     let scene = Scene::on(stage, daemon);
-    let at_socket = |uid| {
-        let asked = scene.stage.command_of(uid, uid, &["credential-process"]).output().unwrap();
-        let line = scene.daemon.log();
-        let line = line.lines().rfind(|line| line.contains(&format!("uid={uid} ")));
-        (asked, line.unwrap_or_default().to_owned())
+    let at_socket =
+        |uid| scene.stage.command_of(uid, uid, &["credential-process"]).output().unwrap();
+    // The name that the log has of what somebody is given at the socket.
+    let given_to = |uid| {
+        let of = format!("uid={uid} ");
+        let lines = || scene.daemon.log().lines().filter(|it| it.contains(&of)).count();
+        let before = lines();
+        printed(at_socket(uid));
+        wait_for("the hand-out in the log", || {
+            let log = scene.daemon.log();
+            let line = log.lines().rfind(|line| line.contains(&of)).filter(|_| lines() > before);
+            let (_, name) = line.and_then(|line| line.split_once("name=\"")).ok_or(log.clone())?;
+            Ok(name.split('"').next().unwrap().to_owned())
+        })
     };
     for (rules, name) in [
         (format!("{operators}{users}{everybodys}"), "operators"),
@@ -352,21 +361,18 @@ fn a_rule_for_a_group_comes_before_a_later_one_for_everybody_or_for_the_user() {
         (everybodys.clone(), "open"),
     ] {
         scene.reload(&rules);
-        let (asked, _) = at_socket(SOMEBODY);
-        printed(asked);
-        scene.daemon.logged(&format!("name=\"{name}\""));
-        assert!(at_socket(SOMEBODY).1.contains(&format!("name=\"{name}\"")), "{rules}");
+        assert_eq!(given_to(SOMEBODY), name, "{rules}");
         assert_eq!(scene.metadata_of(SOMEBODY, &[], ROLES), (200, name.to_owned()), "{rules}");
         // Who is in no group has what is left.
         assert_eq!(scene.metadata_of(64_996, &[], ROLES), (200, "open".to_owned()), "{rules}");
-        printed(at_socket(64_996).0);
+        assert_eq!(given_to(64_996), "open", "{rules}");
     }
 
     // A database that does not answer has not said that the user is in no group.
     scene.reload(&format!("{operators}{users}{everybodys}"));
     for file in [&passwd, &group] {
         stage::allow(file, 0o600);
-        let (message, remedy) = refusal(&at_socket(SOMEBODY).0, Exit::TryAgain);
+        let (message, remedy) = refusal(&at_socket(SOMEBODY), Exit::TryAgain);
         assert!(message.contains("are not known now, and a rule names a group"), "{message}");
         assert_eq!(remedy, format!("mend the account database: id {SOMEBODY}; then ask again"));
         let (status, body) = scene.metadata_of(SOMEBODY, &[], ROLES);
@@ -375,7 +381,7 @@ fn a_rule_for_a_group_comes_before_a_later_one_for_everybody_or_for_the_user() {
         printed(scene.stage.command_of(SOMEBODY, SOMEBODY, &by_name).output().unwrap());
         stage::allow(file, 0o644);
         assert_eq!(scene.metadata_of(SOMEBODY, &[], ROLES), (200, "operators".to_owned()));
-        printed(at_socket(SOMEBODY).0);
+        assert_eq!(given_to(SOMEBODY), "operators");
     }
 }
 

@@ -601,7 +601,7 @@ fn signals_reach_the_command_behind_a_container_endpoint() {
 fn busy() -> (Stage, Daemon) {
     let stage = Stage::set();
     let settings = fs::read_to_string(stage.path("rolekeeper.toml")).unwrap();
-    fs::write(stage.path("rolekeeper.toml"), settings.replace("\"1s\"", "\"30s\"")).unwrap();
+    fs::write(stage.path("rolekeeper.toml"), settings.replace("\"1s\"", "\"20s\"")).unwrap();
     let (_, daemon) = stage.start_registered();
     let late = Effect::Latency(Duration::from_secs(2));
     stage.fault(Fault::always(late).on(RequestManagedInstanceRoleToken));

@@ -297,7 +297,9 @@ impl Refresher {
     }
 
     fn may_ask(&mut self, now: UtcDateTime) -> bool {
-        self.next_turn.is_due(now) && self.next_request.is_due(now)
+        // Each is looked at: a clock that was set back must not lengthen a wait.
+        let is_turn = self.next_turn.is_due(now);
+        self.next_request.is_due(now) && is_turn
     }
 
     /// Whatever waits is due; a request under way is what was asked for.
