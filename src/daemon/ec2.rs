@@ -17,6 +17,8 @@
 //! The order and its conditions are the reference agent's. Without `[health]` nothing is to be proven:
 //! the profile's role is taken as it is.
 
+mod proof;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -38,6 +40,7 @@ use crate::shelf::{RoleStatus, ShelfReader};
 use crate::sources::{Instance, InstanceMetadata, Problem, Profile};
 use crate::ssm::{AwsCredentials, HostKey, Ssm, SsmError};
 use crate::vault::{Ec2Key, Vault, VaultError};
+use proof::Proof;
 
 /// What is known of the instance, and what it needs to ask.
 #[derive(Debug)]
@@ -51,6 +54,8 @@ pub(super) struct Ec2 {
     known: Option<Known>,
     /// The profile's role that Systems Manager has heard.
     proven: Option<String>,
+    /// The same of the run before.
+    proof: Proof,
     role: Option<RoleStatus>,
     /// Opened when a key is needed.
     vault: Option<Vault>,
@@ -101,6 +106,7 @@ impl Ec2 {
             reports: Reports::new(shelf, Arc::clone(&daemon.seams.entropy)),
             known: None,
             proven: None,
+            proof: Proof::of_run_before(&daemon.directories.state),
             role: None,
             vault: None,
         })
@@ -138,6 +144,7 @@ impl Ec2 {
             },
         };
         self.proven = None;
+        self.proof.forget();
         tracing::debug!("{without}: asking for Default Host Management");
         let token = self.request_host_token(&known, &without).await?;
         self.role = Some(RoleStatus {
@@ -185,7 +192,7 @@ impl Ec2 {
     }
 
     /// Whether Systems Manager hears the profile's role. Asked once for each role: what the network
-    /// does later takes no credentials away.
+    /// does later takes no credentials away, after a restart neither.
     async fn prove(
         &mut self,
         Known { instance, ssm, .. }: &Known,
@@ -198,10 +205,17 @@ impl Ec2 {
         match ssm.report_health(AwsCredentials::from(&granted.token), &report).await {
             Ok(()) => {
                 self.proven = Some(role.clone());
+                self.proof.keep(&instance.id, role);
                 Ok(None)
             }
             Err(error) if is_access_denied(&error) => {
                 Ok(Some(Without::NotAllowed { role: role.clone(), refusal: error.to_string() }))
+            }
+            Err(error)
+                if error.class != FailureClass::Denied && self.proof.is_of(&instance.id, role) =>
+            {
+                tracing::warn!("{error}; Systems Manager has heard the role {role} before");
+                Ok(None)
             }
             Err(error) => Err(error.into()),
         }
