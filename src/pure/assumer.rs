@@ -26,13 +26,10 @@ use time::UtcDateTime;
 use super::failure::FailureClass;
 use super::jitter::Jitter;
 pub use super::publication::Policy;
-use super::publication::{Content, Publication};
+use super::publication::{Content, DOUBT_LOOK, Publication};
 use super::role_token::RoleToken;
 use super::service_time::TimeEstimate;
 use super::timer::Timer;
-
-/// How soon it is looked again whether the base is usable, while it may have ended.
-const DOUBT_LOOK: Duration = Duration::from_secs(10);
 
 /// What happened.
 #[derive(Debug, Clone)]
@@ -47,7 +44,7 @@ pub enum Event {
     Delivered { complete: bool },
     /// A role of the chain was not assumed.
     Failed(FailureClass),
-    /// Somebody else has changed or removed the target's file.
+    /// The target's file is another one, by the settings, or somebody else has changed or removed it.
     FileChanged,
     /// The operator wants it now.
     Nudged,
@@ -106,6 +103,16 @@ impl Assumer {
             is_in_doubt: false,
             next_request: Timer::after(Duration::ZERO, now),
         }
+    }
+
+    /// With credentials that were assumed in the same way before. The next request is due as if they had
+    /// just come.
+    pub fn with_earlier(mut self, token: Option<Arc<RoleToken>>, now: UtcDateTime) -> Self {
+        if let Some(token) = token.filter(|token| token.is_usable(now)) {
+            self.next_request = Timer::after(self.policy.pause(&token, Jitter::NONE, now), now);
+            self.publication.take_back(token, now);
+        }
+        self
     }
 
     /// Takes what happened, answers what to do.
@@ -330,6 +337,35 @@ mod tests {
         let mut assumer = fresh(3600);
         feed(&mut assumer, &[Event::Base(Base::Mismatch), DELIVERED], at(1));
         assert_eq!(feed(&mut assumer, &[Event::FileChanged], at(2)), [Action::Withdraw]);
+    }
+
+    #[test]
+    fn credentials_of_the_same_assumption_are_written_at_once_and_renewed_in_time() {
+        let earlier = |life| {
+            Assumer::new(Policy::default(), None, at(1))
+                .with_earlier(Some(token(START, life)), at(1))
+        };
+        let mut assumer = earlier(3601);
+        let written = feed(&mut assumer, &[Event::Deadline], at(1));
+        assert_eq!(written, [Action::Publish(token(START, 3601))]);
+        assert_eq!(feed(&mut assumer, &[DELIVERED, base(at(1))], at(1)), [], "it is not due yet");
+        assert_eq!(assumer.next_deadline(), at(1801));
+        let mut assumer = earlier(1);
+        assert_eq!(feed(&mut assumer, &[Event::Deadline], at(1)), []);
+        assert!(assumer.token().is_none());
+    }
+
+    #[test]
+    fn nothing_that_has_ended_is_put_into_a_file_that_was_mended_too_late() {
+        let policy = Policy { withdraw_expired: false, ..Policy::default() };
+        let mut assumer = Assumer::new(policy, None, START);
+        let unwritten = Event::Delivered { complete: false };
+        let assumed = Event::Assumed(token(START, 60));
+        feed(&mut assumer, &[base(START), assumed, unwritten], START);
+        for event in [Event::Deadline, Event::FileChanged, Event::Nudged] {
+            let actions = feed(&mut assumer, &[event], at(60));
+            assert!(actions.iter().all(|it| matches!(it, Action::Assume(_))), "{actions:?}");
+        }
     }
 
     #[test]

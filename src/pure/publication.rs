@@ -51,6 +51,9 @@ struct Delivery {
 /// A request is kept from following another by less than this, whatever a token's life says.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// How soon it is looked again at what may have ended, while the clocks differ.
+pub(super) const DOUBT_LOOK: Duration = Duration::from_secs(10);
+
 /// The share of a wait by which a fleet is spread: refreshes come up to a tenth early.
 const SPREAD: u32 = 10;
 
@@ -87,10 +90,12 @@ impl Publication {
         self.until.is_some_and(|end| now < end)
     }
 
-    /// Credentials of an earlier run are usable again: the files have them, or get the next ones.
-    pub fn take_back(&mut self, token: Arc<RoleToken>) {
-        self.until = self.until.max(Some(token.expires_at));
+    /// Usable credentials that an earlier run held, or another outlet. They are due in the files, which may
+    /// be other ones since, or have lost them.
+    pub fn take_back(&mut self, token: Arc<RoleToken>, now: UtcDateTime) {
+        self.until = Some(token.expires_at);
         self.token = Some(token);
+        self.delivery = Some(Delivery::due(now));
     }
 
     /// A request has ended: the clock is as good as it gets.
@@ -135,7 +140,8 @@ impl Publication {
         }
     }
 
-    /// What is to be written now, if anything is.
+    /// What is to be written now, if anything is. Credentials that have ended are put into no file: what
+    /// did not take them in time keeps what it has.
     pub fn due(&mut self, policy: Policy, time: TimeEstimate) -> Option<Content> {
         let now = time.now;
         if self.withdrawal(policy).is_some_and(|end| end <= time.latest) {
@@ -146,7 +152,24 @@ impl Publication {
             self.restore(now);
         }
         let timer = self.delivery.as_mut().and_then(|delivery| delivery.timer.as_mut());
-        timer.is_some_and(|timer| timer.is_due(now)).then(|| self.deliver())
+        if !timer.is_some_and(|timer| timer.is_due(now)) {
+            return None;
+        }
+        let token = self.token.as_ref().filter(|_| self.until.is_some());
+        match token.map(|token| (token.is_usable(now), token.is_usable(time.latest))) {
+            Some((false, _)) => {
+                self.delivery = None;
+                None
+            }
+            // They may have ended: the next answer tells.
+            Some((true, false)) => {
+                if let Some(delivery) = &mut self.delivery {
+                    delivery.timer = Some(Timer::after(DOUBT_LOOK, now));
+                }
+                None
+            }
+            Some((true, true)) | None => Some(self.deliver()),
+        }
     }
 
     /// A delivery has ended; `complete` when every file took it.

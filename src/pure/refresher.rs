@@ -191,11 +191,11 @@ impl Refresher {
             Event::Deadline => self.on_deadline(time),
             Event::Delivered { complete } => self.on_delivered(complete, jitter, now),
             Event::Failed(class) => self.on_failure(class, jitter, now),
-            Event::Hardware { verdict, settled } => self.on_hardware(verdict, settled, now),
+            Event::Hardware { verdict, settled } => self.on_hardware(verdict, settled, time),
             Event::Nudged => self.on_nudge(time),
             Event::Retargeted => self.on_new_targets(time),
             Event::Token(token) => self.on_token(token, jitter, now),
-            Event::Unjudged => self.on_good_hardware(now),
+            Event::Unjudged => self.on_good_hardware(time),
         }
     }
 
@@ -326,10 +326,11 @@ impl Refresher {
         vec![self.publication.repeat(now).into()]
     }
 
-    fn on_hardware(&mut self, verdict: Verdict, settled: bool, now: UtcDateTime) -> Vec<Action> {
+    fn on_hardware(&mut self, verdict: Verdict, settled: bool, time: TimeEstimate) -> Vec<Action> {
         if verdict != Verdict::Different {
-            return self.on_good_hardware(now);
+            return self.on_good_hardware(time);
         }
+        let now = time.now;
         self.phase = Phase::Waiting;
         self.looks = self.looks.saturating_add(1);
         if self.standing != Standing::Mismatch && !settled && self.looks < BOOT_LOOKS {
@@ -353,24 +354,24 @@ impl Refresher {
         actions
     }
 
-    fn on_good_hardware(&mut self, now: UtcDateTime) -> Vec<Action> {
+    /// What an earlier run held is in the files before anybody is asked: they may be other ones since.
+    fn on_good_hardware(&mut self, time: TimeEstimate) -> Vec<Action> {
         if self.standing == Standing::Mismatch {
             self.standing = Standing::Good;
             self.failures = 0;
         }
         self.looks = 0;
         self.phase = Phase::Requesting;
-        self.next_turn = Timer::after(REQUEST_INTERVAL, now);
-        self.take_back(now);
-        vec![Action::RequestToken(AskAs::Registered)]
-    }
-
-    fn take_back(&mut self, now: UtcDateTime) {
+        self.next_turn = Timer::after(REQUEST_INTERVAL, time.now);
+        let mut actions = Vec::new();
         if let Some(token) = self.earlier.take()
-            && token.is_usable(now)
+            && token.is_usable(time.now)
         {
-            self.publication.take_back(token);
+            self.publication.take_back(token, time.now);
+            actions.extend(self.publication.due(self.policy, time).map(Action::from));
         }
+        actions.push(Action::RequestToken(AskAs::Registered));
+        actions
     }
 
     fn on_token(&mut self, token: Arc<RoleToken>, jitter: Jitter, now: UtcDateTime) -> Vec<Action> {
@@ -504,8 +505,14 @@ mod tests {
         let mut refresher = earlier();
         feed(&mut refresher, &[Event::Deadline], START);
         assert_eq!(refresher.token(), None, "nobody has looked yet");
-        feed(&mut refresher, &[SIMILAR, Event::Failed(FailureClass::Unreachable)], START);
+        let written = [Action::Publish(token(START, 60)), Action::RequestToken(AskAs::Registered)];
+        assert_eq!(feed(&mut refresher, &[SIMILAR], START), written, "files may be new or mended");
+        let unwritten = Event::Delivered { complete: false };
+        feed(&mut refresher, &[unwritten, Event::Failed(FailureClass::Unreachable)], START);
         assert_eq!(refresher.token(), Some(&token(START, 60)));
+        let due = refresher.next_deadline();
+        let again = feed(&mut refresher, &[Event::Deadline], due);
+        assert!(again.contains(&Action::Publish(token(START, 60))), "{again:?}");
         assert_eq!(refresher.condition(at(59)), Condition::Stale);
         assert_eq!(refresher.condition(at(60)), Condition::Expired);
 
@@ -690,6 +697,27 @@ mod tests {
         assert!(matches!(actions.as_slice(), [Action::Publish(_)]), "{actions:?}");
         feed(&mut refresher, &[Event::Delivered { complete: true }], at(60));
         assert_eq!(feed(&mut refresher, &[Event::Retargeted], at(3600)), []);
+    }
+
+    #[test]
+    fn nothing_that_has_ended_is_put_into_a_file_that_was_mended_too_late() {
+        let policy = Policy { withdraw_expired: false, ..Policy::default() };
+        let unwritten = Event::Delivered { complete: false };
+        let failed = Event::Failed(FailureClass::Unreachable);
+        let mut refresher = Refresher::new(policy, None, START);
+        let story = [Event::Deadline, SIMILAR, Event::Token(token(START, 60)), unwritten.clone()];
+        feed(&mut refresher, &story, START);
+        feed(&mut refresher, &[Event::Deadline, SIMILAR, failed, unwritten], at(59));
+        // Nobody knows what time it is: it waits.
+        let doubted = doubted(59, 100);
+        refresher.handle(Event::Nudged, Jitter::NONE, doubted);
+        assert!(refresher.next_deadline() > at(59));
+        let written = |action: &Action| matches!(action, Action::Publish(_) | Action::Withdraw);
+        for event in [Event::Deadline, Event::Nudged, Event::Retargeted, Event::ClockSet] {
+            let actions = feed(&mut refresher, &[event], at(100));
+            assert!(!actions.iter().any(written), "{actions:?}");
+        }
+        assert!(refresher.token().is_some_and(|token| !token.is_usable(at(100))));
     }
 
     #[test]
