@@ -38,16 +38,22 @@ const AT_ONCE: usize = 8;
 /// What the driver says to a task.
 #[derive(Debug)]
 pub(super) enum Word {
-    /// It is no target any more: see to our keys in the file, say so, and end.
-    Leave(Keys, oneshot::Sender<()>),
+    /// It is no target any more: see to our keys in the file, give up what is held, and end.
+    Leave(Keys, oneshot::Sender<Option<Arc<RoleToken>>>),
     /// The operator wants it now; the answer comes when an attempt has ended.
     Nudge(oneshot::Sender<Result<(), Complaint>>),
     Policy(Policy),
+    /// The same role, with another file: what is held goes there.
+    Retarget(Arc<AssumedOutlet>, oneshot::Sender<()>),
     /// STS is reached in another way from the next request on.
     Sts(Box<Sts>),
+    /// What failed is tried again now: it may have been mended.
+    TryAgain,
+    /// The file is another one soon: see to our keys in this one. Whoever asks is served meanwhile.
+    Vacate(Keys, oneshot::Sender<()>),
 }
 
-/// What becomes of the keys in the file of one that leaves.
+/// What becomes of the keys in a file that is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Keys {
     Keep,
@@ -77,6 +83,8 @@ pub(super) struct Turns(Arc<Semaphore>);
 pub(super) struct Assumption {
     means: Means,
     of: Arc<AssumedOutlet>,
+    /// Its file is left, and the next one not known yet.
+    is_between_files: bool,
     place: Place,
     assumer: Assumer,
     base: Option<Base>,
@@ -101,14 +109,30 @@ impl Default for Turns {
 }
 
 impl Assumption {
-    pub(super) fn new(means: Means, of: Arc<AssumedOutlet>, place: Place, policy: Policy) -> Self {
+    /// `earlier` is what another held who was assumed in the same way.
+    pub(super) fn new(
+        means: Means,
+        of: Arc<AssumedOutlet>,
+        place: Place,
+        policy: Policy,
+        earlier: Option<Arc<RoleToken>>,
+    ) -> Self {
         // What an earlier run left stays while it is valid. A file that cannot be read is reported
         // when it is written.
         let left = of.target.as_ref().and_then(|target| published(target).ok()?);
         let left = left.and_then(|left| left.expires_at);
-        let assumer = Assumer::new(policy, left, means.clock.now());
-        let (base, outcome, failure, asked) = (None, TargetOutcome::left(left), None, Vec::new());
-        Self { means, of, place, assumer, base, outcome, failure, asked }
+        let now = means.clock.now();
+        Self {
+            means,
+            of,
+            is_between_files: false,
+            place,
+            assumer: Assumer::new(policy, left, now).with_earlier(earlier, now),
+            base: None,
+            outcome: TargetOutcome::left(left),
+            failure: None,
+            asked: Vec::new(),
+        }
     }
 
     /// Runs until the driver lets it go.
@@ -116,11 +140,16 @@ impl Assumption {
         let mut answer = None::<Answer>;
         let mut ticker = Ticker::new();
         let mut next = self.look(&shelf.look());
+        let mut written = None::<oneshot::Sender<()>>;
         loop {
             if let Some(base) = self.handle(next) {
                 answer = Some(self.ask(base));
             } else if !self.assumer.is_assuming() {
                 answer = None;
+            }
+            if let Some(written) = written.take() {
+                // Who asked may have left.
+                let _ = written.send(());
             }
             let under_way = async {
                 match &mut answer {
@@ -132,15 +161,26 @@ impl Assumption {
                 word = words.recv() => match word {
                     None => return,
                     Some(Word::Leave(keys, done)) => {
-                        if keys == Keys::Withdraw {
-                            self.write(Announcer::withdraw);
-                        }
+                        self.leave_file(keys);
+                        let held = self.assumer.token().cloned();
                         // The place is empty before another has it.
                         drop(self);
                         // Who asked may have left.
-                        let _ = done.send(());
+                        let _ = done.send(held);
                         return;
                     }
+                    Some(Word::Vacate(keys, done)) => {
+                        self.leave_file(keys);
+                        // Who asked may have left.
+                        let _ = done.send(());
+                        Vec::new()
+                    }
+                    Some(Word::Retarget(of, done)) => {
+                        self.retarget(of);
+                        written = Some(done);
+                        vec![Event::FileChanged]
+                    }
+                    Some(Word::TryAgain) => self.try_again(),
                     Some(Word::Nudge(reply)) => {
                         self.asked.push(reply);
                         // The base that it comes with may not have been seen yet.
@@ -168,9 +208,34 @@ impl Assumption {
         }
     }
 
+    fn leave_file(&mut self, keys: Keys) {
+        if keys == Keys::Withdraw {
+            self.write(Announcer::withdraw);
+        }
+        self.is_between_files = true;
+    }
+
+    /// A file in the place of the one before.
+    fn retarget(&mut self, of: Arc<AssumedOutlet>) {
+        if !of.is_in_place_of(&self.of) {
+            self.outcome = TargetOutcome::default();
+        }
+        self.of = of;
+        self.is_between_files = false;
+    }
+
+    fn try_again(&self) -> Vec<Event> {
+        match (&self.failure, self.outcome.complaint()) {
+            (Some(_), _) => vec![Event::Nudged],
+            (None, Some(_)) => vec![Event::FileChanged],
+            (None, None) => Vec::new(),
+        }
+    }
+
     /// What somebody else has changed or removed is put right.
     fn look_at_file(&mut self) -> Vec<Event> {
-        let target = self.of.target.as_ref();
+        let of = Arc::clone(&self.of);
+        let target = of.target.as_ref().filter(|_| !self.is_between_files);
         let changed = target.is_some_and(|target| self.outcome.notice_change(target));
         if changed { vec![Event::FileChanged] } else { Vec::new() }
     }
@@ -290,8 +355,8 @@ impl Assumption {
         &mut self,
         act: impl Fn(&Announcer, &Target) -> Result<Delivered, TargetError>,
     ) -> bool {
-        let now = self.now();
-        if let Some(target) = &self.of.target {
+        let (now, of) = (self.now(), Arc::clone(&self.of));
+        if let Some(target) = of.target.as_ref().filter(|_| !self.is_between_files) {
             self.outcome.note(target, act(&self.means.announcer, target), now);
         }
         self.outcome.complaint().is_none()

@@ -15,7 +15,7 @@ use crate::host::replace::{Access, replace_file_at};
 use crate::pure::deliveries::{Delivered, Deliveries, Holder, KeyDigest};
 use crate::pure::ini::ProfileName;
 use crate::pure::role_token::RoleToken;
-use crate::targets::{Target, TargetError, published, withdraw};
+use crate::targets::{Target, TargetError, is_same_file, published, withdraw};
 
 /// The record's name in the state directory.
 const NAME: &str = "deliveries.json";
@@ -63,7 +63,8 @@ pub fn withdraw_all(state: &Path) -> Result<bool, Complaint> {
     let record = DeliveryRecord::open(state);
     let nothing_wanted = Wanted::new();
     let named = !record.lock().deliveries.leftovers(|_, _| None).is_empty();
-    record.withdraw_leftovers(&nothing_wanted, |_| false).map(|()| named)
+    let (_, emptied) = record.withdraw_leftovers(&nothing_wanted, |_| false);
+    emptied.map(|()| named)
 }
 
 impl DeliveryRecord {
@@ -112,8 +113,8 @@ impl DeliveryRecord {
         }
     }
 
-    /// Takes our keys out of all profiles that are to have none, or somebody else's; but for a target
-    /// that `stays` as it is.
+    /// Takes our keys out of all profiles that are to have none, or somebody else's; but for targets that
+    /// `stay` as they are for now, which come first. A file that is wanted by another path is that file.
     ///
     /// # Errors
     ///
@@ -122,23 +123,20 @@ impl DeliveryRecord {
         &self,
         wanted: &Wanted,
         stays: impl Fn(&Target) -> bool,
-    ) -> Result<(), Complaint> {
+    ) -> (Vec<Target>, Result<(), Complaint>) {
         let mut kept = self.lock();
-        let holder =
-            |path: &Path, profile: &str| wanted.get(&(path.to_owned(), profile.to_owned()));
-        let left = kept.deliveries.leftovers(holder).into_iter();
-        let left = left.filter(|left| !target(left).is_some_and(|target| stays(&target)));
-        kept.left = left.cloned().collect();
-        kept.empty()
-    }
-
-    /// Targets that hold what is not wanted, and that `stay` as they are for now.
-    pub(super) fn kept(&self, wanted: &Wanted, stays: impl Fn(&Target) -> bool) -> Vec<Target> {
-        let kept = self.lock();
-        let holder =
-            |path: &Path, profile: &str| wanted.get(&(path.to_owned(), profile.to_owned()));
-        let left = kept.deliveries.leftovers(holder).into_iter();
-        left.filter_map(target).filter(stays).collect()
+        let holder = |path: &Path, profile: &str| {
+            let is_there =
+                |(wanted, its): &&(PathBuf, String)| its == profile && is_same_file(wanted, path);
+            let exactly = wanted.get(&(path.to_owned(), profile.to_owned()));
+            exactly.or_else(|| wanted.get(wanted.keys().find(is_there)?))
+        };
+        let left = kept.deliveries.leftovers(holder).into_iter().cloned();
+        let staying = |left: &Delivered| target(left).filter(&stays);
+        let (staying, left) =
+            left.map(|it| (staying(&it), it)).partition::<Vec<_>, _>(|(it, _)| it.is_some());
+        kept.left = left.into_iter().map(|(_, left)| left).collect();
+        (staying.into_iter().filter_map(|(target, _)| target).collect(), kept.empty())
     }
 
     /// Tries once more what could not be emptied.

@@ -69,6 +69,8 @@ pub(super) struct Driver {
     /// Files of targets that are disabled now: what they hold is left until it ends.
     left: Vec<Target>,
     failure: Option<LastFailure>,
+    /// What the targets got last, from this run or the one before.
+    published: Option<Arc<RoleToken>>,
     /// Names of those who have the registered role's credentials and no file.
     consumers: Vec<String>,
     roles: Roles,
@@ -104,8 +106,8 @@ impl Driver {
         let record = DeliveryRecord::open(&daemon.directories.state);
         let Outlets { registered, assumed, .. } = &read.outlets;
         let wanted = wanted(&provider.identity(), registered, assumed);
-        let emptied = record.withdraw_leftovers(&wanted, |target| read.may_be_unserved(target));
-        let left = record.kept(&wanted, |target| read.may_be_unserved(target));
+        let (left, emptied) =
+            record.withdraw_leftovers(&wanted, |target| read.may_be_unserved(target));
         let mut warnings = Warnings::default();
         warnings.put(LEFTOVERS, emptied.err());
         warnings.put(EXECUTABLES, missing_programs(&daemon.settings));
@@ -117,9 +119,9 @@ impl Driver {
         let ends = ends.collect::<Vec<_>>();
         let published_until = ends.iter().flatten().max().copied();
         let outcomes = ends.into_iter().map(TargetOutcome::left).collect();
-        let earlier = earlier(&daemon, &provider, clock.now());
+        let earlier = earlier(&daemon, &provider, clock.now()).map(Arc::new);
         let refresher = Refresher::new(policy(&daemon), published_until, clock.now())
-            .with_earlier(earlier.map(Arc::new));
+            .with_earlier(earlier.clone());
         let (runtime, kept) = (&daemon.directories.runtime, record.clone());
         let reloads = Reloads::new(runtime, kept, &daemon.seams, &clock);
         let mut driver = Self {
@@ -135,6 +137,7 @@ impl Driver {
             outcomes,
             left,
             failure: None,
+            published: earlier,
             consumers,
             roles: Roles::default(),
             reloads,
@@ -180,7 +183,7 @@ impl Driver {
                 Some(()) = self.daemon.reloads.recv() => {
                     // What is wrong is in the log and in the status.
                     let _ = self.reload().await;
-                    self.handle(Event::Nudged).await;
+                    self.try_again().await;
                 }
                 news = self.accounts.end() => if news { self.apply().await },
                 () = ticker.tick() => {
@@ -199,6 +202,12 @@ impl Driver {
                 Some(()) = steps.next() => self.note_step().await,
             }
         }
+    }
+
+    /// Whatever failed is tried again now, and the service is asked.
+    async fn try_again(&mut self) {
+        self.roles.try_again().await;
+        self.handle(Event::Nudged).await;
     }
 
     /// The wall clock was set: what failed for it may succeed, and what has ended by it is not handed
@@ -237,7 +246,7 @@ impl Driver {
     async fn perform(&mut self, action: Action) -> Option<Event> {
         match action {
             Action::ProbeHardware => Some(self.provider.probe()),
-            Action::Publish(token) => Some(self.publish(&token)),
+            Action::Publish(token) => Some(self.publish(token)),
             Action::RequestToken(ask_as) => {
                 // What was decided shows before anybody is waited for.
                 self.report();
@@ -278,8 +287,10 @@ impl Driver {
         }
     }
 
-    fn publish(&mut self, token: &RoleToken) -> Event {
+    fn publish(&mut self, token: Arc<RoleToken>) -> Event {
         let (announcer, now) = (self.reloads.announcer(), self.clock.now());
+        let is_news = self.published.replace(Arc::clone(&token)).is_none_or(|it| it != token);
+        let token = &*token;
         let holder = Holder::of(&self.provider.identity(), None);
         // All at once: each waits for the disk.
         self.record.announce(&self.targets, token, &holder);
@@ -295,7 +306,8 @@ impl Driver {
             expires_at = %Moment(token.expires_at),
             targets = self.targets.len(),
             complete,
-            "credentials renewed",
+            "credentials {}",
+            if is_news { "renewed" } else { "delivered" },
         );
         Event::Delivered { complete }
     }

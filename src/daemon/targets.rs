@@ -64,6 +64,22 @@ pub(super) fn resolved(
     default.iter().chain(&settings.targets).map(|target| resolve(target, accounts)).collect()
 }
 
+impl AssumedOutlet {
+    /// Whether both hand out the same credentials under the same name.
+    pub(super) fn is_served_as(&self, other: &Self) -> bool {
+        self.name == other.name && self.assumption == other.assumption
+    }
+
+    /// Whether the file of the one is that of the other.
+    pub(super) fn is_in_place_of(&self, other: &Self) -> bool {
+        match (&self.target, &other.target) {
+            (Some(own), Some(other)) => own.is_in_place_of(other),
+            (None, None) => true,
+            _ => false,
+        }
+    }
+}
+
 impl Outlets {
     pub(super) fn of(settings: &Settings, targets: &[Resolved]) -> Self {
         let mut outlets = Self::default();

@@ -25,6 +25,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
@@ -102,6 +103,11 @@ impl Target {
         }
     }
 
+    /// Whether both are one profile of one file, whatever links their paths lead through.
+    pub fn is_in_place_of(&self, other: &Self) -> bool {
+        self.profile == other.profile && is_same_file(&self.path, &other.path)
+    }
+
     fn in_trouble(&self, trouble: Trouble) -> TargetError {
         let (owner, _) = self.access.ids();
         TargetError { path: self.path.clone(), owner, trouble }
@@ -116,6 +122,15 @@ impl Target {
     fn parts(&self) -> Result<(&Path, &OsStr), Trouble> {
         self.path.parent().zip(self.path.file_name()).ok_or(Trouble::Path)
     }
+}
+
+/// Whether two paths lead to one name in one directory, be there a file or not. The last name counts as it
+/// is: a target is no link.
+pub fn is_same_file(one: &Path, other: &Path) -> bool {
+    let directory = |path: &Path| path.parent()?.metadata().ok().map(|it| (it.dev(), it.ino()));
+    one == other
+        || one.file_name() == other.file_name()
+            && directory(one).is_some_and(|found| directory(other) == Some(found))
 }
 
 /// Puts the token into the target's profile.

@@ -64,7 +64,7 @@ impl Driver {
         self.left.extend(left);
         self.retarget(registered, &assumed, &rules);
         // Whatever else is there: what could not be emptied by name, for one.
-        let emptied =
+        let (_, emptied) =
             self.record.withdraw_leftovers(&wanted, |target| rules.may_be_unserved(target));
         self.warnings.put(LEFTOVERS, emptied.err());
         self.reloads.engage(&self.daemon.settings, &self.shelf);
@@ -76,6 +76,7 @@ impl Driver {
         self.follow_service().await;
         self.refresher.set_policy(policy(&self.daemon));
         self.roles.set_policy(policy(&self.daemon)).await;
+        self.roles.retarget(&assumed).await;
         if let Err(error) = self.engage(assumed) {
             tracing::error!("{error}; no new role is assumed; try: {}", error.remedy());
         }
@@ -106,7 +107,7 @@ impl Driver {
         let wanted = self.targets.iter().chain(assumed).collect::<Vec<_>>();
         let goes_on = |gone: &Target| {
             let mut targets = wanted.iter();
-            targets.any(|target| target.path == gone.path && target.profile == gone.profile)
+            targets.any(|target| target.is_in_place_of(gone))
         };
         let left = std::mem::take(&mut self.left).into_iter();
         let gone = left.chain(before.into_iter().map(|(gone, _)| gone));
