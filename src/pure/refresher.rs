@@ -510,8 +510,7 @@ mod tests {
         let unwritten = Event::Delivered { complete: false };
         feed(&mut refresher, &[unwritten, Event::Failed(FailureClass::Unreachable)], START);
         assert_eq!(refresher.token(), Some(&token(START, 60)));
-        let due = refresher.next_deadline();
-        let again = feed(&mut refresher, &[Event::Deadline], due);
+        let again = feed(&mut refresher, &[Event::Deadline], at(10));
         assert!(again.contains(&Action::Publish(token(START, 60))), "{again:?}");
         assert_eq!(refresher.condition(at(59)), Condition::Stale);
         assert_eq!(refresher.condition(at(60)), Condition::Expired);
