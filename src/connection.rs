@@ -13,9 +13,11 @@ use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use aws_smithy_http_client::{Builder, Connector};
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
 use aws_smithy_types::timeout::TimeoutConfig;
 use http_body_util::LengthLimitError;
 use rustls::CertificateError::{ExpiredContext, NotValidYetContext};
@@ -43,7 +45,13 @@ pub struct Connection {
     pub proxy: Option<String>,
     /// How long one attempt may take.
     pub attempt_timeout: Duration,
+    /// Why nobody is reached over TLS, where that is known: each request fails with it.
+    pub out_of_reach: Option<String>,
 }
+
+/// Sends nothing, and says why.
+#[derive(Debug, Clone)]
+struct OutOfReach(String);
 
 /// A setting by which nothing can be reached.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -79,7 +87,21 @@ impl Connection {
     ///
     /// When the URL, the proxy or the CA bundle cannot be used.
     pub fn http_client(&self, endpoint: &str) -> Result<SharedHttpClient, UnusableConnection> {
-        http_client(endpoint, self.ca_bundle.as_deref(), self.proxy.as_deref())
+        match &self.out_of_reach {
+            Some(reason) if !endpoint.starts_with("http:") => {
+                let connector = OutOfReach(reason.clone());
+                Ok(http_client_fn(move |_, _| SharedHttpConnector::new(connector.clone())))
+            }
+            _ => http_client(endpoint, self.ca_bundle.as_deref(), self.proxy.as_deref()),
+        }
+    }
+
+    /// The same; where the certificates cannot be read, one by which nobody is reached. A machine that has
+    /// lost them gets them back.
+    #[must_use]
+    pub fn or_out_of_reach(self) -> Self {
+        let reason = |path: &Path| read_bundle(path).err().map(|it| unreadable(path, &it));
+        Self { out_of_reach: self.ca_bundle.as_deref().and_then(reason), ..self }
     }
 
     /// For an attempt, and for all of them together.
@@ -150,14 +172,23 @@ fn tls_context(endpoint: &str, ca_bundle: Option<&Path>) -> Result<TlsContext, U
         None => TrustStore::default(),
         Some(path) => {
             let pem = read_bundle(path).map_err(|reason| {
-                let reason = format!("the CA bundle {}: {reason}", path.display());
-                UnusableConnection::new("connection", endpoint, reason)
+                UnusableConnection::new("connection", endpoint, unreadable(path, &reason))
             })?;
             TrustStore::empty().with_pem_certificate(pem)
         }
     };
     let context = TlsContext::builder().with_trust_store(trust_store).build();
     context.map_err(|error| UnusableConnection::new("connection", endpoint, error.to_string()))
+}
+
+fn unreadable(bundle: &Path, reason: &str) -> String {
+    format!("the CA bundle {}: {reason}", bundle.display())
+}
+
+impl HttpConnector for OutOfReach {
+    fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
+        HttpConnectorFuture::ready(Err(ConnectorError::user(self.0.clone().into())))
+    }
 }
 
 impl UnusableConnection {

@@ -13,7 +13,8 @@ use crate::control::{self, Command, Complaint, Reply};
 /// nothing. A mistake in one target or consumer disables that one alone.
 ///
 /// Exit status 78 when the settings were refused, anything in them is disabled, or anything is not in
-/// force. systemctl reload rolekeeper calls this.
+/// force; 73 when a target's file or a consumer's token file was not written; 69 when an endpoint does not
+/// listen. The rest is in force then. systemctl reload rolekeeper calls this.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  rolekeeper config check && rolekeeper reload")]
 pub(super) struct Reload {}

@@ -17,6 +17,7 @@ use super::access::missing_programs;
 use super::accounts::AccountLookup;
 use super::assumption::{Means, Turns};
 use super::deliveries::{DeliveryRecord, Wanted};
+use super::keyring::Keyring;
 use super::provider::{Footing, Provider, Reach};
 use super::reload::Reloads;
 use super::report::{self, LastFailure, TargetOutcome};
@@ -59,6 +60,7 @@ pub(super) struct Driver {
     daemon: Daemon,
     shelf: Shelf,
     rules: Rulebook,
+    keyring: Keyring,
     accounts: AccountLookup,
     disabled: Vec<Disabled>,
     clock: ServiceClock,
@@ -99,6 +101,7 @@ impl Driver {
         accounts: AccountLookup,
         clock: ServiceClock,
         provider: Provider,
+        keyring: Keyring,
     ) -> Result<Self, DaemonError> {
         // The settings may have been read again since the sockets were bound.
         let read = daemon.rules(&accounts);
@@ -128,6 +131,7 @@ impl Driver {
             daemon,
             shelf,
             rules,
+            keyring,
             accounts,
             disabled,
             clock,
@@ -164,6 +168,7 @@ impl Driver {
         waiting: Vec<Order>,
     ) -> Result<(), DaemonError> {
         self.warnings.put("vault", self.provider.look_at_vault());
+        self.follow_service().await;
         self.handle(Event::Deadline).await;
         let mut ticker = Ticker::new();
         for (wish, asked) in orders::merged(waiting) {
@@ -183,7 +188,7 @@ impl Driver {
                 Some(()) = self.daemon.reloads.recv() => {
                     // What is wrong is in the log and in the status.
                     let _ = self.reload().await;
-                    self.try_again().await;
+                    self.handle(Event::Nudged).await;
                 }
                 news = self.accounts.end() => if news { self.apply().await },
                 () = ticker.tick() => {
@@ -202,12 +207,6 @@ impl Driver {
                 Some(()) = steps.next() => self.note_step().await,
             }
         }
-    }
-
-    /// Whatever failed is tried again now, and the service is asked.
-    async fn try_again(&mut self) {
-        self.roles.try_again().await;
-        self.handle(Event::Nudged).await;
     }
 
     /// The wall clock was set: what failed for it may succeed, and what has ended by it is not handed
@@ -364,7 +363,7 @@ impl Driver {
         &mut self,
         Footing { region, session_name }: Footing,
     ) -> Result<Means, DaemonError> {
-        let reach = Reach::of(sts_connection(&self.daemon.settings, region));
+        let reach = Reach::in_any_case(sts_connection(&self.daemon.settings, region));
         let sts = Sts::new(&reach.connection, self.clock.clone())?;
         self.sts_reach = Some(reach);
         Ok(Means {

@@ -156,6 +156,10 @@ impl Ec2 {
         Ok(token)
     }
 
+    pub(super) fn is_out_of_reach(&self) -> bool {
+        self.known.as_ref().is_some_and(|known| known.reach.is_out_of_reach())
+    }
+
     pub(super) fn whose(&self) -> Whose {
         let known = self.known.as_ref();
         let region = known.map(|known| known.ssm.region().clone());
@@ -179,7 +183,8 @@ impl Ec2 {
             return Ok(known.clone());
         }
         let instance = self.metadata.instance().await?;
-        let reach = Reach::of(connection(&self.settings, region(&self.settings, &instance)));
+        let connection = connection(&self.settings, region(&self.settings, &instance));
+        let reach = Reach::in_any_case(connection);
         let ssm = Ssm::new(&reach.connection, self.clock.clone())?;
         tracing::info!(
             instance_id = %instance.id,

@@ -58,7 +58,7 @@ impl Hybrid {
         }
         let registration = vault.registration()?;
         let region = registered_region(&daemon.settings, &registration, &vault)?;
-        let reach = Reach::of(connection(&daemon.settings, region));
+        let reach = Reach::in_any_case(connection(&daemon.settings, region));
         let ssm = Ssm::new(&reach.connection, clock.clone())?;
         tracing::info!(
             instance_id = %registration.instance_id,
@@ -97,6 +97,10 @@ impl Hybrid {
         }
         self.follow_health(settings, is_new);
         Ok(())
+    }
+
+    pub(super) fn is_out_of_reach(&self) -> bool {
+        self.reach.is_out_of_reach()
     }
 
     fn follow_health(&mut self, settings: &Settings, is_new: bool) {

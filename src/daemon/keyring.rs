@@ -121,7 +121,12 @@ impl Keyring {
     /// Makes what is missing or due, gives up what is wanted no more, and says when to look again.
     ///
     /// The lock is held for as long: who has read a new file finds its token known.
-    fn renew(&self, wanted: &TokenFiles, entropy: &dyn Entropy, now: Duration) -> Duration {
+    pub(super) fn renew(
+        &self,
+        wanted: &TokenFiles,
+        entropy: &dyn Entropy,
+        now: Duration,
+    ) -> Duration {
         let mut held = self.lock();
         let before = std::mem::take(&mut held.rings);
         let mut left = held.left.take().unwrap_or_else(|| self.left());

@@ -184,7 +184,7 @@ impl Daemon {
         tasks.spawn(programs.serve(stock.clone()));
         let means = loopback::Means {
             stock,
-            keyring,
+            keyring: keyring.clone(),
             token_files: rules.token_files(),
             listen: rules.listen(),
             signs: ["container", "imds"].map(|kind| shelf.sign(kind)),
@@ -209,7 +209,7 @@ impl Daemon {
             Source::Container => Provider::container(&self.settings, clock.clone())?,
             Source::Environment => Provider::environment(&self.settings, clock.clone())?,
         };
-        let driver = Driver::new(self, shelf, rules, accounts, clock, provider)?;
+        let driver = Driver::new(self, shelf, rules, accounts, clock, provider, keyring)?;
         // In a box: what is nested deeper than this, the compiler does not lay out.
         Box::pin(driver.run(inbox, waiting)).await
     }
@@ -382,6 +382,7 @@ pub fn connection(settings: &Settings, region: Region) -> Connection {
         ca_bundle: settings.ca_bundle.value.clone(),
         proxy: settings.proxy.value.clone(),
         attempt_timeout: settings.timeout.value,
+        out_of_reach: None,
     }
 }
 

@@ -131,6 +131,15 @@ impl Provider {
         }
     }
 
+    /// Whether it was known when the client was made that it would reach nobody.
+    pub(super) fn is_out_of_reach(&self) -> bool {
+        match self {
+            Self::Hybrid(hybrid) => hybrid.is_out_of_reach(),
+            Self::Ec2(ec2) => ec2.is_out_of_reach(),
+            Self::Container(_) | Self::Environment(_) => false,
+        }
+    }
+
     /// Looks at the vault, and opens it again once it can be written. What is wrong with it, if anything
     /// is: the credentials are renewed all the same.
     pub(super) fn look_at_vault(&mut self) -> Option<Complaint> {
@@ -253,6 +262,16 @@ impl Provider {
 }
 
 impl Reach {
+    /// For a client that is there in any case: without its certificates it reaches nobody.
+    pub(super) fn in_any_case(connection: Connection) -> Self {
+        Self::of(connection.or_out_of_reach())
+    }
+
+    /// Whether it was known that nobody is reached.
+    pub(super) fn is_out_of_reach(&self) -> bool {
+        self.connection.out_of_reach.is_some()
+    }
+
     pub(super) fn of(connection: Connection) -> Self {
         let ca_bundle = connection.ca_bundle.as_deref().and_then(Stamp::of);
         Self { connection, ca_bundle }

@@ -22,6 +22,7 @@ use crate::host::directory::{UnsafeDirectory, open_file, open_out_of_reach};
 use crate::host::replace::{Access, replace_file_at};
 use crate::pure::advice::Exit;
 use crate::pure::disabled::{Disabled, in_one_line};
+use crate::shelf::{EndpointStatus, Status, TargetStatus, Warning};
 
 /// The copy's name in the state directory.
 const NAME: &str = "settings.json";
@@ -94,16 +95,23 @@ impl SettingsReader {
         self.make(None)
     }
 
-    /// What to start with: the settings that the files hold now, else the last good ones.
+    /// What to start with: the settings that the files hold now, else the last good ones. Those that were
+    /// good before are as good now, though the machine has lost what it reaches AWS with.
     ///
     /// # Errors
     ///
     /// What is wrong with the files, where there are no others.
     pub fn read_to_start(&self, state: &Path) -> Result<InForce, Complaint> {
-        match self.read() {
-            Ok(settings) => Ok(InForce { settings, trouble: None }),
-            Err(trouble) => self.last_good(state, trouble, None),
-        }
+        let read = (self.read)(None).map_err(Complaint::from);
+        let trouble = match read.map(|settings| (reach(&settings), settings)) {
+            Ok((Ok(()), settings)) => return Ok(InForce { settings, trouble: None }),
+            Ok((Err(_), settings)) if self.kept(state).as_ref() == Some(&settings.files) => {
+                return Ok(InForce { settings, trouble: None });
+            }
+            Ok((Err(error), _)) => error.into(),
+            Err(complaint) => complaint,
+        };
+        self.last_good(state, trouble, None)
     }
 
     /// The last good settings, which are not `tried`, in the place of those that led to this trouble.
@@ -117,20 +125,22 @@ impl SettingsReader {
         trouble: Complaint,
         tried: Option<&Settings>,
     ) -> Result<InForce, Complaint> {
-        let kept = match take_copy(state) {
-            Ok(copy) => copy.filter(|copy| copy.place == self.place).map(|copy| copy.files),
-            Err(error) => {
-                tracing::warn!("the last good settings are out of reach: {error}");
-                None
-            }
-        };
+        let kept = self.kept(state);
         let kept = kept.filter(|files| tried.is_none_or(|tried| tried.files != *files));
-        let Some(Ok(settings)) = kept.map(|files| self.make(Some(files))) else {
+        let Some(Ok(settings)) = kept.map(|files| (self.read)(Some(files))) else {
             return Err(trouble);
         };
         let Complaint { message, remedy, .. } = &trouble;
         tracing::error!("{message}; the last good settings are in force; try: {remedy}");
         Ok(InForce { settings, trouble: Some(trouble) })
+    }
+
+    fn kept(&self, state: &Path) -> Option<SettingsFiles> {
+        let copy = take_copy(state).unwrap_or_else(|error| {
+            tracing::warn!("the last good settings are out of reach: {error}");
+            None
+        });
+        copy.filter(|copy| copy.place == self.place).map(|copy| copy.files)
     }
 
     /// The same off the event loop; a disk that hangs is not waited for.
@@ -202,6 +212,31 @@ pub(super) fn outcome(
         }
         _ => Ok("settings reloaded".to_owned()),
     }
+}
+
+/// What the settings ask for and this machine does not give, with the exit status that `status` has for
+/// it; the first that counts there.
+pub(super) fn shortfall(status: &Status) -> Option<Complaint> {
+    let complaint = |exit, what: &str, remedy: &str| {
+        Complaint::new(exit, format!("the settings are in force, but {what}"), remedy)
+    };
+    let target = |TargetStatus { name, error, remedy, .. }: &TargetStatus| {
+        let (error, remedy) = (error.as_ref()?, remedy.as_deref().unwrap_or_default());
+        Some(complaint(Exit::CannotCreate, &format!("target '{name}': {error}"), remedy))
+    };
+    let file = |Warning { subject, message, remedy }: &Warning| {
+        complaint(Exit::CannotCreate, &format!("{subject}: {message}"), remedy)
+    };
+    let endpoint = |EndpointStatus { kind, address, error, remedy, .. }: &EndpointStatus| {
+        let (error, remedy) = (error.as_ref()?, remedy.as_deref().unwrap_or_default());
+        let what = format!("the {kind} endpoint does not listen at {address}: {error}");
+        Some(complaint(Exit::Unavailable, &what, remedy))
+    };
+    let mut warnings = status.warnings.iter();
+    let unwritten = status.targets.iter().find_map(target);
+    unwritten
+        .or_else(|| warnings.find(|it| it.is_of_token_file()).map(file))
+        .or_else(|| status.endpoints.iter().find_map(endpoint))
 }
 
 fn keep_copy(state: &Path, copy: &Copy) -> Result<(), CopyError> {

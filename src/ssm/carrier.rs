@@ -331,6 +331,7 @@ mod tests {
             ca_bundle: None,
             proxy: None,
             attempt_timeout: Duration::from_secs(20),
+            out_of_reach: None,
         };
         for (connection, url) in [
             (connection("eu-central-1", false, false), "https://ssm.eu-central-1.amazonaws.com"),

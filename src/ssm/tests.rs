@@ -57,6 +57,7 @@ impl Scene {
             ca_bundle: None,
             proxy: None,
             attempt_timeout: Duration::from_secs(20),
+            out_of_reach: None,
         };
         let fake = Arc::new(Fake(Mutex::new((wall, Duration::from_secs(3600)))));
         let clock = ServiceClock::new(Arc::clone(&fake) as Arc<dyn Clock>);

@@ -80,6 +80,7 @@ mod tests {
             ca_bundle: None,
             proxy: Some("http://user:secret@proxy.example:3128".into()),
             attempt_timeout: Duration::from_secs(1),
+            out_of_reach: None,
         };
         let through = |endpoint: &'static str| between(&connection, &Uri::from_static(endpoint));
         let proxy = through("https://ssm.eu-central-1.amazonaws.com").unwrap();

@@ -58,7 +58,7 @@ impl Driver {
             Wish::Reload => {
                 // Whoever waits for it need not wait for AWS.
                 answer_all(asked, &self.reload().await);
-                return self.try_again().await;
+                return self.handle(Event::Nudged).await;
             }
             Wish::RotateKey => self.rotate_on_order().await,
             Wish::SetThreshold(threshold) => self.set_threshold(threshold).await,

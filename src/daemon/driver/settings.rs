@@ -1,15 +1,23 @@
 //! New settings: read again, put in force, kept for a start that cannot read them.
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
 use super::super::access::missing_programs;
 use super::super::report::TargetOutcome;
-use super::super::rules::Rules;
+use super::super::rules::{Listen, Rules};
 use super::super::settings;
 use super::super::targets::{AssumedOutlet, Outlets};
 use super::{Driver, EXECUTABLES, IDENTITY, LEFTOVERS, SERVICE, policy, wanted};
 use crate::control::Complaint;
+use crate::host::clock::timeout;
 use crate::pure::advice::Advice;
 use crate::pure::refresher::{Condition, Event};
+use crate::shelf::EndpointStatus;
 use crate::targets::{Target, published};
+
+/// How long a reload waits for endpoints to close and to open.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Driver {
     /// Reads the settings again, and says what became of that.
@@ -26,7 +34,29 @@ impl Driver {
         self.keep_settings();
         tracing::info!("settings reloaded");
         let not_in_force = [IDENTITY, SERVICE].iter().find_map(|it| self.warnings.get(it));
-        settings::outcome(&self.disabled, not_in_force.cloned())
+        let reloaded = settings::outcome(&self.disabled, not_in_force.cloned())?;
+        self.settle().await;
+        match settings::shortfall(&self.shelf.reader().look().status) {
+            Some(shortfall) => Err(shortfall),
+            None => Ok(reloaded),
+        }
+    }
+
+    /// Waits until token files and endpoints are as the settings have them, or it shows that they cannot be.
+    async fn settle(&self) {
+        let files = self.rules.token_files().borrow().clone();
+        self.keyring.renew(&files, &*self.seams().entropy, self.since_boot());
+        let listen = *self.rules.listen().borrow();
+        let mut shelf = self.shelf.reader();
+        let shown = async {
+            while !shows(&shelf.look().status.endpoints, listen) {
+                if shelf.changed().await.is_none() {
+                    return;
+                }
+            }
+        };
+        // Whoever waits for longer looks at the status.
+        let _ = timeout(PATIENCE, shown).await;
     }
 
     /// Looks whether what was wrong with the settings, or with one target or consumer, has gone.
@@ -77,6 +107,8 @@ impl Driver {
         self.refresher.set_policy(policy(&self.daemon));
         self.roles.set_policy(policy(&self.daemon)).await;
         self.roles.retarget(&assumed).await;
+        // Those that begin now have not failed yet.
+        self.roles.try_again().await;
         if let Err(error) = self.engage(assumed) {
             tracing::error!("{error}; no new role is assumed; try: {}", error.remedy());
         }
@@ -138,4 +170,19 @@ impl Driver {
             !over
         });
     }
+}
+
+/// Whether the endpoints that are shown are those that are wanted, at their addresses.
+fn shows(endpoints: &[EndpointStatus], wanted: Listen) -> bool {
+    let address = |kind: &str| {
+        let endpoint = endpoints.iter().find(|endpoint| endpoint.kind == kind)?;
+        endpoint.address.parse::<SocketAddr>().ok()
+    };
+    let is_there = |kind, wanted: Option<SocketAddr>| match (wanted, address(kind)) {
+        (Some(wanted), Some(shown)) => {
+            wanted == shown || wanted.port() == 0 && wanted.ip() == shown.ip()
+        }
+        (wanted, shown) => wanted == shown,
+    };
+    is_there("container", wanted.container) && is_there("imds", wanted.imds)
 }

@@ -24,7 +24,13 @@ impl Driver {
     /// When the runtime directory is gone, only the service manager can make it again, and a start
     /// would find credentials at once.
     pub(super) async fn look_around(&mut self) -> Result<(), DaemonError> {
+        let was_out_of_reach = self.is_out_of_reach();
         self.follow_service().await;
+        if was_out_of_reach && !self.is_out_of_reach() {
+            self.look_again().await;
+            self.roles.try_again().await;
+            self.handle(Event::Nudged).await;
+        }
         self.warnings.put("vault", self.provider.look_at_vault());
         if self.warnings.has(LEFTOVERS) {
             self.warnings.put(LEFTOVERS, self.record.try_again().err());
@@ -78,10 +84,19 @@ impl Driver {
         };
         let trouble = followed.err().map(|error| {
             let Complaint { message, remedy, exit } = Complaint::of(&error);
-            let message = format!("AWS is reached as before, and not by the settings: {message}");
+            let message = match self.is_out_of_reach() {
+                true => format!("AWS is out of reach: {message}"),
+                false => format!("AWS is reached as before, and not by the settings: {message}"),
+            };
             Complaint { message, remedy, exit }
         });
         self.warnings.put(SERVICE, trouble);
+    }
+
+    /// Whether somebody is asked who cannot be reached, for what this machine has lost.
+    fn is_out_of_reach(&self) -> bool {
+        self.provider.is_out_of_reach()
+            || self.sts_reach.as_ref().is_some_and(Reach::is_out_of_reach)
     }
 
     async fn follow_sts(&mut self) -> Result<(), DaemonError> {
