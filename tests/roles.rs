@@ -615,6 +615,99 @@ fn a_reload_adds_drops_and_changes_roles() {
 }
 
 #[test]
+fn a_role_keeps_its_token_until_its_assumption_changes() {
+    let mut stage = set();
+    fs::write(stage.path("policy.json"), POLICY).unwrap();
+    let consumer = |name: &str| {
+        let role = arn("Backup");
+        format!("[[consumer]]\nname = \"{name}\"\nusers = [\"root\"]\nrole_arn = \"{role}\"\n")
+    };
+    let other = with_role(&stage, "other", "Partner", "external_id = \"ours/7\"");
+    stage.settings(&(with_role(&stage, "backup", "Backup", "") + &other));
+    let (_, _daemon) = stage.start_registered();
+    assumed(&stage, "backup");
+    assumed(&stage, "other");
+    let asked = stage.requests(AssumeRole);
+    let key = |file: &str| value(&held(&stage, file), "aws_access_key_id");
+    let (own, partners) = (key("backup"), key("other"));
+    let served = |stage: &Stage, name: &str| {
+        let printed = stage.succeed(&["credential-process", "--target", name]);
+        let printed = serde_json::from_str::<Value>(&printed).unwrap();
+        printed["AccessKeyId"].as_str().unwrap().to_owned()
+    };
+    stage.drop_service();
+
+    // Another mode, place, profile or name, one after the other and some at a time.
+    let role = format!("role_arn = \"{}\"\n", arn("Backup"));
+    let partner = format!("role_arn = \"{}\"\nexternal_id = \"ours/7\"\n", arn("Partner"));
+    let at = |name: &str, place: &str, keys: &str| stage.target(name, &file(&stage, place), keys);
+    let mode = format!("{role}mode = \"0600\"");
+    let profile = format!("{role}profile = \"nightly\"");
+    let swapped = at("backup", "other", &role) + &at("other", "moved", &partner);
+    let back = at("backup", "moved", &role) + &at("other", "other", &partner);
+    let steps = [
+        (at("backup", "backup", &mode) + &other, "backup", "backup", "other"),
+        (at("backup", "moved", &mode) + &other, "backup", "moved", "other"),
+        (at("backup", "moved", &profile) + &other, "backup", "moved", "other"),
+        (swapped, "backup", "other", "moved"),
+        (back, "backup", "moved", "other"),
+        (at("renamed", "moved", &role) + &other, "renamed", "moved", "other"),
+        (consumer("renamed") + &other, "renamed", "", "other"),
+        (at("renamed", "back", &role) + &other, "renamed", "back", "other"),
+    ];
+    for (settings, name, place, others) in &steps {
+        stage.settings(settings);
+        stage.succeed(&["reload"]);
+        assert_eq!(
+            (served(&stage, name), served(&stage, "other")),
+            (own.clone(), partners.clone())
+        );
+        for found in ["backup", "moved", "other", "back"] {
+            let expected = match found {
+                _ if found == *place => Some(&own),
+                _ if found == *others => Some(&partners),
+                _ => None,
+            };
+            let held = held(&stage, found);
+            let found = held.contains("aws_").then(|| value(&held, "aws_access_key_id"));
+            assert_eq!(found.as_ref(), expected, "{settings}");
+        }
+        assert!(!held(&stage, place).contains("[nightly]") || settings.contains("nightly"));
+        let mode = if settings.contains("0600") { 0o600 } else { 0o640 };
+        assert!(place.is_empty() || stage::mode(&file(&stage, place)) == mode, "{settings}");
+    }
+    assert_eq!(stage.requests(AssumeRole), asked);
+
+    // What may do less is assumed anew, and nothing of the wider one is left anywhere.
+    let narrow = format!("{role}session_policy = \"policy.json\"");
+    stage.settings(&(at("renamed", "back", &narrow) + &other));
+    stage.run(&["reload"]);
+    stage.refused(&["credential-process", "--target", "renamed"], Exit::TryAgain);
+    assert!(!holds_credentials(&stage, "back"));
+    assert_eq!(served(&stage, "other"), partners);
+}
+
+#[test]
+fn a_reload_tries_again_what_was_denied_and_asks_for_nothing_else() {
+    let stage = set();
+    stage.settings(
+        &(with_role(&stage, "closed", "Closed", "") + &with_role(&stage, "backup", "Backup", "")),
+    );
+    let (_, daemon) = stage.start_registered();
+    assumed(&stage, "backup");
+    failed(&stage, "closed");
+    let before = held(&stage, "backup");
+    let mended = ROLES.replace("\"Effect\": \"Deny\"", "\"Effect\": \"Allow\"");
+    let apply = |service: &mut Service| {
+        Definitions::from_toml(&mended).unwrap().apply(service, &SystemEntropy)
+    };
+    stage.lab.with_service(apply).unwrap();
+    daemon.signal(Signal::SIGHUP);
+    assumed(&stage, "closed");
+    assert_eq!(held(&stage, "backup"), before);
+}
+
+#[test]
 fn a_role_that_cannot_be_meant_is_an_error_with_its_place() {
     let stage = set();
     stage.settings(&with_role(&stage, "backup", "Backup", "duration = \"12h\""));

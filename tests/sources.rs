@@ -261,6 +261,54 @@ fn a_role_that_may_not_report_gives_way_unless_there_is_nothing_to_report() {
 }
 
 #[test]
+fn a_restart_while_systems_manager_is_away_goes_on_with_the_role_that_it_has_heard() {
+    let stage = set(Some("Managed"), "instance-metadata", "");
+    let away = || {
+        let effect = Effect::Status { status: 500, code: None };
+        for operation in [UpdateInstanceInformation, RequestManagedInstanceRoleToken] {
+            stage.fault(Fault::always(effect.clone()).on(operation));
+        }
+    };
+    // Nothing is known of a role that was never heard.
+    away();
+    let mut daemon = stage.start();
+    failed(&stage, "service-fault");
+    assert!(!stage.credentials().exists());
+    stage.clear_faults();
+    stage.succeed(&["refresh"]);
+    let record = stage.path("state/instance-profile.json");
+    assert_eq!(mode(&record), 0o600);
+    daemon.stop();
+    fs::remove_file(stage.credentials()).unwrap();
+
+    away();
+    let mut daemon = stage.start();
+    let status = fresh(&stage);
+    assert_eq!(status["role"]["name"], "Managed");
+    assert_eq!(holder(&stage).0, "Managed");
+    daemon.logged("Systems Manager has heard the role Managed before");
+    daemon.stop();
+
+    // Another role, and one that gave way to the account's, are not taken unheard.
+    has_role(&stage, Some(DEFAULT_ROLE));
+    let mut daemon = stage.start();
+    failed(&stage, "service-fault");
+    daemon.stop();
+    stage.clear_faults();
+    manage_hosts(&stage);
+    let mut daemon = stage.start();
+    fresh(&stage);
+    assert_eq!(holder(&stage).0, HOST_ROLE);
+    daemon.stop();
+    assert!(!record.exists());
+    has_role(&stage, Some("Managed"));
+    away();
+    let _daemon = stage.start();
+    failed(&stage, "service-fault");
+    assert_eq!(holder(&stage).0, HOST_ROLE, "valid still");
+}
+
+#[test]
 fn what_neither_ec2_nor_systems_manager_gives_is_said_with_its_remedy() {
     let stage = set(Some("Elsewhere"), "instance-metadata", "");
     let mut daemon = stage.start();

@@ -6,14 +6,16 @@ mod stage;
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, symlink};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use rolekeeper::host::entropy::SystemEntropy;
 use rolekeeper::lab::definitions::Definitions;
+use rolekeeper::lab::faults::{Effect, Fault};
 use rolekeeper::lab::operation::Operation::{
     RequestManagedInstanceRoleToken, UpdateInstanceInformation,
 };
@@ -397,6 +399,284 @@ fn keys_of_another_role_are_withdrawn_at_the_start_and_those_of_the_same_stay() 
     assert_eq!(fs::read_to_string(stage.credentials()).unwrap(), own);
 }
 
+/// What the service manager was told, until it is told this.
+fn heard(manager: &UnixDatagram, text: &str) -> String {
+    let mut heard = String::new();
+    manager.set_nonblocking(true).unwrap();
+    wait_for(text, || {
+        let mut buffer = [0; 4096];
+        while let Ok(length) = manager.recv(&mut buffer) {
+            heard.push_str(&String::from_utf8_lossy(&buffer[..length]));
+            if heard.contains(text) {
+                return Ok(());
+            }
+        }
+        Err(heard.clone())
+    });
+    heard
+}
+
+#[test]
+fn what_a_start_takes_back_is_in_every_file_before_it_is_ready() {
+    let mut stage = Stage::set();
+    let path = |name: &str| stage.path("targets").join(name);
+    let key = |path: &Path| {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        text.contains("aws_").then(|| value(&text, "aws_access_key_id"))
+    };
+    for directory in ["", "closed"] {
+        fs::create_dir(path(directory)).unwrap();
+    }
+    let default = stage.target("default", &stage.credentials(), "");
+    let closed = stage.target("closed", &path("closed/file"), "");
+    let settings = default + &stage.target("deleted", &path("deleted"), "") + &closed;
+    stage.settings(&settings);
+    // Others could write there.
+    stage::allow(&path("closed"), 0o777);
+    let (_, mut daemon) = stage.start_registered();
+    let own = key(&stage.credentials());
+    assert!(own.is_some() && key(&path("closed/file")).is_none());
+    daemon.stop();
+
+    fs::remove_file(path("deleted")).unwrap();
+    stage::allow(&path("closed"), 0o755);
+    stage.settings(&(settings + &stage.target("added", &path("added"), "")));
+    let files = ["deleted", "closed/file", "added"].map(path);
+    let late = path("late");
+    stage.drop_service();
+    let manager = UnixDatagram::bind(stage.path("notify")).unwrap();
+    let mut command = stage.command(&["run"]);
+    command.env("NOTIFY_SOCKET", stage.path("notify"));
+    let daemon = Daemon::start(command);
+    heard(&manager, "READY=1");
+    for file in &files {
+        assert_eq!(key(file), own, "{}", file.display());
+    }
+    daemon.logged("unreachable");
+    let log = daemon.log();
+    assert!(log.contains("credentials delivered") && !log.contains("credentials renewed"), "{log}");
+
+    // What goes wrong meanwhile is put right by a refresh, though the service does not answer.
+    fs::create_dir(&late).unwrap();
+    stage::allow(&late, 0o777);
+    let file = late.join("file");
+    let text = fs::read_to_string(stage.path("rolekeeper.toml")).unwrap();
+    let text = text + &stage.target("late", &file, "");
+    fs::write(stage.path("rolekeeper.toml"), text).unwrap();
+    stage.run(&["reload"]);
+    assert_eq!(key(&file), None);
+    stage::allow(&late, 0o755);
+    stage.refused(&["refresh"], Exit::Unavailable);
+    assert_eq!(key(&file), own);
+}
+
+#[test]
+fn a_file_that_is_mended_too_late_gets_no_credentials_that_have_ended() {
+    let mut stage = Stage::set();
+    let directory = stage.path("targets");
+    let file = directory.join("file");
+    fs::create_dir(&directory).unwrap();
+    stage::allow(&directory, 0o777);
+    let keep = "[refresh]\non_expiry = \"keep\"\n";
+    let default = stage.target("default", &stage.credentials(), "");
+    stage.settings(&(keep.to_owned() + &default + &stage.target("file", &file, "")));
+    stage.lab.with_service(|service| service.token_lifetime = Duration::from_secs(9));
+    let (_, daemon) = stage.start_registered();
+    stage.drop_service();
+    stage.status_when("the end", |status| status["state"] == "expired");
+    let held = fs::read_to_string(stage.credentials()).unwrap();
+    assert!(held.contains("aws_access_key_id"), "{held}");
+    stage::allow(&directory, 0o755);
+    stage.refused(&["refresh"], Exit::Unavailable);
+    daemon.signal(Signal::SIGHUP);
+    daemon.logged("settings reloaded");
+    stage.refused(&["refresh"], Exit::Unavailable);
+    assert!(!file.exists(), "{}", fs::read_to_string(&file).unwrap());
+    assert_eq!(fs::read_to_string(stage.credentials()).unwrap(), held);
+    stage.raise_service();
+    stage.succeed(&["refresh"]);
+    assert!(fs::read_to_string(&file).unwrap().contains("aws_access_key_id"));
+}
+
+#[test]
+fn a_file_that_is_wanted_by_another_path_keeps_what_it_holds() {
+    let mut stage = with_roles();
+    let (real, link) = (stage.path("real"), stage.path("link"));
+    fs::create_dir(&real).unwrap();
+    symlink(&real, &link).unwrap();
+    let settings = |directory: &Path| {
+        stage.target("default", &directory.join("own"), "")
+            + &backup(&stage, &directory.join("backup"), "")
+    };
+    let held = || ["own", "backup"].map(|it| fs::read_to_string(real.join(it)).unwrap_or_default());
+    let (by_name, by_link) = (settings(&real), settings(&link));
+    stage.settings(&by_name);
+    let (_, mut daemon) = stage.start_registered();
+    wait_until("both files", || held().iter().all(|text| text.contains("aws_access_key_id")));
+    let before = held();
+    stage.drop_service();
+    // Of a running daemon, and of one that starts; there and back.
+    reload(&stage, &daemon, &by_link);
+    assert_eq!(held(), before);
+    for settings in [&by_name, &by_link] {
+        daemon.stop();
+        stage.settings(settings);
+        daemon = stage.start();
+        daemon.logged("unreachable");
+        assert_eq!(held(), before);
+        assert!(!daemon.log().contains("withdrawn"), "{}", daemon.log());
+    }
+    // They are known as ours all the same.
+    stage.settings(&stage.target("default", &stage.credentials(), ""));
+    daemon.stop();
+    let daemon = stage.start();
+    daemon.logged("unreachable");
+    assert_eq!(held(), ["", ""]);
+}
+
+#[test]
+fn a_start_without_its_certificates_goes_on_with_what_is_held_until_they_are_back() {
+    let stage = Stage::set_over_tls();
+    let roles = Definitions::from_toml(ROLES).unwrap();
+    stage.lab.with_service(|service| roles.apply(service, &SystemEntropy)).unwrap();
+    let (bundle, away) = (stage.path("tls/ca.pem"), stage.path("tls/away.pem"));
+    let text = format!(
+        "[service]\ntimeout = \"1s\"\nendpoint_url = \"{}\"\nca_bundle = \"{}\"\n\
+         [health]\nenabled = false\n{}",
+        stage.lab.endpoint_url(),
+        bundle.display(),
+        backup(&stage, &stage.path("state/backup"), ""),
+    );
+    fs::write(stage.path("rolekeeper.toml"), &text).unwrap();
+    let (_, mut daemon) = stage.start_registered();
+    let copy = stage.path("state/settings.json");
+    wait_until("a copy of the settings", || copy.exists());
+    daemon.stop();
+    let before = fs::read_to_string(stage.credentials()).unwrap();
+    let asked = stage.requests(RequestManagedInstanceRoleToken);
+    fs::rename(&bundle, &away).unwrap();
+
+    for lost in ["gone", "empty"] {
+        if lost == "empty" {
+            fs::write(&bundle, "").unwrap();
+        }
+        let mut daemon = stage.start();
+        let status = stage.status_when("what is held", |status| status["state"] == "stale");
+        let warning = &status["warnings"][0];
+        assert_eq!(warning["subject"], "service");
+        let message = warning["message"].as_str().unwrap();
+        assert!(message.starts_with("AWS is out of reach: "), "{message}");
+        assert!(message.contains("ca.pem"), "{message}");
+        let failure = status["failure"]["message"].as_str().unwrap();
+        assert!(failure.contains("ca.pem"), "{failure}");
+        assert_eq!(stage.run(&["status"]).status.code(), Some(Exit::Configuration as i32));
+        stage.succeed(&["credential-process"]);
+        assert_eq!(fs::read_to_string(stage.credentials()).unwrap(), before);
+        if lost == "gone" {
+            daemon.stop();
+            continue;
+        }
+        assert_eq!(stage.requests(RequestManagedInstanceRoleToken), asked);
+        fs::rename(&away, &bundle).unwrap();
+        let status = stage.status_when("new credentials", |status| {
+            let target = status["targets"].as_array().and_then(|targets| targets.last());
+            status["state"] == "fresh" && target.is_some_and(|it| !it["credentials"].is_null())
+        });
+        assert!(status["warnings"][0].is_null() && status["settings"].is_null(), "{status}");
+        daemon.stop();
+    }
+    // Of settings that were never good nothing is believed.
+    fs::remove_file(&copy).unwrap();
+    fs::remove_file(&bundle).unwrap();
+    let (message, _) = stage.refused(&["run"], Exit::Configuration);
+    assert!(message.contains("ca.pem"), "{message}");
+}
+
+#[test]
+fn of_two_edits_while_the_daemon_is_busy_the_newer_is_in_force() {
+    let stage = Stage::set();
+    let (_, daemon) = stage.start_registered();
+    let asked = stage.requests(RequestManagedInstanceRoleToken);
+    stage.fault(Fault::always(Effect::Hang).on(RequestManagedInstanceRoleToken));
+    let mut refresh = stage.command(&["refresh"]).stderr(Stdio::null()).spawn().unwrap();
+    wait_until("a request", || stage.requests(RequestManagedInstanceRoleToken) > asked);
+    for name in ["older", "newer"] {
+        stage.settings(&stage.target(name, &stage.path("state").join(name), ""));
+        daemon.signal(Signal::SIGHUP);
+    }
+    let names = |status: &Value| {
+        let targets = status["targets"].as_array().cloned().unwrap_or_default();
+        targets.iter().map(|it| it["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    stage.status_when("the newer settings", |status| names(status) == ["default", "newer"]);
+    stage.clear_faults();
+    refresh.wait().unwrap();
+    stage.status_when("fresh credentials", |status| status["state"] == "fresh");
+    assert_eq!(names(&stage.status()), ["default", "newer"]);
+}
+
+#[test]
+fn a_machine_that_is_not_registered_tells_what_is_wrong_and_goes_on_once_it_is() {
+    let stage = Stage::set();
+    let daemon = stage.start();
+    stage.status_when("a daemon", |status| status["state"] == "unregistered");
+    let good = stage.path("good.toml");
+    fs::copy(stage.path("rolekeeper.toml"), &good).unwrap();
+    fs::write(stage.path("rolekeeper.toml"), "[service").unwrap();
+    daemon.signal(Signal::SIGHUP);
+    daemon.logged("the settings stay as they were");
+    stage.status_when("the trouble", |status| !status["settings"].is_null());
+    let (message, _) = stage.refused(&["reload"], Exit::Configuration);
+    assert!(message.contains("rolekeeper.toml:1"), "{message}");
+    let activation = stage.activation();
+    let mut register = Command::new(env!("CARGO_BIN_EXE_rolekeeper"));
+    register.env_clear().arg("--config").arg(&good).arg("--state-dir").arg(stage.path("state"));
+    register.arg("--runtime-dir").arg(stage.path("run")).args([
+        "register",
+        "--region",
+        stage::REGION,
+    ]);
+    register.args(["--activation-id", &activation.id, "--activation-code", &activation.code]);
+    printed(register.output().unwrap());
+    let status = stage.status_when("fresh credentials", |status| status["state"] == "fresh");
+    assert!(!status["settings"].is_null(), "{status}");
+    assert!(daemon.log().contains("credentials renewed"));
+}
+
+#[test]
+fn a_reload_ends_as_the_status_does_with_what_could_not_be_put_in_force() {
+    let stage = Stage::set();
+    let directory = stage.path("targets");
+    fs::create_dir(&directory).unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (taken, free) = (taken.local_addr().map(|at| (taken, at)).unwrap(), free_port());
+    let (_, _daemon) = stage.start_registered();
+    let target = stage.target("file", &directory.join("file"), "");
+    let lost = web(&stage).replace("run/web.token", "missing/web.token");
+    stage::allow(&directory, 0o777);
+    for (what, settings, exit) in [
+        ("endpoint", endpoint("imds", taken.1), Exit::Unavailable),
+        ("target 'file'", target.clone(), Exit::CannotCreate),
+        ("token_file web", endpoint("container", free) + &lost, Exit::CannotCreate),
+        ("target 'file'", endpoint("imds", taken.1) + &target, Exit::CannotCreate),
+    ] {
+        stage.settings(&settings);
+        let (message, _) = stage.refused(&["reload"], exit);
+        assert!(message.starts_with("the settings are in force, but "), "{message}");
+        assert!(message.contains(what), "{message}");
+        assert_eq!(stage.run(&["status"]).status.code(), Some(exit as i32), "{what}");
+    }
+    stage::allow(&directory, 0o755);
+    let all = endpoint("container", free) + &web(&stage) + &target;
+    stage.settings(&all);
+    assert_eq!(stage.succeed(&["reload"]), "settings reloaded\n");
+    assert!(listens(free) && stage.path("run/web.token").exists());
+    assert!(directory.join("file").exists());
+    stage.settings("");
+    stage.succeed(&["reload"]);
+    assert!(!listens(free) && !stage.path("run/web.token").exists());
+}
+
 /// A daemon in a mount namespace of its own, where `prepare` has been done to its state directory.
 fn start_apart(stage: &Stage, prepare: &str) -> Daemon {
     let run = stage.command(&["run"]);
@@ -569,11 +849,5 @@ fn a_runtime_directory_that_only_the_service_manager_can_make_is_asked_of_it() {
     assert_eq!(daemon.ended().code(), Some(Exit::CannotCreate as i32), "{}", daemon.log());
     let log = daemon.log();
     assert!(log.contains("the runtime directory was removed, and cannot be made"), "{log}");
-    let mut heard = String::new();
-    manager.set_nonblocking(true).unwrap();
-    let mut buffer = [0; 4096];
-    while let Ok(length) = manager.recv(&mut buffer) {
-        heard.push_str(&String::from_utf8_lossy(&buffer[..length]));
-    }
-    assert!(heard.contains("; runtime: the runtime directory was removed"), "{heard}");
+    heard(&manager, "; runtime: the runtime directory was removed");
 }
