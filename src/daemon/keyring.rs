@@ -20,6 +20,7 @@ use crate::pure::advice::Advice;
 use crate::pure::metadata::bearer_tokens::BearerTokens;
 use crate::pure::metadata::container::BearerToken;
 use crate::shelf::{Notices, Warning};
+use crate::targets::is_same_file;
 use crate::vending::{self, TokenHolder, TokenHolders};
 use record::{Entry, shuts_out};
 
@@ -121,12 +122,7 @@ impl Keyring {
     /// Makes what is missing or due, gives up what is wanted no more, and says when to look again.
     ///
     /// The lock is held for as long: who has read a new file finds its token known.
-    pub(super) fn renew(
-        &self,
-        wanted: &TokenFiles,
-        entropy: &dyn Entropy,
-        now: Duration,
-    ) -> Duration {
+    pub fn renew(&self, wanted: &TokenFiles, entropy: &dyn Entropy, now: Duration) -> Duration {
         let mut held = self.lock();
         let before = std::mem::take(&mut held.rings);
         let mut left = held.left.take().unwrap_or_else(|| self.left());
@@ -135,7 +131,7 @@ impl Keyring {
         for file in wanted {
             let known = before
                 .iter()
-                .find(|ring| ring.file.consumer == file.consumer && ring.file.path == file.path);
+                .find(|ring| ring.file.consumer == file.consumer && ring.is_at(&file.path));
             let ring = match known {
                 Some(ring) if ring.is_as_wanted(file) && now < ring.tokens.due() => {
                     Some(ring.clone())
@@ -155,7 +151,7 @@ impl Keyring {
             pause = pause.min(due.saturating_sub(now).max(RETRY));
             held.rings.extend(ring);
         }
-        for gone in before.iter().filter(|ring| !wanted.iter().any(|w| w.path == ring.file.path)) {
+        for gone in before.iter().filter(|ring| !wanted.iter().any(|w| ring.is_at(&w.path))) {
             if let Err(error) = gone.file.remove() {
                 tracing::warn!(consumer = gone.file.consumer, "{error}; try: {}", error.remedy());
             }
@@ -270,6 +266,10 @@ impl Keyring {
 impl Ring {
     fn is_as_wanted(&self, wanted: &TokenFile) -> bool {
         self.file == *wanted && self.written.is_some() && !self.is_disturbed()
+    }
+
+    fn is_at(&self, path: &Path) -> bool {
+        is_same_file(&self.file.path, path)
     }
 
     /// Whether somebody else has touched what was written. A directory that is gone is waited for: it
