@@ -5,6 +5,7 @@
 mod stage;
 
 use std::fs;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::{FileTypeExt, symlink};
 use std::os::unix::net::UnixDatagram;
@@ -535,17 +536,58 @@ fn a_file_that_is_wanted_by_another_path_keeps_what_it_holds() {
 }
 
 #[test]
+fn a_token_file_that_is_wanted_by_another_path_is_there_all_the_time() {
+    let stage = Stage::set();
+    let (real, link) = (stage.path("real"), stage.path("link"));
+    fs::create_dir(&real).unwrap();
+    symlink(&real, &link).unwrap();
+    let address = free_port();
+    let listen = endpoint("container", address);
+    let settings = |directory: &Path| {
+        let (own, wanted) = (stage.path("run/web.token"), directory.join("web.token"));
+        let web = web(&stage).replace(&own.display().to_string(), &wanted.display().to_string());
+        listen.clone() + &web
+    };
+    stage.settings(&settings(&real));
+    let (_, _daemon) = stage.start_registered();
+    let token = || fs::read_to_string(real.join("web.token")).unwrap_or_default();
+    wait_until("a token", || !token().is_empty());
+    let is_honoured = |token: &str| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        let head = format!(
+            "GET /credentials/web HTTP/1.1\r\nHost: {address}\r\nAuthorization: {token}\r\n\
+             Connection: close\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer.starts_with("HTTP/1.1 200 ")
+    };
+    for directory in [&link, &real] {
+        let before = token();
+        stage.settings(&settings(directory));
+        stage.succeed(&["reload"]);
+        assert_eq!(token().len(), 64, "{}", directory.display());
+        assert!(is_honoured(&before) && is_honoured(&token()), "who has read it a moment ago");
+    }
+    stage.settings(&listen);
+    stage.succeed(&["reload"]);
+    assert!(!real.join("web.token").exists());
+}
+
+#[test]
 fn a_start_without_its_certificates_goes_on_with_what_is_held_until_they_are_back() {
     let stage = Stage::set_over_tls();
     let roles = Definitions::from_toml(ROLES).unwrap();
     stage.lab.with_service(|service| roles.apply(service, &SystemEntropy)).unwrap();
+    fs::create_dir(stage.path("targets")).unwrap();
     let (bundle, away) = (stage.path("tls/ca.pem"), stage.path("tls/away.pem"));
     let text = format!(
         "[service]\ntimeout = \"1s\"\nendpoint_url = \"{}\"\nca_bundle = \"{}\"\n\
          [health]\nenabled = false\n{}",
         stage.lab.endpoint_url(),
         bundle.display(),
-        backup(&stage, &stage.path("state/backup"), ""),
+        backup(&stage, &stage.path("targets/backup"), ""),
     );
     fs::write(stage.path("rolekeeper.toml"), &text).unwrap();
     let (_, mut daemon) = stage.start_registered();
@@ -596,12 +638,13 @@ fn a_start_without_its_certificates_goes_on_with_what_is_held_until_they_are_bac
 fn of_two_edits_while_the_daemon_is_busy_the_newer_is_in_force() {
     let stage = Stage::set();
     let (_, daemon) = stage.start_registered();
+    fs::create_dir(stage.path("targets")).unwrap();
     let asked = stage.requests(RequestManagedInstanceRoleToken);
     stage.fault(Fault::always(Effect::Hang).on(RequestManagedInstanceRoleToken));
     let mut refresh = stage.command(&["refresh"]).stderr(Stdio::null()).spawn().unwrap();
     wait_until("a request", || stage.requests(RequestManagedInstanceRoleToken) > asked);
     for name in ["older", "newer"] {
-        stage.settings(&stage.target(name, &stage.path("state").join(name), ""));
+        stage.settings(&stage.target(name, &stage.path("targets").join(name), ""));
         daemon.signal(Signal::SIGHUP);
     }
     let names = |status: &Value| {
