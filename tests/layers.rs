@@ -82,7 +82,11 @@ const NOT_IN_PURE: &[&str] = &[
 /// Every place where a secret leaves its type: file, calls of `expose`, what happens to the value.
 /// The lab is left out: its secrets are made up, and open nothing.
 const EXPOSURES: &[(&str, usize, &str)] = &[
-    ("cli/exec/endpoint.rs", 1, "the command's environment gets the token of its own endpoint"),
+    (
+        "cli/exec/endpoint.rs",
+        1,
+        "a new endpoint's token goes to the process that hands it to its command",
+    ),
     (
         "cli/export.rs",
         2,

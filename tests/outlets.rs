@@ -593,7 +593,7 @@ fn signals_reach_the_command_behind_a_container_endpoint() {
         let mut handed = hand_over(&stage, "exec sleep 60");
         let pid = Pid::from_raw(handed.child.id().cast_signed());
         kill(pid, signal).unwrap();
-        assert_eq!(handed.child.wait().unwrap().code(), Some(128 + number), "{name}");
+        assert_eq!(handed.child.wait().unwrap().signal(), Some(number), "{name}");
     }
 }
 

@@ -4,6 +4,8 @@
 //!
 //! `ROLEKEEPER_PROGRAM` and `ROLEKEEPER_LAB_PROGRAM` name other builds of the programs, as of the release.
 
+#[path = "terminal/exec.rs"]
+mod exec;
 #[path = "terminal/pty.rs"]
 mod pty;
 #[allow(dead_code, reason = "each file of tests plays with a part of it")]

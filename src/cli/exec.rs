@@ -1,6 +1,6 @@
 //! `rolekeeper exec`
 
-mod endpoint;
+pub(super) mod endpoint;
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -12,7 +12,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::export::variables;
 use super::vended::vended;
-use super::{Places, suggestion, wait};
+use super::{Places, suggestion};
 use crate::control::Complaint;
 use crate::pure::advice::Exit;
 use crate::pure::shell::in_shell;
@@ -20,8 +20,8 @@ use crate::shelf::Moment;
 
 /// Run a command with credentials in its environment
 ///
-/// The command takes this one's place: signals, terminal, standard input and exit status are its own.
-/// The credentials do not change while it runs, and end within the hour; a command that runs for
+/// The command takes this one's place, as the same process: signals, terminal, standard input and exit
+/// status are its own. The credentials do not change while it runs, and end within the hour; a command that runs for
 /// longer needs --container-endpoint, by which its SDK fetches new ones by itself: this user's
 /// processes alone are answered there. Variables that would make an SDK look elsewhere, such as
 /// AWS_PROFILE, are taken out. The config file is left as it is, for the region in it; keys or a
@@ -47,8 +47,7 @@ Examples:
     -e AWS_SECRET_ACCESS_KEY -e AWS_SESSION_TOKEN image
   rolekeeper exec --container-endpoint -- ./server
 
-Exit status: the command's; 128 and the signal's number of one that a signal ended; 126 when it \
-cannot be run, 127 when it is not found.";
+Exit status: the command's; 126 when it cannot be run, 127 when it is not found.";
 
 /// What leads an SDK to other credentials than those that are handed over. Some look at a profile or
 /// at a web identity before they look at keys; all of them look at keys, and most at files, before
@@ -81,10 +80,11 @@ impl Exec {
         let vended = vended(places, self.target.as_deref())?;
         let mut command = self.prepared();
         if self.container_endpoint {
-            return wait(endpoint::run(command, places.runtime_directories(), vended.name));
+            endpoint::open(&mut command, &places.runtime_directories(), &vended.name)?;
+        } else {
+            let expiration = Moment(vended.token.expires_at).to_string();
+            command.envs(variables(&vended.token, &expiration));
         }
-        let expiration = Moment(vended.token.expires_at).to_string();
-        command.envs(variables(&vended.token, &expiration));
         // Becomes the command, and comes back only when that cannot be.
         let error = command.exec();
         Err(not_run(command.get_program(), &error))

@@ -125,6 +125,9 @@ enum Command {
 /// and what to try.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments = arguments.into_iter().collect::<Vec<_>>();
+    if let Some(ended) = exec::endpoint::serve(&arguments) {
+        return ended;
+    }
     if completions::answer(&arguments) {
         return ExitCode::SUCCESS;
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use futures_util::StreamExt;
-use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::flag;
 use signal_hook::low_level::emulate_default_handler;
 use signal_hook_tokio::Signals;
@@ -66,6 +66,19 @@ pub async fn unless_stopped<T>(work: impl Future<Output = T>) -> Result<T, Stopp
         done = work => Ok(done),
         Some(signal) = signals.next() => Err(Stopped(signal)),
     }
+}
+
+/// From now on no signal ends this process but one that no process can do anything about.
+///
+/// # Errors
+///
+/// When the handlers cannot be installed.
+pub fn outlive() -> io::Result<()> {
+    for signal in [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2] {
+        // A handler that nobody looks at.
+        flag::register(signal, Arc::default())?;
+    }
+    Ok(())
 }
 
 impl Stopped {

@@ -10,6 +10,7 @@ use std::thread::{self, JoinHandle};
 
 use nix::pty::{Winsize, openpty};
 use nix::sys::termios::{LocalFlags, Termios, tcgetattr};
+use nix::unistd::Pid;
 
 use crate::stage::wait_for;
 
@@ -58,6 +59,11 @@ impl Terminal {
             }
         });
         Self { keyboard, before, screen, reader: Some(reader), program }
+    }
+
+    /// The program's process.
+    pub fn pid(&self) -> Pid {
+        Pid::from_raw(self.program.id().cast_signed())
     }
 
     pub fn screen(&self) -> String {

@@ -1,26 +1,31 @@
-//! A container credentials endpoint for one command: it begins before the command and ends with it.
+//! A container credentials endpoint for one command.
+//!
+//! The command takes `exec`'s own place, so that signals, job control, the terminal and the exit status are
+//! its own with nobody in between. Beside it this program runs once more, and serves: in a session of its
+//! own, where no signal for the command reaches it, and until the command has ended.
+//!
+//! The command inherits the listening socket. Were the server killed, nobody else could take the port, and
+//! with it the token that the command goes on showing.
 
-use std::ffi::c_int;
-use std::io::{self, IsTerminal};
-use std::os::unix::process::ExitStatusExt;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Read, Write};
+use std::net::TcpListener;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Command, ExitCode, ExitStatus};
+use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 
-use futures_util::StreamExt;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
-use signal_hook_tokio::Signals;
-use tokio::process::Child;
-use tokio::task::{JoinSet, spawn_blocking};
+use nix::fcntl::{FcntlArg, fcntl};
+use tokio::task::spawn_blocking;
+use zeroize::Zeroizing;
 
-use super::not_run;
 use crate::control::Complaint;
 use crate::endpoints::{self, ANY_PORT, Asked, bearer_token};
-use crate::host::accounts;
 use crate::host::entropy::SystemEntropy;
 use crate::host::places::RATE_OF_A_USER;
+use crate::host::process::{self, Parent};
+use crate::host::{accounts, signals};
 use crate::pure::advice::{Advice, Exit};
 use crate::pure::assumption::RoleArn;
 use crate::pure::metadata::container::{self, BearerToken, Grant, answer};
@@ -31,11 +36,18 @@ use crate::vending;
 /// Where the credentials are.
 const PATH: &str = "/credentials";
 
-/// Signals that are for the command.
-const PASSED_ON: [c_int; 7] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH];
+/// What the server is called, in the list of processes and to [`serve`].
+const SERVER: &str = "rolekeeper-exec-endpoint";
 
-/// What a terminal sends to everybody in its foreground, the command included.
-const FROM_A_TERMINAL: [c_int; 3] = [SIGINT, SIGQUIT, SIGWINCH];
+/// This program, also where its file was replaced meanwhile.
+const THIS_PROGRAM: &str = "/proc/self/exe";
+
+/// The lowest number that the inherited socket has in the command: shell scripts use those up to 9 by
+/// number, and shells those from 10 on for themselves.
+const LOWEST_DESCRIPTOR: i32 = 64;
+
+/// More than a token has.
+const LONGEST_TOKEN: u64 = 1024;
 
 /// What the endpoint hands out, and to whom.
 #[derive(Debug)]
@@ -45,36 +57,104 @@ struct Source {
     name: String,
 }
 
-/// Runs the command to its end, and ends as it did.
-pub(super) async fn run(
-    mut command: Command,
-    runtime_dirs: Vec<PathBuf>,
-    name: String,
-) -> Result<ExitCode, Complaint> {
-    let (listener, address) = endpoints::listen(ANY_PORT).await.map_err(|error| failed(&error))?;
-    let token = bearer_token(&SystemEntropy);
-    let source = Arc::new(Source { bearer: BearerToken::new(&token), runtime_dirs, name });
-    let mut tasks = JoinSet::new();
-    let answer = move |asked| reply(Arc::clone(&source), asked);
-    let turn_away = |_| container::turn_away();
-    tasks.spawn(endpoints::serve(listener, RATE_OF_A_USER, answer, turn_away));
-
+/// Opens an endpoint for as long as this process lives, whatever program it becomes, and tells the command
+/// where it is.
+pub(super) fn open(
+    command: &mut Command,
+    runtime_dirs: &[PathBuf],
+    name: &str,
+) -> Result<(), Complaint> {
+    let failed = |error: io::Error| {
+        let message = format!("no endpoint for the command: {error}");
+        Complaint::new(Exit::Unavailable, message, "free some file descriptors")
+    };
+    let (address, token) = start(runtime_dirs, name).map_err(failed)?;
     command
         .env("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("http://{address}{PATH}"))
-        .env("AWS_CONTAINER_AUTHORIZATION_TOKEN", token.expose())
+        .env("AWS_CONTAINER_AUTHORIZATION_TOKEN", &*token)
         // Keys in the user's own file would come first.
         .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
-    let program = command.get_program().to_owned();
-    // Before there is a command, so that none is lost.
-    let mut signals = Signals::new(PASSED_ON).map_err(|error| failed(&error))?;
-    let spawned = tokio::process::Command::from(command).spawn();
-    let mut child = spawned.map_err(|error| not_run(&program, &error))?;
-    loop {
-        tokio::select! {
-            Some(signal) = signals.next() => pass_on(signal, &child),
-            ended = child.wait() => return ended.map(status).map_err(|error| failed(&error)),
-        }
+    Ok(())
+}
+
+/// Starts the server: where it listens, and the token that it wants.
+fn start(runtime_dirs: &[PathBuf], name: &str) -> io::Result<(String, Zeroizing<String>)> {
+    let listener = TcpListener::bind(ANY_PORT)?;
+    let address = listener.local_addr()?.to_string();
+    let mut server = Command::new(THIS_PROGRAM)
+        .arg0(SERVER)
+        .arg(name)
+        .args(runtime_dirs)
+        .env_clear()
+        .stdin(OwnedFd::from(listener.try_clone()?))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let mut token = Zeroizing::new(String::with_capacity(LONGEST_TOKEN as usize));
+    if let Some(said) = server.stdout.take() {
+        said.take(LONGEST_TOKEN).read_to_string(&mut token)?;
     }
+    // It goes on as another process. With SIGCHLD ignored the kernel has taken the status already.
+    let _ = server.wait();
+    if token.is_empty() {
+        return Err(io::Error::other("its server did not start"));
+    }
+    leave_to_command(&listener)?;
+    Ok((address, token))
+}
+
+/// Another descriptor of the socket, which stays open in the command and in whatever that starts.
+fn leave_to_command(listener: &TcpListener) -> io::Result<()> {
+    // Where the limit for descriptors is lower, the lowest one that is free.
+    let duplicate = |lowest| fcntl(listener, FcntlArg::F_DUPFD(lowest));
+    duplicate(LOWEST_DESCRIPTOR).or_else(|_| duplicate(0))?;
+    Ok(())
+}
+
+/// Serves, if this process was started for it: to the command's end. The listening socket is standard
+/// input, and the token goes to standard output.
+pub(in crate::cli) fn serve(arguments: &[OsString]) -> Option<ExitCode> {
+    let [server, name, runtime_dirs @ ..] = arguments else { return None };
+    if server != OsStr::new(SERVER) {
+        return None;
+    }
+    process::close_inherited();
+    process::protect_memory();
+    // Whoever reads the token sees that there is none.
+    Some(attend(name, runtime_dirs).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS))
+}
+
+fn attend(name: &OsStr, runtime_dirs: &[OsString]) -> io::Result<()> {
+    let command = Parent::open()?;
+    let listener = TcpListener::from(io::stdin().as_fd().try_clone_to_owned()?);
+    listener.set_nonblocking(true)?;
+    process::detach()?;
+    // A service manager that stops the command's service means the command, which may need credentials to
+    // the end.
+    signals::outlive()?;
+    let token = bearer_token(&SystemEntropy);
+    let source = Arc::new(Source {
+        bearer: BearerToken::new(&token),
+        runtime_dirs: runtime_dirs.iter().map(PathBuf::from).collect(),
+        name: name.to_string_lossy().into_owned(),
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let mut out = io::stdout();
+        out.write_all(token.expose().as_bytes()).and_then(|()| out.flush())?;
+        process::let_streams_go()?;
+        let answer = move |asked| reply(Arc::clone(&source), asked);
+        let turn_away = |_| container::turn_away();
+        tokio::select! {
+            () = endpoints::serve(listener, RATE_OF_A_USER, answer, turn_away) => {}
+            () = command.ended() => {}
+        }
+        Ok::<_, io::Error>(())
+    })?;
+    // The daemon may be asked still.
+    runtime.shutdown_background();
+    Ok(())
 }
 
 /// Whoever is somebody else, or does not know the token, costs the daemon nothing.
@@ -119,26 +199,4 @@ impl Source {
             role_arn: token.and_then(|token| token.role.as_ref()).map(RoleArn::as_str),
         }
     }
-}
-
-fn pass_on(signal: c_int, child: &Child) {
-    if FROM_A_TERMINAL.contains(&signal) && io::stdin().is_terminal() {
-        return;
-    }
-    let pid = child.id().and_then(|id| i32::try_from(id).ok());
-    if let (Some(pid), Ok(signal)) = (pid, Signal::try_from(signal)) {
-        // It may have ended in this moment.
-        let _ = kill(Pid::from_raw(pid), signal);
-    }
-}
-
-/// As shells have it: 128 and the number of the signal.
-fn status(status: ExitStatus) -> ExitCode {
-    let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
-    ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
-}
-
-fn failed(error: &io::Error) -> Complaint {
-    let message = format!("no endpoint for the command: {error}");
-    Complaint::new(Exit::Unavailable, message, "free some file descriptors")
 }
