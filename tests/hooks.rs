@@ -35,11 +35,16 @@ trust_policy = '''{"Statement": {"Effect": "Allow", "Action": "sts:*",
     "Principal": {"AWS": "arn:aws:iam::000000000000:role/Rehearsal"}}}'''
 "#;
 
-/// Each run is a line of `asked`. One for a unit whose name stands in a file's is refused by
-/// `refuse-UNIT`, which holds what is printed, and waits for a pipe `hold-UNIT`.
+/// Each run is a line of `asked`, but for those that look: they get what `state-UNIT` holds. One for a unit
+/// whose name stands in a file's is refused by `refuse-UNIT`, which holds what is printed, and waits for a
+/// pipe `hold-UNIT`.
 const SYSTEMCTL: &str = r#"#!/bin/sh
 HERE=${0%/*}
 for UNIT; do :; done
+if [ "$3" = show ]; then
+    [ ! -e "$HERE/state-$UNIT" ] || while read -r line; do echo "$line"; done < "$HERE/state-$UNIT"
+    exit 0
+fi
 echo "$*" >> "$HERE/asked"
 echo $$ > "$HERE/pid-$UNIT"
 [ ! -p "$HERE/hold-$UNIT" ] || read -r released < "$HERE/hold-$UNIT"
@@ -111,6 +116,15 @@ impl Told {
         fs::write(self.0.path("bin").join(format!("refuse-{unit}")), words).unwrap();
     }
 
+    /// What systemd says of this unit from now on.
+    fn state(&self, unit: &str, lines: &str) {
+        let state = self.0.path("bin").join(format!("state-{unit}"));
+        // At no moment half of it.
+        let part = state.with_extension("part");
+        fs::write(&part, lines).unwrap();
+        fs::rename(part, state).unwrap();
+    }
+
     fn accept(&self, unit: &str) {
         fs::remove_file(self.0.path("bin").join(format!("refuse-{unit}"))).unwrap();
     }
@@ -122,7 +136,7 @@ fn shown<'a>(status: &'a Value, target: &str) -> &'a Value {
     targets.iter().find(|shown| shown["name"] == target).map_or(&Value::Null, |it| &it["reload"])
 }
 
-const RELOAD: &str = "--no-ask-password --no-pager try-reload-or-restart --";
+const RELOAD: &str = "--no-ask-password --no-pager try-reload-or-restart --no-block --";
 
 #[test]
 fn a_renewal_reloads_one_service_and_signals_another() {
@@ -226,6 +240,65 @@ fn a_refusal_shows_with_its_remedy_and_is_tried_again_when_settings_are_read_aga
         let reload = shown(status, "one");
         reload["last_outcome"] == "reloaded" && reload["failure"].is_null()
     });
+}
+
+#[test]
+fn a_service_that_takes_long_to_restart_is_restarted_once() {
+    let mut told = Told::set();
+    told.settings(&told.target("one", &format!("unit = \"one.service\", {AT_ONCE}"), ""));
+    told.state("one.service", "LoadState=loaded\nActiveState=deactivating\nJob=7\n");
+    let (_, mut daemon) = told.0.start_registered();
+    told.0.status_when("a job", |status| shown(status, "one")["last_outcome"] == "reloading");
+    let page = told.0.status_page();
+    assert!(page.contains("  tells      one.service, reloading 20"), "{page}");
+    // The next daemon does not tell it again, though it still restarts.
+    assert!(daemon.stop().success());
+    told.0.drop_service();
+    let daemon = told.0.start();
+    daemon.logged("class=");
+    assert!(shown(&told.0.status(), "one")["next_run_at"].is_null());
+    assert_eq!(told.asked(), [format!("{RELOAD} one.service")]);
+}
+
+#[test]
+fn what_comes_while_a_service_restarts_is_told_after_it() {
+    let told = Told::set();
+    told.settings(&told.target("one", &format!("unit = \"one.service\", {AT_ONCE}"), ""));
+    told.state("one.service", "LoadState=loaded\nActiveState=deactivating\nJob=7\n");
+    let (_, daemon) = told.0.start_registered();
+    told.0.status_when("a job", |status| shown(status, "one")["last_outcome"] == "reloading");
+    told.0.succeed(&["refresh"]);
+    told.0.succeed(&["refresh"]);
+    assert_eq!(told.asked().len(), 1, "one at a time");
+    told.state("one.service", "LoadState=loaded\nActiveState=active\nResult=success\n");
+    told.asked_when("another run", |asked| asked.len() == 2);
+    told.0.status_when("all told", |status| {
+        let reload = shown(status, "one");
+        reload["last_outcome"] == "reloaded" && reload["next_run_at"].is_null()
+    });
+    daemon.logged("told of new credentials: reloaded");
+    assert_eq!(told.asked().len(), 2);
+}
+
+#[test]
+fn a_job_that_fails_shows_as_a_failure() {
+    let told = Told::set();
+    told.settings(&told.target("one", &format!("unit = \"one.service\", {AT_ONCE}"), ""));
+    told.state("one.service", "LoadState=loaded\nActiveState=activating\nJob=7\n");
+    let (_, _daemon) = told.0.start_registered();
+    told.0.status_when("a job", |status| shown(status, "one")["last_outcome"] == "reloading");
+    told.state("one.service", "LoadState=loaded\nActiveState=failed\nResult=exit-code\n");
+    let status =
+        told.0.status_when("a failure", |status| !shown(status, "one")["failure"].is_null());
+    let reload = shown(&status, "one");
+    assert_eq!(reload["last_outcome"], "failed");
+    assert!(reload["failure"]["next_try_at"].is_string());
+    let message = reload["failure"]["message"].as_str().unwrap();
+    let expected = "one.service was not reloaded: its job ended with ActiveState=failed, \
+                    Result=exit-code";
+    assert_eq!(message, expected);
+    let remedy = reload["failure"]["remedy"].as_str().unwrap();
+    assert!(remedy.contains("systemctl status one.service"), "{remedy}");
 }
 
 #[test]

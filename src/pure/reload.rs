@@ -1,19 +1,20 @@
 //! When a service is told that there are new credentials, because its program would not notice.
 //!
 //! ```text
-//!             Renewed                    its time has come
-//!   IDLE ────────────────► WANTED ─────────────────────────► RUNNING
-//!    ▲ ▲                    │  ▲                              │   │
-//!    │ └────────────────────┘  │  failed, or Renewed meanwhile│   │
-//!    │   Withdrawn             └──────────────────────────────┘   │
-//!    └────────────────────────────────────────────────────────────┘
+//!             Renewed                    its time has come           accepted
+//!   IDLE ────────────────► WANTED ─────────────────────────► RUNNING ──────────► UNDER WAY
+//!    ▲ ▲                    │  ▲                              │   │                │   │
+//!    │ └────────────────────┘  │  failed, or Renewed meanwhile│   │                │   │
+//!    │   Withdrawn             └──────────────────────────────┴───────────────────┘   │
+//!    └────────────────────────────────────────────────────────────┴───────────────────┘
 //!                                 done
 //! ```
 //!
 //! Its time has come when the jitter has passed since the first renewal, and [`Pace::min_interval`]
 //! since the last run that the service may have heard of. The latter yields where the program would be
 //! left with dead credentials: it holds those that were replaced, so the hook runs before they end.
-//! Renewals during a wait are one with it. A run that failed is repeated, later each time. Credentials
+//! Once the service manager has accepted a run, its news are told, however long the service takes over them
+//! and whatever becomes of this process. Renewals during a wait are one with it. A run that failed is repeated, later each time. Credentials
 //! that are withdrawn are no reason to run: there is nothing to load.
 //!
 //! Times are those since boot: no step of a clock shortens or lengthens a wait.
@@ -54,6 +55,8 @@ pub enum Event {
     Renewed { target: String, left: Duration },
     /// A target's file holds none any more.
     Withdrawn { target: String },
+    /// The service manager has taken the run on, and will see to it.
+    Accepted,
     /// The run that was asked for has ended.
     Ended(Outcome),
     /// The operator may have mended what made it fail.
@@ -84,8 +87,7 @@ pub enum Action {
 pub struct Hook {
     pace: Pace,
     wanted: Option<Wanted>,
-    /// With the moment at which the run began.
-    running: Option<(Wanted, Duration)>,
+    running: Option<Running>,
     /// When the last run began that the service may have heard of.
     last: Option<Duration>,
     /// After a failure: not before this.
@@ -122,6 +124,15 @@ const MARGIN: Duration = Duration::from_secs(60);
 /// would never work, and systemd gives up after five starts in ten seconds (`DefaultStartLimitBurst=`).
 const LEAST_GAP: Duration = Duration::from_secs(60);
 
+/// A run that has not ended.
+#[derive(Debug)]
+struct Running {
+    /// What it tells.
+    news: Wanted,
+    began: Duration,
+    accepted: bool,
+}
+
 /// After a first failure. The wait doubles, and is spread over its upper half.
 const FIRST_RETRY: Duration = Duration::from_secs(60);
 
@@ -146,9 +157,10 @@ impl Hook {
     /// For the next process, should this one end now. A run under way may end with it.
     pub fn memory(&self) -> Memory {
         let running = self.running.as_ref();
-        let untold = self.wanted.iter().chain(running.map(|(run, _)| run));
+        let unaccepted = running.filter(|run| !run.accepted).map(|run| &run.news);
+        let untold = self.wanted.iter().chain(unaccepted);
         Memory {
-            last: running.map(|(_, began)| *began).or(self.last),
+            last: running.map(|run| run.began).or(self.last),
             untold: untold.clone().flat_map(|waiting| waiting.targets.iter().cloned()).collect(),
             by: untold.map(|waiting| waiting.by).min().unwrap_or_default(),
         }
@@ -166,6 +178,7 @@ impl Hook {
         match event {
             Event::Renewed { target, left } => self.want(target, left, jitter, now),
             Event::Withdrawn { target } => self.retain(|other| *other != target),
+            Event::Accepted => self.running.iter_mut().for_each(|run| run.accepted = true),
             Event::Ended(outcome) => self.end(outcome, jitter, now),
             Event::Mended => self.retry_at = self.retry_at.min(now.saturating_add(MENDED)),
             Event::Deadline => {}
@@ -201,13 +214,14 @@ impl Hook {
 
     fn run_if_due(&mut self, now: Duration) -> Option<Action> {
         self.next_run().filter(|at| *at <= now)?;
-        self.running = self.wanted.take().map(|wanted| (wanted, now));
+        let running = |news| Running { news, began: now, accepted: false };
+        self.running = self.wanted.take().map(running);
         Some(Action::Run)
     }
 
     fn end(&mut self, outcome: Outcome, jitter: Jitter, now: Duration) {
         // What was never asked for does not end.
-        let Some((run, began)) = self.running.take() else { return };
+        let Some(Running { news: run, began, .. }) = self.running.take() else { return };
         if outcome != Outcome::Failed {
             self.last = Some(began);
         }
@@ -229,7 +243,7 @@ impl Hook {
 
     /// Leaves nothing to tell of other targets than these.
     fn retain(&mut self, among: impl Fn(&String) -> bool) {
-        let running = self.running.as_mut().map(|(run, _)| run);
+        let running = self.running.as_mut().map(|run| &mut run.news);
         for waiting in self.wanted.iter_mut().chain(running) {
             waiting.targets.retain(&among);
         }

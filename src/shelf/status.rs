@@ -139,9 +139,10 @@ pub struct ReloadStatus {
     pub unit: String,
     /// It is reloaded, or restarted, when there is none.
     pub signal: Option<String>,
-    /// When the last run in this daemon's life ended.
+    /// When the last run in this daemon's life ended, or the one that is under way was taken on.
     pub last_run_at: Option<Moment>,
-    /// `reloaded`, `signalled`, `not-running` or `failed`.
+    /// `reloading` as long as systemd has a job for it; then `reloaded`, `not-running` or `failed`, or
+    /// `asked` where systemd does not say; `signalled`.
     pub last_outcome: Option<String>,
     /// While new credentials wait for it.
     pub next_run_at: Option<Moment>,

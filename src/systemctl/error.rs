@@ -39,6 +39,11 @@ pub enum Trouble {
     Failed(ExitStatus),
     #[error("systemctl did not end within {}", display_duration(*.0))]
     Unanswered(Duration),
+    /// What systemd says of the unit after its job.
+    #[error("its job ended with ActiveState={state}, Result={result}")]
+    Job { state: String, result: String },
+    #[error("its job has not ended within {}", display_duration(*.0))]
+    Unfinished(Duration),
 }
 
 /// How systemd says no (`systemctl` 252, in the C locale, which an empty environment is).
@@ -64,6 +69,11 @@ impl SystemctlError {
     /// Nobody knows whether the service is being told still.
     pub fn is_open(&self) -> bool {
         matches!(self.trouble, Trouble::Unanswered(_))
+    }
+
+    /// Whether systemd has taken the job on, and goes on with it.
+    pub fn is_under_way(&self) -> bool {
+        matches!(self.trouble, Trouble::Unfinished(_))
     }
 
     /// For `status`.
@@ -106,10 +116,10 @@ impl Advice for SystemctlError {
                 self.verb(),
             ),
             Trouble::UnknownUnit => format!("name the unit as `systemctl status {unit}` knows it"),
-            Trouble::Failed(_) => {
+            Trouble::Failed(_) | Trouble::Job { .. } => {
                 format!("look at what it says: systemctl status {unit}; journalctl -u {unit}")
             }
-            Trouble::Unanswered(_) => {
+            Trouble::Unanswered(_) | Trouble::Unfinished(_) => {
                 format!(
                     "see whether it still reloads: systemctl list-jobs; systemctl status {unit}"
                 )
@@ -121,8 +131,8 @@ impl Advice for SystemctlError {
         match self.trouble {
             Trouble::Denied => Exit::Refused,
             Trouble::Missing | Trouble::NotRun { .. } | Trouble::UnknownUnit => Exit::Configuration,
-            Trouble::Failed(_) => Exit::Unavailable,
-            Trouble::Unanswered(_) => Exit::TryAgain,
+            Trouble::Failed(_) | Trouble::Job { .. } => Exit::Unavailable,
+            Trouble::Unanswered(_) | Trouble::Unfinished(_) => Exit::TryAgain,
         }
     }
 }

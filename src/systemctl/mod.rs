@@ -4,12 +4,17 @@
 //! The program is run by its absolute path, with arguments that were parsed when the settings were
 //! read, without a shell, a terminal or an environment. It has [`LIMIT`], and [`KEPT`] bytes of what it
 //! prints are kept. It asks systemd over D-Bus, and polkit says whether the daemon's user may.
+//!
+//! Nobody waits in a run of it for a service that takes its time: the run ends when systemd has the job,
+//! which is looked at from then on until it has ended.
 
 mod error;
+mod job;
 mod run;
 mod show;
 
 pub use error::{SystemctlError, Trouble};
+pub use job::Job;
 pub use show::{ShowError, show};
 
 use std::path::{Path, PathBuf};
@@ -25,8 +30,9 @@ use run::Ended;
 const PLACES: [&str; 3] =
     ["/usr/bin/systemctl", "/bin/systemctl", "/run/current-system/sw/bin/systemctl"];
 
-/// How long a run may take. A reload is waited for, so that its failure is seen.
-pub const LIMIT: Duration = Duration::from_secs(30);
+/// How long a run may take. `systemctl` itself gives D-Bus 25 s for an answer, and polkit may have to be
+/// started first.
+pub const LIMIT: Duration = Duration::from_secs(120);
 
 /// How much of the output is kept.
 pub const KEPT: usize = 4 * 1024;
@@ -39,9 +45,19 @@ pub struct Systemctl {
     limit: Duration,
 }
 
+/// How far a service has been told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// systemd has a job for it: [`Systemctl::follow`] says what becomes of that.
+    Accepted(Job),
+    Done(Told),
+}
+
 /// What became of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Told {
+    /// systemd took the job, and does not say what became of it.
+    Asked,
     Reloaded,
     Signalled,
     /// It will read the file when it starts.
@@ -53,17 +69,17 @@ impl Systemctl {
         Self { program, limit: LIMIT }
     }
 
-    /// Reloads the service, or restarts it where it cannot reload, if it runs; or sends the signal to
+    /// Has the service reloaded, or restarted where it cannot reload, if it runs; or sends the signal to
     /// its main process.
     ///
     /// # Errors
     ///
     /// What kept the service from hearing of it, with what was printed.
-    pub async fn tell(&self, reload: &Reload) -> Result<Told, SystemctlError> {
+    pub async fn tell(&self, reload: &Reload) -> Result<Step, SystemctlError> {
         let Reload { unit, signal, .. } = reload;
         let told = match signal {
-            None => self.reload(unit).await,
-            Some(signal) => self.signal(unit, signal).await,
+            None => self.reload(unit).await.map(Step::Accepted),
+            Some(signal) => self.signal(unit, signal).await.map(Step::Done),
         };
         told.map_err(|(trouble, output)| {
             let (unit, signal) = (unit.clone(), signal.clone());
@@ -71,9 +87,19 @@ impl Systemctl {
         })
     }
 
-    async fn reload(&self, unit: &ServiceName) -> Result<Told, Failed> {
-        let answer = self.ask(&["try-reload-or-restart", "--", unit.as_str()]).await?;
-        if answer.status.success() { Ok(Told::Reloaded) } else { Err(Trouble::of(answer)) }
+    async fn reload(&self, unit: &ServiceName) -> Result<Job, Failed> {
+        let before = self.look(unit).await;
+        let asked = ["try-reload-or-restart", "--no-block", "--", unit.as_str()];
+        match self.ask(&asked).await {
+            Ok(answer) if answer.status.success() => Ok(Job::of(before)),
+            Ok(answer) => Err(Trouble::of(answer)),
+            Err((trouble @ Trouble::Unanswered(_), output)) => match self.look(unit).await {
+                // What was asked for, as far as anybody can tell: asked again, it would come twice.
+                Some(unit) if unit.has_job => Ok(Job::of(before)),
+                _ => Err((trouble, output)),
+            },
+            Err(failed) => Err(failed),
+        }
     }
 
     async fn signal(&self, unit: &ServiceName, signal: &SignalName) -> Result<Told, Failed> {
@@ -84,26 +110,12 @@ impl Systemctl {
         }
         match Trouble::of(answer) {
             // For want of a process, or of a unit: its words are the same.
-            (Trouble::Failed(status), output) => match self.state(unit).await {
-                State::Resting => Ok(Told::NotRunning),
-                State::Unknown => Err((Trouble::UnknownUnit, output)),
-                State::Other => Err((Trouble::Failed(status), output)),
+            (Trouble::Failed(status), output) => match self.look(unit).await {
+                Some(unit) if !unit.is_known => Err((Trouble::UnknownUnit, output)),
+                Some(unit) if unit.rests() => Ok(Told::NotRunning),
+                _ => Err((Trouble::Failed(status), output)),
             },
             failed => Err(failed),
-        }
-    }
-
-    /// What systemd says of a unit that took no signal.
-    async fn state(&self, unit: &ServiceName) -> State {
-        let asked = ["show", "--property=LoadState", "--property=ActiveState", "--", unit.as_str()];
-        let Ok(answer) = self.ask(&asked).await else { return State::Other };
-        let says = |line: &str| answer.output.iter().any(|said| said == line);
-        if says("LoadState=not-found") {
-            State::Unknown
-        } else if says("ActiveState=inactive") || says("ActiveState=failed") {
-            State::Resting
-        } else {
-            State::Other
         }
     }
 
@@ -134,14 +146,6 @@ struct Answer {
 }
 
 type Failed = (Trouble, Vec<String>);
-
-enum State {
-    /// There is such a unit, and no process of it.
-    Resting,
-    /// There is none.
-    Unknown,
-    Other,
-}
 
 fn missing() -> Failed {
     (Trouble::Missing, Vec::new())

@@ -29,9 +29,16 @@ impl Fake {
         Self { directory, systemctl: Systemctl::new(Some(program)) }
     }
 
+    /// To the end.
     fn tell(&self, signal: Option<&str>) -> Result<Told, SystemctlError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(self.systemctl.tell(&reload(signal)))
+        let reload = reload(signal);
+        runtime.block_on(async {
+            match self.systemctl.tell(&reload).await? {
+                Step::Accepted(job) => self.systemctl.follow(&reload.unit, job).await,
+                Step::Done(told) => Ok(told),
+            }
+        })
     }
 
     fn read(&self, name: &str) -> String {
@@ -49,9 +56,13 @@ fn reload(signal: Option<&str>) -> Reload {
 
 #[test]
 fn arguments_are_passed_one_by_one_and_the_environment_is_empty() {
-    let fake = Fake::new("printf '%s\\n' \"$@\" > $HERE/argv; cat /proc/$$/environ > $HERE/env");
+    let fake = Fake::new(
+        "[ $3 != show ] || exit 0\n\
+         printf '%s\\n' \"$@\" > $HERE/argv; cat /proc/$$/environ > $HERE/env",
+    );
     assert_eq!(fake.tell(None).unwrap(), Told::Reloaded);
-    let asked = "--no-ask-password\n--no-pager\ntry-reload-or-restart\n--\nlegacy.service\n";
+    let asked =
+        "--no-ask-password\n--no-pager\ntry-reload-or-restart\n--no-block\n--\nlegacy.service\n";
     assert_eq!(fake.read("argv"), asked);
     assert_eq!(fake.read("env"), "");
 
@@ -64,8 +75,9 @@ fn arguments_are_passed_one_by_one_and_the_environment_is_empty() {
 #[test]
 fn a_denial_names_the_rule_that_is_missing() {
     let fake = Fake::new(
-        "echo \"Failed to reload-or-try-restart $5: Interactive authentication required.\" >&2\n\
-         echo \"See system logs and 'systemctl status $5' for details.\" >&2; exit 1",
+        "for unit; do :; done; [ $3 != show ] || exit 0\n\
+         echo \"Failed to reload-or-try-restart $unit: Interactive authentication required.\" >&2\n\
+         echo \"See system logs and 'systemctl status $unit' for details.\" >&2; exit 1",
     );
     let error = fake.tell(None).unwrap_err();
     assert_eq!(
@@ -101,7 +113,7 @@ fn a_unit_that_systemd_does_not_know_is_told_from_one_that_rests() {
     assert!(matches!(error.trouble, Trouble::Failed(_)));
 
     let unknown = Fake::new(
-        "echo 'Failed to try-reload-or-restart legacy.service: Unit legacy.service not found.' >&2\n\
+        "[ $3 != show ] || exit 0; echo 'Failed to try-reload-or-restart legacy.service: Unit legacy.service not found.' >&2\n\
          exit 5",
     );
     let error = unknown.tell(None).unwrap_err();
@@ -112,7 +124,7 @@ fn a_unit_that_systemd_does_not_know_is_told_from_one_that_rests() {
 #[test]
 fn what_is_printed_is_bounded_and_harmless() {
     let fake = Fake::new(
-        "printf 'one \\033[31mred\\r\\n\\n\\377 \"two\"\\n'\n\
+        "[ $3 != show ] || exit 0; printf 'one \\033[31mred\\r\\n\\n\\377 \"two\"\\n'\n\
          head -c 1000000 /dev/zero | tr '\\0' x; exit 3",
     );
     let error = fake.tell(None).unwrap_err();
@@ -124,7 +136,9 @@ fn what_is_printed_is_bounded_and_harmless() {
 
 #[test]
 fn one_that_hangs_is_killed_with_what_it_started() {
-    let mut fake = Fake::new("echo waiting\nsleep 1000 & echo $! > $HERE/child\nwait");
+    let mut fake = Fake::new(
+        "[ $3 != show ] || exit 0; echo waiting\nsleep 1000 & echo $! > $HERE/child\nwait",
+    );
     fake.systemctl.limit = Duration::from_millis(300);
     let error = fake.tell(None).unwrap_err();
     assert!(error.is_open(), "{error}");
@@ -159,4 +173,50 @@ fn a_program_that_cannot_be_run_is_named() {
     let error = runtime.block_on(systemctl.tell(&reload(None))).unwrap_err();
     assert!(error.to_string().contains("/nonexistent/systemctl: No such file"), "{error}");
     assert!(error.remedy().contains("[reload]"));
+}
+
+/// A unit before and after a job that is looked at twice.
+fn after(before: &str, during: &str, after: &str) -> Result<Told, SystemctlError> {
+    let fake = Fake::new(&format!(
+        "[ $3 = show ] || exit 0; echo >> $HERE/looks; read -r looks <<X\n$(wc -l < $HERE/looks)\nX\n\
+         case $looks in 1) printf '{before}';; [23]) printf '{during}';; *) printf '{after}';; esac"
+    ));
+    fake.tell(None)
+}
+
+#[test]
+fn what_became_of_a_job_is_told_by_its_unit() {
+    let active = "LoadState=loaded\\nActiveState=active\\nResult=success\\nReloadResult=success\\n";
+    let job = "ActiveState=active\\nJob=42\\n";
+    assert_eq!(after(active, job, active).unwrap(), Told::Reloaded);
+    let job = "ActiveState=deactivating\\nJob=42\\n";
+    assert_eq!(after(active, job, active).unwrap(), Told::Reloaded);
+    // systemd has no job for one that does not run.
+    for rests in ["ActiveState=inactive\\n", "ActiveState=failed\\nResult=exit-code\\n"] {
+        assert_eq!(after(rests, rests, rests).unwrap(), Told::NotRunning);
+    }
+    assert_eq!(after(active, job, "ActiveState=inactive\\n").unwrap(), Told::NotRunning);
+    for (left, says) in [
+        ("ActiveState=failed\\nResult=timeout\\n", "ActiveState=failed, Result=timeout"),
+        (
+            "ActiveState=activating\\nResult=exit-code\\n",
+            "ActiveState=activating, Result=exit-code",
+        ),
+        (
+            "ActiveState=active\\nResult=success\\nReloadResult=exit-code\\n",
+            "ActiveState=active, Result=exit-code",
+        ),
+    ] {
+        let error = after(active, job, left).unwrap_err();
+        let expected = format!("legacy.service was not reloaded: its job ended with {says}");
+        assert_eq!(error.to_string(), expected);
+        assert!(error.remedy().contains("journalctl -u legacy.service"));
+        assert!(!error.is_under_way());
+    }
+}
+
+#[test]
+fn a_job_that_nobody_can_look_at_is_left_to_itself() {
+    let fake = Fake::new("[ $3 != show ] || exit 1");
+    assert_eq!(fake.tell(None).unwrap(), Told::Asked);
 }

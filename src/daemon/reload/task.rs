@@ -15,7 +15,7 @@ use crate::host::clock::ServiceClock;
 use crate::pure::failure::FailureClass;
 use crate::pure::reload::{Action, Event, Hook, Outcome, Reload};
 use crate::shelf::{Failure, Moment, ReloadPlace, ReloadStatus};
-use crate::systemctl::{SystemctlError, Told};
+use crate::systemctl::{Job, Step, SystemctlError, Told};
 
 /// A wait is looked at again at least this often.
 const TICK: Duration = Duration::from_secs(60);
@@ -37,6 +37,8 @@ pub(super) struct Task {
     means: Means,
     hook: Hook,
     last: Option<LastRun>,
+    /// Since when systemd has had a job for it.
+    under_way_since: Option<UtcDateTime>,
 }
 
 #[derive(Debug)]
@@ -45,7 +47,7 @@ struct LastRun {
     told: Result<Told, (FailureClass, Complaint)>,
 }
 
-type Telling = BoxFuture<'static, Result<Told, SystemctlError>>;
+type Telling = BoxFuture<'static, Result<Step, SystemctlError>>;
 
 impl Task {
     pub(super) fn new(service: Service, means: Means) -> Self {
@@ -54,7 +56,7 @@ impl Task {
         let (jitter, now) = (seams.entropy.jitter(), seams.clock.since_boot());
         let mut hook = Hook::new(*pace, memories.of(unit), jitter, now);
         hook.serve(*pace, &service.targets);
-        Self { service, means, hook, last: None }
+        Self { service, means, hook, last: None, under_way_since: None }
     }
 
     /// Runs until the settings name its service no more.
@@ -75,13 +77,23 @@ impl Task {
                     Some(Word::News(news)) => news,
                     Some(Word::Serve(service)) => self.serve(service),
                 },
-                told = under_way => self.told(told),
+                step = under_way => match step {
+                    Ok(Step::Accepted(job)) => {
+                        telling = Some(self.follow(job));
+                        Event::Accepted
+                    }
+                    Ok(Step::Done(told)) => self.told(Ok(told)),
+                    Err(error) => self.told(Err(error)),
+                },
                 () = self.wait() => Event::Deadline,
             };
             let jitter = self.means.seams.entropy.jitter();
             match self.hook.handle(event, jitter, self.means.seams.clock.since_boot()) {
                 Some(Action::Run) => telling = Some(self.tell()),
-                None if !self.hook.is_running() => telling = None,
+                None if !self.hook.is_running() => {
+                    telling = None;
+                    self.under_way_since = None;
+                }
                 None => {}
             }
         }
@@ -111,11 +123,22 @@ impl Task {
         async move { systemctl.tell(&reload).await }.boxed()
     }
 
+    /// The service takes its time; nobody waits for it but this.
+    fn follow(&mut self, job: Job) -> Telling {
+        let Service { reload, systemctl, .. } = &self.service;
+        tracing::debug!(unit = %reload.unit, "systemd has a job to reload or restart it");
+        self.under_way_since = Some(self.means.clock.now());
+        let (unit, systemctl) = (reload.unit.clone(), systemctl.clone());
+        async move { systemctl.follow(&unit, job).await.map(Step::Done) }.boxed()
+    }
+
     /// Keeps and logs what became of a run.
     fn told(&mut self, told: Result<Told, SystemctlError>) -> Event {
         let unit = &self.service.reload.unit;
+        self.under_way_since = None;
         let outcome = match &told {
             Ok(_) => Outcome::Done,
+            Err(error) if error.is_under_way() => Outcome::Done,
             Err(error) if error.is_open() => Outcome::Unanswered,
             Err(_) => Outcome::Failed,
         };
@@ -154,6 +177,11 @@ impl Task {
             next_run_at: next,
             failure: None,
         };
+        if let Some(since) = self.under_way_since {
+            status.last_run_at = Some(Moment(since));
+            status.last_outcome = Some("reloading".to_owned());
+            return self.means.place.put(self.service.targets.clone(), status);
+        }
         match self.last.as_ref().map(|last| &last.told) {
             None => {}
             Some(Ok(told)) => status.last_outcome = Some(word(*told).to_owned()),
@@ -175,6 +203,7 @@ impl Task {
 /// In `status` and in the log.
 fn word(told: Told) -> &'static str {
     match told {
+        Told::Asked => "asked",
         Told::Reloaded => "reloaded",
         Told::Signalled => "signalled",
         Told::NotRunning => "not-running",

@@ -61,6 +61,7 @@ fn without_news_nothing_runs() {
         Event::Deadline,
         Event::Mended,
         Event::Withdrawn { target: "a".to_owned() },
+        Event::Accepted,
         Event::Ended(Outcome::Failed),
     ] {
         assert_eq!(hook.handle(event, half(), START), None);
@@ -134,6 +135,32 @@ fn what_an_earlier_process_did_not_tell_is_told() {
     let mut next = again(&next, START);
     assert_eq!(next.handle(renewed("a", HALF_AN_HOUR), half(), START), None);
     assert_eq!(next.next_run(), Some(START + seconds(15)));
+}
+
+#[test]
+fn what_was_accepted_is_told_whatever_becomes_of_this_process() {
+    let mut hook = waiting();
+    let first = run(&mut hook);
+    assert_eq!(hook.handle(Event::Accepted, half(), first), None);
+    assert!(hook.is_running(), "one at a time");
+    // A restart of the daemon while the service still restarts.
+    let mut next = Hook::new(PACE, hook.memory(), half(), first + seconds(20));
+    assert_eq!(next.next_run(), None);
+    let event = renewed("a", HALF_AN_HOUR);
+    assert_eq!(next.handle(event, half(), first + seconds(20)), None);
+    assert_eq!(next.next_run(), Some(first + PACE.min_interval), "it counts for the pace");
+    // A job that fails has told nothing.
+    end(&mut hook, Outcome::Failed, first + seconds(30));
+    assert_eq!(run(&mut hook), first + seconds(30) + seconds(45));
+    assert_eq!(hook.failures(), 1);
+    // What comes while a job is under way is told after it.
+    assert_eq!(hook.handle(Event::Accepted, half(), first + seconds(75)), None);
+    let event = renewed("b", HALF_AN_HOUR);
+    assert_eq!(hook.handle(event, half(), first + seconds(80)), None);
+    let next = Hook::new(PACE, hook.memory(), half(), first + seconds(90));
+    assert!(next.next_run().is_some(), "b's news are told by the next process, too");
+    end(&mut hook, Outcome::Done, first + seconds(100));
+    assert_eq!(run(&mut hook), first + seconds(75) + PACE.min_interval);
 }
 
 #[test]
@@ -225,6 +252,7 @@ fn a_withdrawal_is_no_reason_to_run_and_ends_a_wait_that_is_for_it_alone() {
 enum Move {
     Renew { target: u8, left: u64 },
     Withdraw { target: u8 },
+    Accept,
     End(Outcome),
     Mend,
     Wait(u64),
@@ -237,6 +265,7 @@ fn moves() -> impl Strategy<Value = Vec<(Move, u64)>> {
     let one = prop_oneof![
         (0..3_u8, 0..4000_u64).prop_map(|(target, left)| Move::Renew { target, left }),
         (0..3_u8).prop_map(|target| Move::Withdraw { target }),
+        Just(Move::Accept),
         outcome.prop_map(Move::End),
         Just(Move::Mend),
         (0..1000_u64).prop_map(Move::Wait),
@@ -271,6 +300,7 @@ proptest! {
                     told.remove(&target.to_string());
                     Event::Withdrawn { target: target.to_string() }
                 }
+                Move::Accept => Event::Accepted,
                 Move::End(outcome) => {
                     if hook.is_running() {
                         least = match outcome {
