@@ -2,6 +2,11 @@
 //! built from it, so that what helps one helps all.
 
 mod bounded;
+mod request_log;
+mod route;
+
+pub use request_log::RequestLog;
+pub use route::Route;
 
 use std::error::Error;
 use std::io;
@@ -102,6 +107,11 @@ impl Connection {
     pub fn or_out_of_reach(self) -> Self {
         let reason = |path: &Path| read_bundle(path).err().map(|it| unreadable(path, &it));
         Self { out_of_reach: self.ca_bundle.as_deref().and_then(reason), ..self }
+    }
+
+    /// The way to the endpoint with that URL.
+    pub fn route(&self, endpoint: &str) -> Route {
+        Route::new(endpoint, self.proxy.as_deref())
     }
 
     /// For an attempt, and for all of them together.
@@ -217,9 +227,17 @@ pub fn parse_http_date(text: &str) -> Option<UtcDateTime> {
     moment.ok().map(time::OffsetDateTime::to_utc)
 }
 
-/// What became of a request that the service has not answered. The runtime's error goes no further:
-/// its `Debug` form holds the raw answer.
-pub fn without_answer<E>(error: &SdkError<E, HttpResponse>) -> (FailureClass, String)
+/// What became of a request that the service has not answered, and of which proxy. The runtime's error goes
+/// no further: its `Debug` form holds the raw answer.
+pub fn without_answer<E>(error: &SdkError<E, HttpResponse>, route: &Route) -> (FailureClass, String)
+where
+    E: Error + 'static,
+{
+    let (class, message) = unanswered(error);
+    (class, if class == FailureClass::Local { message } else { route.blame(message) })
+}
+
+fn unanswered<E>(error: &SdkError<E, HttpResponse>) -> (FailureClass, String)
 where
     E: Error + 'static,
 {

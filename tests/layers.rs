@@ -15,7 +15,7 @@ use proc_macro2::{TokenStream, TokenTree};
 const MAY_NAME: &[(&str, &[&[&str]])] = &[
     ("pure", &[]),
     // Leaves: one seam or one primitive each.
-    ("connection", &[&["pure"]]),
+    ("connection", &[&["pure", "host"]]),
     ("host", &[&["pure"]]),
     ("keys", &[&["pure"]]),
     ("shelf", &[&["pure"]]),

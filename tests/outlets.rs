@@ -20,7 +20,9 @@ use rolekeeper::pure::advice::Exit;
 use rolekeeper::shelf::Moment;
 use serde_json::Value;
 
-use stage::{Daemon, NOBODY, Stage, is_root, moment, printed, refusal, two_lines, value, wait_for};
+use stage::{
+    Daemon, NOBODY, REGION, Stage, is_root, moment, printed, refusal, two_lines, value, wait_for,
+};
 
 /// A second user and a group that own nothing, by number: the account database need not know them.
 const SOMEBODY: u32 = 64_998;
@@ -408,11 +410,51 @@ fn exec_runs_a_command_with_credentials_and_nothing_that_leads_elsewhere() {
     command.env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE").env("AWS_REGION", "mars-1");
     let output = printed(command.args(["--", "/usr/bin/env"]).output().unwrap());
     let exported = stage.succeed(&["export", "--format", "env-no-export"]);
+    let exported = exported.lines().filter(|line| !line.contains("_REGION=")).collect::<Vec<_>>();
     let mut found = output.lines().collect::<Vec<_>>();
-    let mut expected = exported.lines().chain(["AWS_REGION=mars-1"]).collect::<Vec<_>>();
+    let mut expected = exported.into_iter().chain(["AWS_REGION=mars-1"]).collect::<Vec<_>>();
     found.sort_unstable();
     expected.sort_unstable();
     assert_eq!(found, expected);
+}
+
+/// The SDKs know one variable or the other; what somebody has chosen stays.
+#[test]
+fn exec_and_export_name_the_daemons_region_where_none_is_chosen() {
+    let (stage, _daemon) = several_users();
+    let home = stage.path("home");
+    fs::create_dir_all(home.join(".aws")).unwrap();
+    let both = format!("AWS_DEFAULT_REGION={REGION}\nAWS_REGION={REGION}\n");
+    let regions = |words: &[&str], variables: &[(&str, &str)]| {
+        let mut command = stage.command(words);
+        command.env("HOME", &home).envs(variables.iter().copied());
+        let printed = printed(command.output().unwrap());
+        let mut lines = printed.lines().filter(|it| it.contains("_REGION=")).collect::<Vec<_>>();
+        lines.sort_unstable();
+        lines.iter().map(|line| format!("{line}\n")).collect::<String>()
+    };
+    let exec = ["exec", "--", "/usr/bin/env"];
+    let endpoint = ["exec", "--container-endpoint", "--", "/usr/bin/env"];
+    let export = ["export", "--format", "env-no-export"];
+    let config = |text: &str| fs::write(home.join(".aws/config"), text).unwrap();
+    for words in [&exec[..], &endpoint, &export] {
+        config("");
+        assert_eq!(regions(words, &[]), both, "{words:?}");
+        let chosen = [("AWS_DEFAULT_REGION", "mars-1")];
+        let expected = if words == export { "" } else { "AWS_DEFAULT_REGION=mars-1\n" };
+        assert_eq!(regions(words, &chosen), expected, "{words:?}");
+        assert_eq!(regions(words, &[("AWS_REGION", "")]), both, "{words:?}: empty is not chosen");
+        config("[default]\nregion = mars-1\n[profile other]\noutput = json\n");
+        assert_eq!(regions(words, &[]), "", "{words:?}: the file's would not be seen");
+        let elsewhere = [("AWS_CONFIG_FILE", "/nonexistent")];
+        assert_eq!(regions(words, &elsewhere), both, "{words:?}");
+        // `exec` takes the profile's name out of the environment.
+        let expected = if words == export { both.as_str() } else { "" };
+        assert_eq!(regions(words, &[("AWS_PROFILE", "other")]), expected, "{words:?}");
+    }
+    assert!(!stage.succeed(&["export"]).contains("egion"), "credential_process has no such member");
+    let fish = stage.succeed(&["export", "--format", "fish"]);
+    assert!(fish.contains(&format!("set -gx AWS_REGION \"{REGION}\"\n")), "{fish}");
 }
 
 fn exec(stage: &Stage, options: &[&str], script: &str) -> Command {

@@ -12,7 +12,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::export::variables;
 use super::vended::vended;
-use super::{Places, suggestion};
+use super::{Places, region, suggestion};
 use crate::control::Complaint;
 use crate::pure::advice::Exit;
 use crate::pure::shell::in_shell;
@@ -24,8 +24,9 @@ use crate::shelf::Moment;
 /// status are its own. The credentials do not change while it runs, and end within the hour; a command that runs for
 /// longer needs --container-endpoint, by which its SDK fetches new ones by itself: this user's
 /// processes alone are answered there. Variables that would make an SDK look elsewhere, such as
-/// AWS_PROFILE, are taken out. The config file is left as it is, for the region in it; keys or a
-/// credential_process in its `[default]` come before the endpoint, and have to be taken out.
+/// AWS_PROFILE, are taken out. AWS_REGION and AWS_DEFAULT_REGION are the daemon's region, unless one of
+/// them is set, or the config file has a region in its `[default]`; keys or a credential_process there
+/// come before the endpoint, and have to be taken out.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Exec {
@@ -85,6 +86,7 @@ impl Exec {
             let expiration = Moment(vended.token.expires_at).to_string();
             command.envs(variables(&vended.token, &expiration));
         }
+        command.envs(region::variables(vended.region.as_ref(), true));
         // Becomes the command, and comes back only when that cannot be.
         let error = command.exec();
         Err(not_run(command.get_program(), &error))

@@ -5,7 +5,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::vended::vended;
-use super::{Places, print};
+use super::{Places, print, region};
 use crate::control::Complaint;
 use crate::pure::advice::Exit;
 use crate::pure::role_token::RoleToken;
@@ -13,7 +13,8 @@ use crate::shelf::Moment;
 
 /// Print credentials as `aws configure export-credentials` does
 ///
-/// Asks the daemon, as credential-process does.
+/// Asks the daemon, as credential-process does. For a shell there are AWS_REGION and AWS_DEFAULT_REGION,
+/// too, the daemon's region: unless one of them is set, or the profile in the config file has a region.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Export {
@@ -63,7 +64,14 @@ struct Process<'a> {
 impl Export {
     pub(super) fn execute(self, places: &Places) -> Result<(), Complaint> {
         let vended = vended(places, self.target.as_deref())?;
-        print(&self.format.write(&vended.token)?)
+        print(&self.format.write(&vended.token)?)?;
+        if self.format == Format::Process {
+            return Ok(());
+        }
+        // A region has letters, digits and hyphens, which every shell takes as they are.
+        let region = region::variables(vended.region.as_ref(), false);
+        let lines = region.iter().flat_map(|(name, value)| self.format.line(name, value));
+        print(&lines.collect::<String>())
     }
 }
 

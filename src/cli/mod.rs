@@ -14,6 +14,7 @@ mod log;
 mod man;
 mod names;
 mod refresh;
+mod region;
 mod register;
 mod reload;
 mod rotate_key;
@@ -94,7 +95,8 @@ struct Places {
     /// error, elsewhere what takes longer than 10 s
     #[arg(short, long, global = true)]
     quiet: bool,
-    /// Log more; twice for everything
+    /// Log each request and each decision, too; twice for everything. The daemon's level is otherwise
+    /// that of its settings, `level` under [log]
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
 }

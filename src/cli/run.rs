@@ -6,8 +6,8 @@ use tokio::sync::mpsc;
 use super::Places;
 use crate::control::Complaint;
 use crate::daemon::{Daemon, DaemonError, InForce, Seams};
-use crate::host::service_manager;
 use crate::host::signals::{Signal, SignalStream};
+use crate::host::{log, service_manager};
 use crate::pure::advice::Exit;
 
 /// Run the daemon: keep the credentials fresh
@@ -32,6 +32,7 @@ impl Run {
         let mut in_force = reader.read_to_start(&directories.state)?;
         loop {
             let InForce { settings, trouble } = in_force;
+            log::adjust(settings.log_level.value.filter());
             let may_be_better = trouble.is_none().then(|| settings.clone());
             let (reload, reloads) = mpsc::channel(1);
             let daemon = Daemon {

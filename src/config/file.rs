@@ -13,6 +13,7 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::endpoint::{self, Endpoints};
 use super::identity::{self, Identity};
+use super::log::Log;
 use super::reload::{ReloadTable, Reloads};
 use super::role::{Misplaced, table_with_role};
 use super::tables::{Table, position, salvage};
@@ -29,6 +30,7 @@ struct File {
     service: Option<Service>,
     refresh: Option<Refresh>,
     health: Option<Health>,
+    log: Option<Log>,
     endpoint: Option<Endpoints>,
     reload: Option<Reloads>,
     targets: Option<Targets>,
@@ -131,6 +133,9 @@ pub(super) fn merge(
         set(&mut settings.health, health.enabled, |enabled| enabled, origin);
         let interval = |Text(Bounded(time, ..))| time;
         set(&mut settings.health_interval, health.interval, interval, origin);
+    }
+    if let Some(log) = file.log {
+        set(&mut settings.log_level, log.level, |Text(level)| level, origin);
     }
     if let Some(endpoints) = file.endpoint {
         endpoint::merge(settings, endpoints, origin);

@@ -14,6 +14,7 @@ mod error;
 mod file;
 mod files;
 mod identity;
+mod log;
 mod reload;
 mod role;
 mod show;
@@ -28,6 +29,7 @@ pub use consumer::{ConsumerSettings, TokenFileSettings};
 pub use error::ConfigError;
 pub use files::SettingsFiles;
 pub use identity::IdentitySettings;
+pub use log::LogLevel;
 pub use tables::{DisabledTable, ServiceAccount, Table, Tables, Whom};
 
 use crate::pure::assumption::Assumption;
@@ -119,6 +121,7 @@ pub struct Settings {
     pub timeout: Setting<Duration>,
     pub interval: Setting<Duration>,
     pub on_expiry: Setting<OnExpiry>,
+    pub log_level: Setting<LogLevel>,
     pub health: Setting<bool>,
     pub health_interval: Setting<Duration>,
     /// On loopback, as the other one; off when absent.
@@ -272,6 +275,7 @@ impl Default for Settings {
             timeout: default(DEFAULT_TIMEOUT),
             interval: default(DEFAULT_INTERVAL),
             on_expiry: default(OnExpiry::Withdraw),
+            log_level: default(LogLevel::Info),
             health: default(true),
             health_interval: default(DEFAULT_HEALTH_INTERVAL),
             container_listen: default(None),

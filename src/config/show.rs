@@ -45,6 +45,8 @@ impl Settings {
         page.setting("enabled", &self.health);
         let interval = quoted(display_duration(self.health_interval.value));
         page.line("interval", interval, &self.health_interval.origin);
+        page.section("[log]");
+        page.line("level", quoted(self.log_level.value), &self.log_level.origin);
         for (section, listen) in [
             ("[endpoint.container]", &self.container_listen),
             ("[endpoint.imds]", &self.imds_listen),

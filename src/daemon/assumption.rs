@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, FutureExt};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use super::decisions;
 use super::reload::Announcer;
 use super::report::{LastFailure, TargetOutcome, credentials, target_status};
 use super::targets::AssumedOutlet;
@@ -271,7 +272,11 @@ impl Assumption {
         events.push_back(Event::Deadline);
         while let Some(event) = events.pop_front() {
             let jitter = self.means.entropy.jitter();
-            for action in self.assumer.handle(event, jitter, self.means.clock.estimate()) {
+            let heard = decisions::of_assumer(&event);
+            let actions = self.assumer.handle(event, jitter, self.means.clock.estimate());
+            let decided = actions.iter().map(decisions::by_assumer).collect::<Vec<_>>();
+            decisions::log(&self.of.name, heard, &decided);
+            for action in actions {
                 match action {
                     Action::Assume(base) => wanted = Some(base),
                     Action::Publish(token) => events.push_back(self.publish(&token)),

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use super::access::missing_programs;
 use super::accounts::AccountLookup;
 use super::assumption::{Means, Turns};
+use super::decisions;
 use super::deliveries::{DeliveryRecord, Wanted};
 use super::keyring::Keyring;
 use super::provider::{Footing, Provider, Reach};
@@ -234,7 +235,10 @@ impl Driver {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
             let jitter = self.seams().entropy.jitter();
+            let heard = decisions::of_refresher(&event);
             let actions = self.refresher.handle(event, jitter, self.clock.estimate());
+            let decided = actions.iter().map(decisions::by_refresher).collect::<Vec<_>>();
+            decisions::log("registered role", heard, &decided);
             for action in actions {
                 events.extend(self.perform(action).await);
             }

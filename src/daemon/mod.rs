@@ -8,6 +8,7 @@
 mod access;
 mod accounts;
 mod assumption;
+mod decisions;
 mod deliveries;
 mod driver;
 mod ec2;
@@ -58,10 +59,10 @@ use crate::connection::Connection;
 use crate::control::{self, Complaint, Order, Wish};
 use crate::hardware::{Probe, SystemProbe};
 use crate::host::clock::{Clock, ServiceClock, SystemClock};
-use crate::host::directory;
 use crate::host::entropy::{Entropy, SystemEntropy};
 use crate::host::service_manager;
 use crate::host::socket::DIRECTORY_MODE;
+use crate::host::{directory, log};
 use crate::pure::advice::Exit;
 use crate::pure::identity::Region;
 use crate::pure::source::Source;
@@ -314,6 +315,7 @@ impl Daemon {
             Complaint::new(Exit::Configuration, message, remedy)
         });
         self.settings = Settings { identity, ..settings };
+        log::adjust(self.settings.log_level.value.filter());
         complaint
     }
 

@@ -1,16 +1,34 @@
 //! The log: standard error, which is the journal under systemd.
 
 use std::io::{self, Write};
+use std::sync::OnceLock;
 
 use nix::sys::stat::fstat;
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Registry, reload};
 
 use super::{environment, terminal};
 
-/// Starts logging what `filter` lets through.
-pub fn start(filter: Targets) {
+/// What changes what is logged while the process runs.
+static FILTER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
+
+/// Our own lines from this level on. The SDK's would show raw answers at its lowest level.
+pub fn of_level(ours: LevelFilter) -> Targets {
+    let others = if ours >= LevelFilter::DEBUG { LevelFilter::WARN } else { LevelFilter::OFF };
+    Targets::new().with_target("rolekeeper", ours).with_default(others)
+}
+
+/// Starts logging what `filter` lets through; as long as the process runs, or until
+/// [`adjust`] says otherwise.
+pub fn start(filter: Targets, adjustable: bool) {
+    let (filter, handle) = reload::Layer::new(filter);
+    if adjustable {
+        // There is one log, which is started once.
+        let _ = FILTER.set(handle);
+    }
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(|| Forgiving(io::stderr()))
         // It would use `eprintln!`, which panics where nobody reads.
@@ -23,6 +41,14 @@ pub fn start(filter: Targets) {
     } else {
         let ansi = terminal::has_colours(&io::stderr());
         registry.with(lines.with_ansi(ansi)).init();
+    }
+}
+
+/// From now on logs our own lines from this level on, unless the log was started for good.
+pub fn adjust(ours: LevelFilter) {
+    if let Some(filter) = FILTER.get() {
+        // Fails when there is no log any more.
+        let _ = filter.reload(of_level(ours));
     }
 }
 

@@ -20,7 +20,7 @@ use aws_smithy_types::retry::RetryConfig;
 use futures_util::future::{BoxFuture, FutureExt};
 
 use super::error::Problem;
-use crate::connection::{self, ATTEMPTS, UnusableConnection, is_local};
+use crate::connection::{self, ATTEMPTS, RequestLog, Route, UnusableConnection, is_local};
 use crate::pure::secret::Secret;
 
 /// What is nearby answers at once or not at all: botocore gives a container's endpoint 2 s, EC2's 1 s.
@@ -30,6 +30,7 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone)]
 pub(super) struct Client {
     endpoint: String,
+    route: Route,
     http: SharedHttpClient,
 }
 
@@ -72,7 +73,8 @@ impl Client {
             _ => return unusable("this is not a URL of http or https"),
         }
         let http = connection::http_client(endpoint, ca_bundle, proxy)?;
-        Ok(Self { endpoint: endpoint.trim_end_matches('/').to_owned(), http })
+        let route = Route::new(endpoint, proxy);
+        Ok(Self { endpoint: endpoint.trim_end_matches('/').to_owned(), route, http })
     }
 
     pub(super) fn endpoint(&self) -> &str {
@@ -102,6 +104,7 @@ impl Client {
             .standard_retry(&RetryConfig::standard().with_max_attempts(ATTEMPTS))
             .retry_classifier(TransientErrorClassifier::<Infallible>::new())
             .timeout_config(connection::timeouts(ATTEMPT_TIMEOUT))
+            .interceptor(RequestLog::new("for the source's credentials", &self.route))
             .with_connection_poisoning()
             .runtime_plugin(StaticRuntimePlugin::new().with_config(layer.freeze()))
             .serializer(|request: HttpRequest| Ok(request))
@@ -112,7 +115,7 @@ impl Client {
             })
             .build();
         call.invoke(request).await.map_err(|error| {
-            let (class, message) = connection::without_answer(&error);
+            let (class, message) = connection::without_answer(&error, &self.route);
             Problem::Unanswered { class, message }
         })
     }

@@ -35,7 +35,9 @@ use serde::Deserialize;
 
 use super::error::{Refusal, SsmError};
 use super::signer::{Credential, Holder, SCHEME, Signer};
-use crate::connection::{Connection, came_before_connection, parse_http_date, refusal_text};
+use crate::connection::{
+    Connection, RequestLog, Route, came_before_connection, parse_http_date, refusal_text,
+};
 use crate::host::clock::ServiceClock;
 use crate::pure::failure::FailureClass;
 use crate::pure::identity::Region;
@@ -45,6 +47,7 @@ use crate::pure::service_time::{Beside, Dated, Reading};
 #[derive(Debug)]
 pub(super) struct Carrier {
     endpoint: String,
+    route: Route,
     region: Region,
     timeouts: TimeoutConfig,
     http: SharedHttpClient,
@@ -68,7 +71,8 @@ impl Carrier {
         let endpoint = resolve_endpoint(connection)?;
         let http = connection.http_client(&endpoint)?;
         let (region, timeouts) = (connection.region.clone(), connection.timeouts());
-        Ok(Self { endpoint, region, timeouts, http, clock })
+        let route = connection.route(&endpoint);
+        Ok(Self { endpoint, route, region, timeouts, http, clock })
     }
 
     pub(super) fn endpoint(&self) -> &str {
@@ -103,6 +107,7 @@ impl Carrier {
             .retry_classifier(ByClass)
             .timeout_config(self.timeouts.clone())
             .interceptor(reach.clone())
+            .interceptor(RequestLog::new(operation, &self.route))
             .with_connection_poisoning()
             .runtime_plugin(self.authentication(credential))
             .interceptor(departure.clone())
@@ -111,7 +116,7 @@ impl Carrier {
             .build();
         let answer = call.invoke(Body(body)).await;
         answer.map_err(|error| {
-            SsmError::from_runtime(operation, &self.endpoint, error, reach.is_none())
+            SsmError::from_runtime(operation, &self.endpoint, &self.route, error, reach.is_none())
         })
     }
 

@@ -3,7 +3,7 @@
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 
-use crate::connection::{self, UnusableConnection};
+use crate::connection::{self, Route, UnusableConnection};
 use crate::pure::advice::{Advice, Exit};
 use crate::pure::aws_endpoint;
 use crate::pure::failure::FailureClass;
@@ -46,6 +46,7 @@ impl SsmError {
     pub(super) fn from_runtime(
         operation: &'static str,
         endpoint: &str,
+        route: &Route,
         error: SdkError<Refusal, HttpResponse>,
         unsent: bool,
     ) -> Self {
@@ -56,7 +57,7 @@ impl SsmError {
                 Self { operation, endpoint, class, code, message, request_id, unsent: false }
             }
             error => {
-                let (class, message) = connection::without_answer(&error);
+                let (class, message) = connection::without_answer(&error, route);
                 let error = Self::without_answer(operation, endpoint, class, message);
                 Self { unsent, ..error }
             }

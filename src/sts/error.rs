@@ -6,7 +6,7 @@ use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 
-use crate::connection;
+use crate::connection::{self, Route};
 use crate::pure::advice::{Advice, Exit};
 use crate::pure::assumption::RoleArn;
 use crate::pure::failure::FailureClass;
@@ -41,10 +41,11 @@ impl StsError {
     pub(super) fn from_runtime(
         role: &RoleArn,
         endpoint: &str,
+        route: &Route,
         error: SdkError<AssumeRoleError, HttpResponse>,
     ) -> Self {
         let SdkError::ServiceError(context) = &error else {
-            let (class, message) = connection::without_answer(&error);
+            let (class, message) = connection::without_answer(&error, route);
             return Self::without_code(role, endpoint, class, message);
         };
         let (refusal, status) = (context.err(), context.raw().status().as_u16());

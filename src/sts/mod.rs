@@ -23,7 +23,7 @@ use time::UtcDateTime;
 
 pub use error::StsError;
 
-use crate::connection::{ATTEMPTS, Connection, UnusableConnection};
+use crate::connection::{ATTEMPTS, Connection, RequestLog, Route, UnusableConnection};
 use crate::host::clock::ServiceClock;
 use crate::pure::assumption::Step;
 use crate::pure::role_token::RoleToken;
@@ -34,6 +34,7 @@ use crate::pure::secret::Secret;
 pub struct Sts {
     config: Config,
     endpoint: String,
+    route: Route,
     clock: ServiceClock,
 }
 
@@ -59,7 +60,8 @@ impl Sts {
             // Each request has credentials of its own.
             .identity_cache(IdentityCache::no_cache())
             .build();
-        Ok(Self { config, endpoint, clock })
+        let route = connection.route(&endpoint);
+        Ok(Self { config, endpoint, route, clock })
     }
 
     /// Where requests go.
@@ -96,7 +98,8 @@ impl Sts {
         let arns = arns.map(|arn| PolicyDescriptorType::builder().arn(arn.as_str()).build());
         let transitive = step.transitive.iter().map(|key| (*key).to_owned());
         let seconds = i32::try_from(step.duration.as_secs()).unwrap_or(i32::MAX);
-        let config = self.config.to_builder().credentials_provider(credentials(token)).build();
+        let config = self.config.to_builder().credentials_provider(credentials(token));
+        let config = config.interceptor(RequestLog::new("AssumeRole", &self.route)).build();
         let answer = Client::from_conf(config)
             .assume_role()
             .role_arn(step.role.as_str())
@@ -110,8 +113,9 @@ impl Sts {
             .set_policy_arns(some(arns.collect()))
             .send()
             .await;
-        let answer =
-            answer.map_err(|error| StsError::from_runtime(step.role, &self.endpoint, error))?;
+        let answer = answer.map_err(|error| {
+            StsError::from_runtime(step.role, &self.endpoint, &self.route, error)
+        })?;
         let token = self.read(&answer).map_err(|reason| self.bad_answer(step, reason))?;
         Ok(token.within_reason().of(step.role.clone()))
     }

@@ -16,7 +16,7 @@ use rustls::CertificateError;
 use tokio::net::{TcpStream, lookup_host};
 
 use super::proxy::{self, Proxy};
-use crate::connection::{self, Connection, parse_http_date};
+use crate::connection::{self, Connection, Route, parse_http_date};
 use crate::host::clock::timeout;
 use crate::pure::diagnosis::certificate::Distrust;
 use crate::pure::diagnosis::service::{Answer, Attempt, Outcome, Service};
@@ -165,7 +165,8 @@ fn answer(response: &HttpResponse) -> Answer {
 fn failed(error: &SdkError<io::Error, HttpResponse>) -> Outcome {
     match distrust(error) {
         Some(distrust) => Outcome::Distrusted(distrust),
-        None => Outcome::NoAnswer(connection::without_answer(error).1),
+        // Which proxy it is, is known there already.
+        None => Outcome::NoAnswer(connection::without_answer(error, &Route::default()).1),
     }
 }
 

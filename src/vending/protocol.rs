@@ -6,6 +6,7 @@ use time::UtcDateTime;
 use super::dry_run::{DryRun, WouldGet};
 use crate::pure::advice::Complaint;
 use crate::pure::assumption::RoleArn;
+use crate::pure::identity::Region;
 use crate::pure::role_token::{RoleToken, UnusableMember};
 use crate::pure::secret::Secret;
 use crate::shelf::Moment;
@@ -49,6 +50,8 @@ pub enum Answer {
 pub struct Vended {
     pub name: String,
     pub token: RoleToken,
+    /// The daemon's, where it knows it.
+    pub region: Option<Region>,
 }
 
 #[derive(Deserialize)]
@@ -62,6 +65,8 @@ struct Line {
     expires_at: Moment,
     #[serde(default)]
     role_arn: Option<String>,
+    #[serde(default)]
+    region: Option<String>,
 }
 
 /// The daemon's line, as it is written: it borrows what must not be copied.
@@ -77,6 +82,8 @@ enum Written<'a> {
         expires_at: Moment,
         #[serde(skip_serializing_if = "Option::is_none")]
         role_arn: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        region: Option<&'a str>,
     },
     Refused(&'a Complaint),
     WouldGet(&'a WouldGet),
@@ -101,18 +108,22 @@ impl TryFrom<Line> for Vended {
         let role = line.role_arn.map(|arn| arn.parse()).transpose();
         let unusable = UnusableMember { member: "role_arn", problem: "is no role's ARN" };
         let role = role.map_err(|_| unusable)?;
-        Ok(Self { name: line.name, token: RoleToken { role, ..token } })
+        let region = line.region.map(|region| region.parse()).transpose();
+        let unusable = UnusableMember { member: "region", problem: "is no region" };
+        let region = region.map_err(|_| unusable)?;
+        Ok(Self { name: line.name, token: RoleToken { role, ..token }, region })
     }
 }
 
 /// A line with credentials, its end included.
-pub(super) fn credentials(name: &str, token: &RoleToken) -> Secret<Vec<u8>> {
+pub(super) fn credentials(name: &str, token: &RoleToken, region: Option<&str>) -> Secret<Vec<u8>> {
     let (secret_access_key, session_token) =
         (token.secret_access_key.expose(), token.session_token.expose());
     // JSON makes two of some letters. A buffer that grew would leave its old halves in memory.
     let role_arn = token.role.as_ref().map(RoleArn::as_str);
     let lengths = [name.len(), secret_access_key.len(), session_token.len()];
-    let room = 2 * (lengths.iter().sum::<usize>() + role_arn.map_or(0, str::len)) + 512;
+    let more = [role_arn, region].into_iter().flatten().map(str::len);
+    let room = 2 * lengths.into_iter().chain(more).sum::<usize>() + 512;
     write(
         &Written::Credentials {
             name,
@@ -122,6 +133,7 @@ pub(super) fn credentials(name: &str, token: &RoleToken) -> Secret<Vec<u8>> {
             issued_at: Moment(whole_seconds(token.issued_at)),
             expires_at: Moment(whole_seconds(token.expires_at)),
             role_arn,
+            region,
         },
         room,
     )
@@ -197,16 +209,18 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_as_the_same() {
-        let line = credentials("backup", &token());
+        let line = credentials("backup", &token(), None);
         let read = serde_json::from_slice::<Answer>(line.expose()).unwrap();
         let whole = |token| RoleToken { issued_at: utc_datetime!(2026-11-22 00:00), ..token };
-        let expected = Vended { name: "backup".into(), token: whole(token()) };
+        let expected = Vended { name: "backup".into(), token: whole(token()), region: None };
         assert_eq!(read, Answer::Credentials(expected));
         let role = "arn:aws:iam::111122223333:role/web".parse().unwrap();
         let assumed = RoleToken { role: Some(role), ..whole(token()) };
-        let line = credentials("web", &assumed);
+        let line = credentials("web", &assumed, Some("eu-central-1"));
         let read = serde_json::from_slice::<Answer>(line.expose()).unwrap();
-        assert_eq!(read, Answer::Credentials(Vended { name: "web".into(), token: assumed }));
+        let region = Some("eu-central-1".parse().unwrap());
+        let expected = Vended { name: "web".into(), token: assumed, region };
+        assert_eq!(read, Answer::Credentials(expected));
         let complaint = Complaint::new(Exit::Refused, "no\nway", "ask");
         let read = serde_json::from_slice::<Answer>(refused(&complaint).expose()).unwrap();
         assert_eq!(read, Answer::Refused(complaint));
@@ -214,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_line_is_one_line_and_its_room_is_enough() {
-        let line = credentials("backup", &token());
+        let line = credentials("backup", &token(), None);
         let text = str::from_utf8(line.expose()).unwrap();
         assert_eq!(text.matches('\n').count(), 1);
         assert!(text.ends_with("\n"));
@@ -223,7 +237,7 @@ mod tests {
 
     #[test]
     fn credentials_that_would_tear_a_shell_line_are_not_taken_from_a_daemon_either() {
-        let line = credentials("a", &token());
+        let line = credentials("a", &token(), None);
         let torn = str::from_utf8(line.expose()).unwrap().replace("sec/r+et", "sec r\\net");
         let error = serde_json::from_str::<Answer>(&torn).unwrap_err();
         assert!(error.to_string().contains("SecretAccessKey"), "{error}");

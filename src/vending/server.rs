@@ -34,6 +34,9 @@ const CONNECTIONS: usize = 256;
 /// How long a program may take to say what it wants, and to take the answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// Rules whose answers are logged for one request.
+const MOST_RULES_LOGGED: usize = 100;
+
 /// The sockets, listening. Removed when they are dropped.
 #[derive(Debug)]
 pub struct Bound {
@@ -158,7 +161,9 @@ impl Clerk {
 
     async fn vend(&self, wanted: Option<&str>, mut caller: Caller) -> Secret<Vec<u8>> {
         let access = self.access();
-        match self.stock.judge.judge(&access, wanted, &mut caller.peer).await {
+        let judged = self.stock.judge.judge(&access, wanted, &mut caller.peer).await;
+        log_rules(&access, &caller);
+        match judged {
             Err(denied) => self.deny(&caller, wanted, &denied),
             Ok(allowed) => self.hand_out(&caller, allowed),
         }
@@ -184,7 +189,8 @@ impl Clerk {
         match self.in_stock(allowed) {
             Ok(token) => {
                 lock(&self.audit).vended(caller, allowed, &token);
-                credentials(allowed.name, &token)
+                let snapshot = self.stock.shelf.look();
+                credentials(allowed.name, &token, snapshot.status.region.as_deref())
             }
             Err(complaint) => refused(&complaint),
         }
@@ -205,6 +211,22 @@ impl Clerk {
                 "rolekeeper status, for what stands in the way",
             )
         })
+    }
+}
+
+/// What each rule says of who asks, if it asked by the rule's name.
+fn log_rules(access: &Access, caller: &Caller) {
+    if !tracing::enabled!(tracing::Level::DEBUG) {
+        return;
+    }
+    let (uid, pid) = (caller.peer.uid, caller.pid);
+    for rule in access.consumers.iter().chain(&access.targets).take(MOST_RULES_LOGGED) {
+        let says = match access.judge(Some(&rule.name), &caller.peer) {
+            Ok(allowed) => format!("allows it: {}", allowed.because.name()),
+            Err(denied) => format!("does not allow it: {denied}"),
+        };
+        // With the path of a program in it.
+        tracing::debug!(rule = rule.name, uid, pid, "the rule {}", says.escape_debug());
     }
 }
 

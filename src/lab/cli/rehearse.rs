@@ -54,7 +54,7 @@ impl Rehearse {
     pub async fn run(self) -> Result<(), LabError> {
         if self.verbose {
             // The daemon's own lines. Those of the SDK would show raw answers.
-            log::start(Targets::new().with_target("rolekeeper", Level::INFO));
+            log::start(Targets::new().with_target("rolekeeper", Level::INFO), false);
         }
         let source = self.scenario.as_deref().map(source).transpose()?;
         let scenario = source.as_ref().map(|(path, text)| parse(path, text)).transpose()?;
