@@ -137,31 +137,36 @@ fn the_whole_log_has_each_request_and_each_decision_and_no_secret() {
 fn a_reload_takes_the_level_and_the_command_line_beats_it() {
     let stage = Stage::set();
     let (_, daemon) = stage.start_registered();
-    let refreshed = |daemon: &Daemon, level: &str| {
+    let reloaded = |daemon: &Daemon, level: &str| {
+        let count = || daemon.log().matches("settings reloaded").count();
+        let before = count();
         stage.settings(&format!("[log]\nlevel = \"{level}\"\n"));
         stage.succeed(&["reload"]);
-        let before = daemon.log().len();
-        stage.succeed(&["refresh"]);
-        daemon.log()[before..].to_owned()
+        // Whatever was logged before that has come by then.
+        wait_for("a reload", || if count() > before { Ok(()) } else { Err(daemon.log()) });
     };
+    let requests =
+        |daemon: &Daemon| daemon.log().matches("request RequestManagedInstanceRoleToken").count();
     let shown = stage.succeed(&["config", "show"]);
     assert!(shown.contains("[log]\nlevel = \"info\""), "{shown}");
-    // The log comes by a pipe: what it has to say of the next refresh has come when it has this.
+    reloaded(&daemon, "info");
     assert!(!daemon.log().contains("DEBUG"), "{}", daemon.log());
-    refreshed(&daemon, "debug");
-    daemon.logged("request RequestManagedInstanceRoleToken");
-    let lines = || daemon.log().matches("request RequestManagedInstanceRoleToken").count();
-    let (debug, info) = (lines(), || daemon.log().matches("credentials renewed").count());
-    refreshed(&daemon, "info");
-    let renewed = info();
+    reloaded(&daemon, "debug");
     stage.succeed(&["refresh"]);
-    wait_for("another renewal", || if info() > renewed { Ok(()) } else { Err(daemon.log()) });
-    assert_eq!(lines(), debug, "{}", daemon.log());
+    daemon.logged("request RequestManagedInstanceRoleToken");
+    reloaded(&daemon, "info");
+    let before = requests(&daemon);
+    stage.succeed(&["refresh"]);
+    reloaded(&daemon, "info");
+    assert_eq!(requests(&daemon), before, "{}", daemon.log());
 
     drop(daemon);
     let daemon = Daemon::start(stage.command(&["-v", "run"]));
-    refreshed(&daemon, "error");
-    daemon.logged("request RequestManagedInstanceRoleToken");
+    stage.status_when("fresh credentials", |status| status["state"] == "fresh");
+    reloaded(&daemon, "error");
+    let before = requests(&daemon);
+    stage.succeed(&["refresh"]);
+    wait_for("a request", || if requests(&daemon) > before { Ok(()) } else { Err(daemon.log()) });
 }
 
 #[test]

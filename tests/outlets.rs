@@ -581,7 +581,10 @@ fn a_container_endpoint_lives_as_long_as_its_command() {
     assert_eq!(get(&handed, &handed.path, &token).0, 503);
     handed.child.stdin.take().unwrap().write_all(b"\n").unwrap();
     assert_eq!(handed.child.wait().unwrap().code(), Some(3));
-    assert!(TcpStream::connect(&handed.address).is_err(), "the endpoint outlived its command");
+    wait_for("the endpoint's end with its command", || match TcpStream::connect(&handed.address) {
+        Ok(_) => Err("it answers".to_owned()),
+        Err(_) => Ok(()),
+    });
 }
 
 #[test]

@@ -122,12 +122,13 @@ fn the_command_stops_and_goes_on_as_a_job_of_the_shell() {
         terminal.types("words\n");
         terminal.shows("2\tpiped words");
 
-        // In the background it gets no Ctrl-C.
-        let command =
-            exec(&stage, way, "trap 'echo interrupted' INT; sleep 0.3; echo done \"$((40+2))\"");
-        terminal.types(&format!("{} &\n", typed(&command)));
+        // In the background it gets no Ctrl-C, and what the shell sends.
+        let script = "trap 'echo interrupted' INT; echo at $((40+3)); while :; do sleep 0.05; done";
+        terminal.types(&format!("{} &\n", typed(&exec(&stage, way, script))));
+        terminal.shows("at 43");
         terminal.types(CTRL_C);
-        terminal.shows("done 42");
+        terminal.types("kill %1; wait %1; echo \"ended with $?\"\n");
+        terminal.shows("ended with 143");
         terminal.types("exit 0\n");
         let (ended, screen) = terminal.ended();
         assert_eq!(code(ended), 0, "{screen}");
