@@ -13,7 +13,7 @@ use rolekeeper::lab::definitions::Definitions;
 use rolekeeper::lab::service::Service;
 use serde_json::Value;
 
-use stage::{Daemon, Stage, value, wait_for};
+use stage::{Daemon, NOBODY, Stage, value, wait_for};
 
 /// A role that the registered one may assume.
 const ROLES: &str = r#"
@@ -60,6 +60,7 @@ fn the_whole_log_has_each_request_and_each_decision_and_no_secret() {
     let role = "role_arn = \"arn:aws:iam::000000000000:role/Backup\"";
     stage.settings(&format!(
         "{}[endpoint.container]\nlisten = \"127.0.0.1:0\"\n[[consumer]]\nname = \"web\"\n\
+         users = [\"{NOBODY}\"]\n\
          token_file = \"{}\"\n",
         stage.target("backup", &backup, role),
         token_file.display()
@@ -83,7 +84,10 @@ fn the_whole_log_has_each_request_and_each_decision_and_no_secret() {
     let note = |heard: &mut Heard| {
         heard.keep_from(&fs::read_to_string(stage.credentials()).unwrap());
         heard.keep_from(&fs::read_to_string(&backup).unwrap());
-        heard.secrets.insert(fs::read_to_string(&token_file).unwrap().trim().to_owned());
+        let token = wait_for("a consumer's token", || {
+            fs::read_to_string(&token_file).map_err(|error| error.to_string())
+        });
+        heard.secrets.insert(token.trim().to_owned());
         let record = fs::read_to_string(stage.record("RegistrationKey")).unwrap();
         let record: Value = serde_json::from_str(&record).unwrap();
         let key = record["privateKey"].as_str().expect("a private key").to_owned();
