@@ -112,10 +112,12 @@ fn the_whole_log_has_each_request_and_each_decision_and_no_secret() {
     let log = daemon.log();
     let host = stage.lab.endpoint_url().split_once("//").unwrap().1.to_owned();
     for operation in ["RequestManagedInstanceRoleToken", "AssumeRole"] {
-        let line = log.lines().find(|line| line.contains(&format!("request {operation}")));
+        let request = format!("request {operation}");
+        let is_answered = |line: &&str| line.contains(&request) && line.contains("status=200");
+        let line = log.lines().find(is_answered);
         let line = line.unwrap_or_else(|| panic!("no {operation}: {log}"));
         let host = format!("host={host:?}");
-        for part in ["DEBUG", &host, "attempt=1", "status=200", "request_id=", "duration_ms="] {
+        for part in ["DEBUG", &host, "attempt=", "request_id=", "duration_ms="] {
             assert!(line.contains(part), "{part}: {line}");
         }
     }
