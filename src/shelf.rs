@@ -12,8 +12,8 @@ use tokio::sync::watch;
 use crate::pure::role_token::RoleToken;
 
 pub use status::{
-    ConsumerStatus, Credentials, EndpointStatus, Failure, FingerprintStatus, Moment, ReloadStatus,
-    RoleStatus, SettingsTrouble, State, Status, TargetStatus, Warning,
+    RECORD, ConsumerStatus, Credentials, EndpointStatus, Failure, FingerprintStatus, HealthStatus, Moment,
+    ReloadStatus, RoleStatus, SettingsTrouble, State, Status, TargetStatus, Warning,
 };
 
 /// The driver's half.
@@ -40,6 +40,10 @@ pub struct Sign {
     kind: &'static str,
     sender: watch::Sender<Held>,
 }
+
+/// The half of whoever reports this machine's health to the service.
+#[derive(Debug, Clone)]
+pub struct HealthPlace(watch::Sender<Held>);
 
 /// The half of whoever writes the consumers' token files: what stands in the way. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -80,6 +84,7 @@ pub enum OutletStatus {
 struct Held {
     driver: Status,
     endpoints: BTreeMap<&'static str, EndpointStatus>,
+    health: Option<HealthStatus>,
     /// By unit: the targets that it is told for, and what became of that.
     reloads: BTreeMap<String, (BTreeSet<String>, ReloadStatus)>,
     notices: Vec<Warning>,
@@ -97,7 +102,8 @@ impl Shelf {
             assumed: Arc::default(),
         };
         let (endpoints, reloads) = (BTreeMap::new(), BTreeMap::new());
-        let held = Held { driver: status, endpoints, reloads, notices: Vec::new(), view };
+        let (health, notices) = (None, Vec::new());
+        let held = Held { driver: status, endpoints, health, reloads, notices, view };
         let (sender, receiver) = watch::channel(held);
         (Self(sender), ShelfReader(receiver))
     }
@@ -129,6 +135,11 @@ impl Shelf {
     /// An endpoint's own. There is one of each kind.
     pub fn sign(&self, kind: &'static str) -> Sign {
         Sign { kind, sender: self.0.clone() }
+    }
+
+    /// What becomes of the health reports.
+    pub fn health(&self) -> HealthPlace {
+        HealthPlace(self.0.clone())
     }
 
     /// What is wrong with the consumers' token files.
@@ -176,6 +187,22 @@ impl Sign {
     /// `container` or `imds`.
     pub fn kind(&self) -> &'static str {
         self.kind
+    }
+}
+
+impl HealthPlace {
+    /// Replaces what is told of the reports; `None` where none are sent.
+    pub fn put(&self, health: Option<HealthStatus>) {
+        change(&self.0, |held| {
+            let changed = held.health != health;
+            held.health = health;
+            changed
+        });
+    }
+
+    /// Somebody who only reads.
+    pub fn reader(&self) -> ShelfReader {
+        ShelfReader(self.0.subscribe())
     }
 }
 
@@ -255,6 +282,7 @@ impl Held {
             }
         }
         status.endpoints = self.endpoints.values().cloned().collect();
+        status.health.clone_from(&self.health);
         status.warnings.extend_from_slice(&self.notices);
         status
     }

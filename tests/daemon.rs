@@ -301,7 +301,7 @@ fn a_stop_is_prompt_and_leaves_the_file() {
     refusal(&output, Exit::Unavailable);
     let status: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(status["failure"]["class"], "no-daemon");
-    assert_eq!(status["state"], "stale", "they are valid, and nobody renews them");
+    assert_eq!(status["state"], "stopped", "they are valid, and nobody renews them");
     assert_eq!(status["targets"][0]["path"], json!(stage.credentials()));
 }
 

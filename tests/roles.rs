@@ -531,8 +531,9 @@ fn a_base_that_is_gone_leaves_what_is_held_and_is_named() {
     );
     stage.register();
     let _daemon = stage.start();
-    let status =
-        stage.status_when("the failure", |status| !shown(status, "backup")["failure"].is_null());
+    let status = stage.status_when("both failures", |status| {
+        !shown(status, "backup")["failure"].is_null() && !status["failure"].is_null()
+    });
     let failure = &shown(&status, "backup")["failure"];
     assert!(failure["message"].as_str().unwrap().contains("registered role"), "{failure}");
     assert_eq!((&status["state"], &failure["attempts"]), (&json!("expired"), &json!(0)));

@@ -626,7 +626,7 @@ fn what_is_about_a_registration_is_refused_under_another_source() {
     let status: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(
         (&status["source"], &status["state"]),
-        (&json!("instance-metadata"), &json!("stale"))
+        (&json!("instance-metadata"), &json!("stopped"))
     );
 }
 

@@ -11,12 +11,12 @@ use std::process::{Command, Output};
 use rolekeeper::lab::faults::{Effect, Fault};
 use rolekeeper::lab::operation::Operation::{
     DeregisterManagedInstance, RegisterManagedInstance, RequestManagedInstanceRoleToken,
-    UpdateManagedInstancePublicKey,
+    UpdateInstanceInformation, UpdateManagedInstancePublicKey,
 };
 use rolekeeper::pure::advice::Exit;
 use serde_json::Value;
 
-use stage::{Stage, printed, refusal, wait_for};
+use stage::{Stage, is_root, printed, refusal, wait_for};
 
 fn fails(status: u16, code: Option<&str>) -> Fault {
     let effect = Effect::Status { status, code: code.map(str::to_owned) };
@@ -247,7 +247,7 @@ fn status_ends_as_the_machine_is() {
 
     daemon.stop();
     // Programs can use what is in the file, and nobody renews it.
-    ends(&stage, "stale", Exit::Unavailable);
+    ends(&stage, "stopped", Exit::Unavailable);
     fs::remove_file(stage.credentials()).unwrap();
     fs::remove_file(stage.path("run/role-token")).unwrap();
     stage.drop_service();
@@ -263,6 +263,176 @@ fn status_ends_as_the_machine_is() {
     ends(&stage, "mismatch", Exit::Refused);
 }
 
+/// Settings by which the first answer is a minute away, when the service hangs.
+fn be_patient(stage: &Stage) {
+    let file = stage.path("rolekeeper.toml");
+    let settings = fs::read_to_string(&file).unwrap();
+    fs::write(&file, settings.replace("timeout = \"1s\"", "timeout = \"20s\"")).unwrap();
+}
+
+#[test]
+fn each_state_without_a_daemon_or_an_answer_has_its_word_and_its_remedy() {
+    let stage = Stage::set();
+    let hangs = Fault::always(Effect::Hang).on(RequestManagedInstanceRoleToken);
+    // The state without a daemon, and both lines that say why there is no more to tell.
+    let told = |state: &str| {
+        let output = stage.run(&["status"]);
+        let page = String::from_utf8_lossy(&output.stdout).into_owned();
+        let (message, remedy) = refusal(&output, Exit::Unavailable);
+        let status = ends(&stage, state, Exit::Unavailable);
+        assert_eq!(status["failure"]["class"], "no-daemon", "{status}");
+        assert_eq!(status["failure"]["remedy"], remedy.as_str(), "{status}");
+        assert!(message.starts_with("no daemon answers at "), "{message}");
+        (page, message, remedy)
+    };
+    let starts = "systemctl restart rolekeeper";
+
+    let (page, message, remedy) = told("unregistered");
+    assert!(page.contains("not registered") && message.ends_with("is not registered"), "{page}");
+    let expected = "--activation-code-file FILE; then systemctl start rolekeeper";
+    assert!(remedy.starts_with("rolekeeper register ") && remedy.ends_with(expected), "{remedy}");
+    assert!(!remedy.contains("backup"), "{remedy}");
+
+    let id = stage.register();
+    let (page, _, remedy) = told("registered");
+    assert!(page.contains(id.as_str()) && remedy.starts_with(starts), "{page}{remedy}");
+
+    be_patient(&stage);
+    stage.fault(hangs.clone());
+    let mut daemon = stage.start();
+    stage.status_when("the first request", |status| status["state"] == "starting");
+    ends(&stage, "starting", Exit::TryAgain);
+    let said = "there are no usable credentials now: starting";
+    assert_eq!(stage.refused(&["credential-process"], Exit::TryAgain).0, said);
+    stage.clear_faults();
+    daemon.stop();
+    told("registered");
+
+    let mut daemon = stage.start();
+    stage.status_when("credentials", |status| status["state"] == "fresh");
+    daemon.stop();
+    let (page, _, remedy) = told("stopped");
+    assert!(page.contains("holds an earlier run's") && remedy.starts_with(starts), "{page}");
+
+    let held = fs::read_to_string(stage.credentials()).unwrap();
+    let (before, after) = held.split_once("# rolekeeper: expires ").unwrap();
+    let (_, after) = after.split_once('\n').unwrap();
+    let ended = format!("{before}# rolekeeper: expires 2026-01-01T00:00:00Z\n{after}");
+    fs::write(stage.credentials(), ended).unwrap();
+    told("expired");
+
+    let fingerprint = stage.record("InstanceFingerprint");
+    let whole = fs::read(&fingerprint).unwrap();
+    fs::remove_file(&fingerprint).unwrap();
+    let (page, message, remedy) = told("damaged");
+    assert!(page.contains(id.as_str()) && message.contains("no such record"), "{page}{message}");
+    assert!(remedy.starts_with("restore it from a backup"), "{remedy}");
+    fs::write(&fingerprint, "{").unwrap();
+    let (page, message, remedy) = told("damaged");
+    assert!(page.contains(id.as_str()) && message.contains("the record is damaged"), "{message}");
+    assert!(remedy.starts_with(&format!("restore {}", fingerprint.display())), "{remedy}");
+    fs::write(&fingerprint, whole).unwrap();
+    let registration = stage.record("RegistrationKey");
+    let key = fs::read(&registration).unwrap();
+    fs::write(&registration, "{").unwrap();
+    let (page, message, _) = told("damaged");
+    assert!(page.contains("instance     not known") && message.contains("damaged"), "{page}");
+    fs::write(&registration, key).unwrap();
+
+    if is_root() {
+        let output = stage.command_of_nobody(&["status"]).output().unwrap();
+        let page = String::from_utf8_lossy(&output.stdout).into_owned();
+        let (message, remedy) = refusal(&output, Exit::Unavailable);
+        assert!(page.starts_with("state        unknown\ninstance     not known\n"), "{page}");
+        assert!(message.contains("cannot be read"), "{message}");
+        assert!(remedy.starts_with("the same with sudo"), "{remedy}");
+        let daemon = stage.start();
+        stage.status_when("a daemon", |_| true);
+        let output = stage.command_of_nobody(&["status"]).output().unwrap();
+        refusal(&output, Exit::Refused);
+        drop(daemon);
+        fs::remove_file(stage.path("run/control.sock")).unwrap();
+    } else {
+        eprintln!("another user's look is skipped: it needs root, which can be several users");
+    }
+
+    stage.settings("[identity]\nsource = \"instance-metadata\"\n");
+    fs::remove_file(stage.credentials()).unwrap();
+    let (page, ..) = told("stopped");
+    assert!(!page.contains("\ninstance "), "{page}");
+}
+
+#[test]
+fn a_record_that_is_damaged_under_the_daemon_is_told_before_the_next_start_fails() {
+    let stage = Stage::set();
+    let (_, _daemon) = stage.start_registered();
+    let fingerprint = stage.record("InstanceFingerprint");
+    let whole = fs::read(&fingerprint).unwrap();
+    let is_warned = |status: &Value| status["warnings"][0]["subject"] == "record";
+    for damage in [&|| fs::write(&fingerprint, "{").unwrap(), &|| {
+        fs::remove_file(&fingerprint).unwrap();
+    }] as [&dyn Fn(); 2]
+    {
+        damage();
+        stage.status_when("a warning", is_warned);
+        let status = ends(&stage, "fresh", Exit::BadData);
+        let said = status["warnings"][0]["message"].as_str().unwrap();
+        assert!(said.contains("the next start would fail"), "{said}");
+        fs::write(&fingerprint, &whole).unwrap();
+        stage.status_when("no warning", |status| status["warnings"][0].is_null());
+        ends(&stage, "fresh", Exit::Done);
+    }
+}
+
+#[test]
+fn a_health_report_that_is_refused_shows_with_its_remedy_until_one_is_taken() {
+    let stage = Stage::set();
+    let health = |more: &str| {
+        let file = stage.path("rolekeeper.toml");
+        let settings = fs::read_to_string(&file).unwrap();
+        let (settings, _) = settings.split_once("[health]").unwrap();
+        fs::write(&file, format!("{settings}[health]\n{more}\n")).unwrap();
+    };
+    let check = || {
+        let arguments = ["doctor", "--json", "--metadata-address", "127.0.0.1:9"];
+        let checks: Value = serde_json::from_slice(&stage.run(&arguments).stdout).unwrap();
+        let found = checks.as_array().unwrap().iter().find(|check| check["name"] == "health");
+        found.unwrap().clone()
+    };
+    let (_, daemon) = stage.start_registered();
+    assert!(stage.status()["health"].is_null() && !stage.status_page().contains("health"));
+    assert_eq!(check()["verdict"], "inapplicable");
+
+    let denied = Effect::Status { status: 400, code: Some("AccessDeniedException".to_owned()) };
+    stage.fault(Fault::always(denied).on(UpdateInstanceInformation));
+    health("interval = \"1h\"");
+    stage.succeed(&["reload"]);
+    stage.status_when("a refusal", |status| !status["health"]["failure"].is_null());
+    let status = ends(&stage, "fresh", Exit::TryAgain);
+    let failure = &status["health"]["failure"];
+    assert_eq!((failure["class"].as_str(), failure["attempts"].as_u64()), (Some("denied"), Some(1)));
+    let remedy = failure["remedy"].as_str().unwrap();
+    assert!(remedy.starts_with("allow the role ssm:UpdateInstanceInformation"), "{remedy}");
+    let page = stage.status_page();
+    let line = "\nhealth       NOT REPORTED\n  failure    denied: UpdateInstanceInformation at ";
+    assert!(page.contains(line) && page.contains(&format!("\n  try        {remedy}\n")), "{page}");
+    daemon.logged("this machine as lost");
+    let finding = check();
+    assert_eq!((&finding["verdict"], &finding["remedy"]), (&"warning".into(), &remedy.into()));
+
+    stage.clear_faults();
+    health("interval = \"30m\"");
+    stage.succeed(&["reload"]);
+    stage.status_when("a report", |status| !status["health"]["reported_at"].is_null());
+    let status = ends(&stage, "fresh", Exit::Done);
+    assert!(status["health"]["failure"].is_null(), "{status}");
+    assert!(stage.status_page().contains("\nhealth       reported "), "{}", stage.status_page());
+    assert_eq!(check()["verdict"], "ok");
+    health("enabled = false");
+    stage.succeed(&["reload"]);
+    assert!(stage.status()["health"].is_null());
+}
+
 #[test]
 fn after_a_good_restart_the_status_is_good_before_the_first_answer() {
     let stage = Stage::set();
@@ -270,9 +440,7 @@ fn after_a_good_restart_the_status_is_good_before_the_first_answer() {
     let until = stage.status()["credentials"]["expires_at"].clone();
     daemon.stop();
     // The first answer is a minute away.
-    let file = stage.path("rolekeeper.toml");
-    let settings = fs::read_to_string(&file).unwrap();
-    fs::write(&file, settings.replace("timeout = \"1s\"", "timeout = \"20s\"")).unwrap();
+    be_patient(&stage);
     stage.fault(Fault::always(Effect::Hang).on(RequestManagedInstanceRoleToken));
     let _daemon = stage.start();
     stage.status_when("what the run before held", |status| !status["credentials"].is_null());

@@ -1,6 +1,7 @@
 //! `rolekeeper status`
 
 mod exit;
+mod offline;
 
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -10,27 +11,32 @@ use clap::Args;
 use super::times::Times;
 use super::{Places, print};
 use crate::control::{self, Command, Complaint, ControlError, Reply};
-use crate::daemon::{Rules, targets};
 use crate::host::clock::{Clock, SystemClock};
 use crate::host::terminal::{self, BAD, DOUBTFUL, GOOD};
-use crate::pure::advice::{Advice, Exit};
+use crate::pure::advice::Exit;
 use crate::pure::source::Source;
 use crate::shelf::{
-    self, Credentials, EndpointStatus, Failure, Moment, ReloadStatus, SettingsTrouble, State,
+    self, Credentials, EndpointStatus, Failure, HealthStatus, Moment, ReloadStatus,
+    SettingsTrouble, State,
 };
-use crate::targets::{Warning, published};
-use crate::vault::{Vault, VaultError};
 
 /// Show state, expiry, next refresh, targets and the last failure
 ///
 /// Asks the daemon; without one, shows what the vault and the files tell.
 ///
+/// The state is one word. Of a daemon: fresh; stale, when the last renewal failed; starting, before the
+/// first answer; expired, without usable credentials; hibernating, when the service refuses this machine;
+/// mismatch, on another machine; unregistered. Without a daemon: unregistered; registered, before the first
+/// run; stopped, when what is in the files can still be used; expired; damaged, when a start would fail for
+/// a record of the vault; unknown, when this user may not read the vault.
+///
 /// Exit status 0 when there are usable credentials and they are renewed, everywhere; otherwise that of
-/// the first of these: 77 when this user may not ask, 69 when no daemon answers, 78 when this machine is
-/// not registered, 77 when the service refuses it or this is another machine, 69 when there are no usable
-/// credentials, 78 when settings are not in force or disable something, 73 when a file was not written, 69
-/// when a role of its own has no usable credentials or an endpoint does not listen, 75 when a renewal or a
-/// reload has failed, which may end by itself.
+/// the first of these: 77 when a daemon runs that this user may not ask, 69 when no daemon answers, 78 when
+/// this machine is not registered, 77 when the service refuses it or this is another machine, 75 when it is
+/// starting, 69 when there are no usable credentials, 65 when a record of the vault is damaged or missing,
+/// 78 when settings are not in force or disable something, 73 when a file was not written, 69 when a role
+/// of its own has no usable credentials or an endpoint does not listen, 75 when a renewal, a reload or a
+/// health report has failed, which may end by itself.
 ///
 /// How far away a time is, is told by this machine's clock.
 #[derive(Debug, Args)]
@@ -67,8 +73,8 @@ impl Status {
                 ));
             }
             Err(error @ ControlError::NotRunning { .. }) => {
-                let complaint = Complaint::of(&error);
-                (without_daemon(places, &complaint)?, Some(complaint))
+                let (status, complaint) = offline::status(places, &error)?;
+                (status, Some(complaint))
             }
             Err(error) => return Err(error.into()),
         };
@@ -85,66 +91,6 @@ impl Status {
     }
 }
 
-/// What the vault and the files tell.
-fn without_daemon(places: &Places, complaint: &Complaint) -> Result<shelf::Status, Complaint> {
-    let directories = places.directories_to_ask();
-    let settings = places.settings()?;
-    let mut status = shelf::Status::unregistered();
-    status.disabled = Rules::read(&settings, &directories.runtime).disabled;
-    status.source = settings.identity.source.value;
-    if status.source == Source::Hybrid {
-        let vault = Vault::read_only(&directories.state);
-        match vault.and_then(|vault| vault.registration()) {
-            Ok(registration) => {
-                status.state = State::Expired;
-                status.instance_id = Some(registration.instance_id.to_string());
-                status.region = Some(registration.region.to_string());
-            }
-            Err(VaultError::Missing { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-    } else {
-        // It needs no registration, and nobody else knows what it is.
-        status.state = State::Expired;
-    }
-    for target in targets(&settings, &directories.runtime) {
-        let said = settings.targets.iter().find(|said| said.name == target.name);
-        let assumption = said.and_then(|said| said.assumption.as_ref());
-        let held = published(&target);
-        let found = held.as_ref().ok().and_then(Option::as_ref);
-        let end = found.and_then(|found| found.expires_at);
-        let warning = found.and_then(|found| Warning::of_published(&target, found));
-        let warnings = warning.iter().map(Complaint::of).collect();
-        // Nobody renews them, but programs can still use them.
-        if status.state == State::Expired && end.is_some_and(|end| end > SystemClock.now()) {
-            status.state = State::Stale;
-        }
-        status.targets.push(shelf::TargetStatus {
-            name: target.name,
-            path: target.path,
-            profile: target.profile.to_string(),
-            written_at: None,
-            withdrawn: false,
-            held_until: end.map(Moment),
-            error: held.as_ref().err().map(ToString::to_string),
-            warnings,
-            remedy: held.err().map(|error| error.remedy()),
-            role_arn: assumption.map(|assumption| assumption.role().to_string()),
-            credentials: None,
-            failure: None,
-            reload: None,
-        });
-    }
-    status.failure = Some(Failure {
-        class: "no-daemon".to_owned(),
-        message: complaint.message.clone(),
-        remedy: complaint.remedy.clone(),
-        attempts: 0,
-        next_try_at: None,
-    });
-    Ok(status)
-}
-
 fn page(status: &shelf::Status, times: &Times) -> String {
     let mut page = String::new();
     // Writing to a String cannot fail.
@@ -153,7 +99,10 @@ fn page(status: &shelf::Status, times: &Times) -> String {
     };
     line("state", &state(status.state));
     match (status.source, &status.instance_id) {
-        (Source::Hybrid, None) => line("instance", "not registered"),
+        (Source::Hybrid, None) if status.state == State::Unregistered => {
+            line("instance", "not registered");
+        }
+        (Source::Hybrid, None) => line("instance", "not known"),
         (_, None) => {}
         (_, Some(id)) => line("instance", id),
     }
@@ -183,6 +132,9 @@ fn page(status: &shelf::Status, times: &Times) -> String {
             let _ = write!(text, "; not readable: {}", fingerprint.unreadable.join(", "));
         }
         line("hardware", &text);
+    }
+    if let Some(health) = &status.health {
+        reported(&mut line, times, health);
     }
     for target in &status.targets {
         let place = format!("{} [{}]", target.path.display(), target.profile);
@@ -255,10 +207,32 @@ fn page(status: &shelf::Status, times: &Times) -> String {
 fn state(state: State) -> String {
     let style = match state {
         State::Fresh => GOOD,
-        State::Stale => DOUBTFUL,
-        State::Expired | State::Hibernating | State::Mismatch | State::Unregistered => BAD,
+        State::Stale
+        | State::Starting
+        | State::Registered
+        | State::Stopped
+        | State::Unknown => DOUBTFUL,
+        State::Expired
+        | State::Hibernating
+        | State::Mismatch
+        | State::Unregistered
+        | State::Damaged => BAD,
     };
     terminal::styled(state.name(), style, &std::io::stdout())
+}
+
+/// What Systems Manager hears of this machine's health.
+fn reported(line: &mut impl FnMut(&str, &str), times: &Times, health: &HealthStatus) {
+    let last = health.reported_at.map(|at| times.of(at));
+    match (&health.failure, last) {
+        (None, Some(last)) => line("health", &format!("reported {last}")),
+        (None, None) => line("health", "not reported yet"),
+        (Some(failure), last) => {
+            let last = last.map(|last| format!(", last heard {last}")).unwrap_or_default();
+            line("health", &format!("NOT REPORTED{last}"));
+            failed(line, times, ["  failure", "  try", "  next try"], failure);
+        }
+    }
 }
 
 /// The source in words, and whose credentials it gives as far as it tells.

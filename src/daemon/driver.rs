@@ -168,7 +168,7 @@ impl Driver {
         mut inbox: mpsc::Receiver<Order>,
         waiting: Vec<Order>,
     ) -> Result<(), DaemonError> {
-        self.warnings.put("vault", self.provider.look_at_vault());
+        self.look_at_vault();
         self.follow_service().await;
         self.handle(Event::Deadline).await;
         let mut ticker = Ticker::new();
@@ -392,7 +392,10 @@ impl Driver {
 
     /// Tells everybody who only reads.
     fn report(&mut self) {
+        let settled =
+            self.ready || self.failure.is_some() || self.refresher.token().is_some();
         let report = report::Report {
+            is_settled: settled,
             time: self.clock.estimate(),
             whose: self.provider.whose(),
             refresher: &self.refresher,
@@ -409,7 +412,6 @@ impl Driver {
         let targets = self.targets.iter().map(|target| &target.name);
         let registered = targets.chain(&self.consumers).cloned().collect();
         self.shelf.put(status, report.token().cloned(), registered);
-        let settled = self.failure.is_some() || self.refresher.token().is_some();
         if settled && !self.ready {
             self.ready = true;
             service_manager::ready(&line);

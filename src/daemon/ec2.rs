@@ -36,7 +36,7 @@ use crate::pure::failure::FailureClass;
 use crate::pure::identity::Region;
 use crate::pure::role_token::RoleToken;
 use crate::pure::source::Source;
-use crate::shelf::{RoleStatus, ShelfReader};
+use crate::shelf::{HealthPlace, RoleStatus};
 use crate::sources::{Instance, InstanceMetadata, Problem, Profile};
 use crate::ssm::{AwsCredentials, HostKey, Ssm, SsmError};
 use crate::vault::{Ec2Key, Vault, VaultError};
@@ -94,7 +94,7 @@ impl Ec2 {
     pub(super) fn new(
         daemon: &Daemon,
         clock: ServiceClock,
-        shelf: ShelfReader,
+        health: HealthPlace,
     ) -> Result<Self, DaemonError> {
         let metadata = InstanceMetadata::new(metadata_endpoint(&daemon.settings)?)?;
         tracing::info!(endpoint = metadata.endpoint(), "credentials from the instance's metadata");
@@ -103,7 +103,7 @@ impl Ec2 {
             settings: daemon.settings.clone(),
             state_directory: daemon.directories.state.clone(),
             clock,
-            reports: Reports::new(shelf, Arc::clone(&daemon.seams.entropy)),
+            reports: Reports::new(health, Arc::clone(&daemon.seams.entropy)),
             known: None,
             proven: None,
             proof: Proof::of_run_before(&daemon.directories.state),

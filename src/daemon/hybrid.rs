@@ -17,7 +17,7 @@ use crate::pure::fingerprint::{Similarity, SimilarityThreshold, Verdict, compare
 use crate::pure::identity::Fingerprint;
 use crate::pure::refresher::{AskAs, Event};
 use crate::pure::role_token::RoleToken;
-use crate::shelf::ShelfReader;
+use crate::shelf::HealthPlace;
 use crate::ssm::{InstanceKey, Ssm};
 use crate::vault::{FingerprintRecord, Registration, Vault, VaultError};
 
@@ -51,7 +51,7 @@ impl Hybrid {
         daemon: &Daemon,
         vault: Vault,
         clock: &ServiceClock,
-        shelf: ShelfReader,
+        health: HealthPlace,
     ) -> Result<Self, DaemonError> {
         for notice in vault.notices() {
             log(notice);
@@ -68,7 +68,7 @@ impl Hybrid {
         );
         let mut hybrid = Self {
             record: vault.fingerprint_record()?,
-            reports: Reports::new(shelf, Arc::clone(&daemon.seams.entropy)),
+            reports: Reports::new(health, Arc::clone(&daemon.seams.entropy)),
             vault,
             ssm,
             reach,

@@ -66,7 +66,7 @@ use crate::host::{directory, log};
 use crate::pure::advice::Exit;
 use crate::pure::identity::Region;
 use crate::pure::source::Source;
-use crate::shelf::{Shelf, ShelfReader, Status};
+use crate::shelf::{Shelf, ShelfReader, State, Status};
 use crate::vault::{Notice, Vault, VaultError};
 use crate::vending::{self, Judge, Stock};
 
@@ -162,7 +162,7 @@ impl Daemon {
         // Wrong settings show at once, also on a machine that is not registered yet.
         accounts.wait_for(&self.settings).await;
         let read = self.rules(&accounts);
-        self.show(&shelf, &read);
+        read.log(&[]);
         let rules = Rulebook::new(&read);
         let source = self.settings.identity.source.value;
         let vault = match source {
@@ -170,6 +170,8 @@ impl Daemon {
             // Without a registration there is nothing to remember yet.
             Source::InstanceMetadata | Source::Container | Source::Environment => None,
         };
+        let is_unregistered = source == Source::Hybrid && vault.is_none();
+        self.show(&shelf, &read, if is_unregistered { State::Unregistered } else { State::Starting });
         let clock = ServiceClock::new(Arc::clone(&self.seams.clock));
         let (control, programs) = self.bind()?;
         tasks.spawn(control.serve(reader.clone(), orders));
@@ -202,10 +204,10 @@ impl Daemon {
                         self.registered(desk, &shelf, &mut accounts).await?
                     }
                 };
-                Provider::Hybrid(Box::new(Hybrid::new(&self, vault, &clock, reader)?))
+                Provider::Hybrid(Box::new(Hybrid::new(&self, vault, &clock, shelf.health())?))
             }
             Source::InstanceMetadata => {
-                Provider::Ec2(Box::new(Ec2::new(&self, clock.clone(), reader)?))
+                Provider::Ec2(Box::new(Ec2::new(&self, clock.clone(), shelf.health())?))
             }
             Source::Container => Provider::container(&self.settings, clock.clone())?,
             Source::Environment => Provider::environment(&self.settings, clock.clone())?,
@@ -237,9 +239,10 @@ impl Daemon {
     }
 
     /// Before there is a driver, the settings are all that there is to show.
-    fn show(&self, shelf: &Shelf, rules: &Rules) {
-        rules.log(&[]);
+    fn show(&self, shelf: &Shelf, rules: &Rules, state: State) {
         let status = Status {
+            state,
+            source: self.settings.identity.source.value,
             disabled: rules.disabled.clone(),
             settings: self.trouble.as_ref().map(report::settings),
             ..Status::unregistered()
@@ -291,7 +294,8 @@ impl Daemon {
         let read = self.read_again().await;
         accounts.wait_for(&self.settings).await;
         let rules = self.rules(accounts);
-        self.show(shelf, &rules);
+        rules.log(&[]);
+        self.show(shelf, &rules, State::Unregistered);
         settings::outcome(&rules.disabled, read?)
     }
 

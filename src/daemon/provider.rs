@@ -148,7 +148,13 @@ impl Provider {
             Self::Ec2(ec2) => ec2.look_at_vault(),
             Self::Container(_) | Self::Environment(_) => None,
         }?;
-        let message = format!("{error}; credentials are renewed, but nothing is written down");
+        let (what, exit) = match error {
+            VaultError::Missing { .. } | VaultError::Damaged { .. } => {
+                ("the next start would fail", Exit::BadData)
+            }
+            _ => ("nothing is written down", Exit::CannotCreate),
+        };
+        let message = format!("{error}; credentials are renewed, but {what}");
         let remedy = match error {
             VaultError::Missing { path } => format!(
                 "restore {} from a backup while the daemon runs: after a stop nothing knows this \
@@ -157,7 +163,7 @@ impl Provider {
             ),
             error => error.remedy(),
         };
-        Some(Complaint::new(Exit::CannotCreate, message, remedy))
+        Some(Complaint::new(exit, message, remedy))
     }
 
     /// Looks at the machine, where the credentials are for no other.

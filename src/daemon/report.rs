@@ -27,6 +27,8 @@ use crate::vault::VaultError;
 
 /// Everything that goes into a status.
 pub(super) struct Report<'a> {
+    /// There was an outcome, good or bad.
+    pub is_settled: bool,
     pub time: TimeEstimate,
     pub whose: Whose,
     pub refresher: &'a Refresher,
@@ -268,6 +270,7 @@ impl Report<'_> {
         match self.refresher.condition(self.time) {
             Condition::Fresh => State::Fresh,
             Condition::Stale => State::Stale,
+            Condition::Expired if !self.is_settled => State::Starting,
             Condition::Expired => State::Expired,
             Condition::Hibernating => State::Hibernating,
             Condition::Mismatch => State::Mismatch,

@@ -32,6 +32,9 @@ pub struct Status {
     pub consumers: Vec<ConsumerStatus>,
     #[serde(default)]
     pub endpoints: Vec<EndpointStatus>,
+    /// What Systems Manager hears of this machine's health; `None` where it is told nothing.
+    #[serde(default)]
+    pub health: Option<HealthStatus>,
     /// Targets and consumers that cannot be served as the settings have them.
     #[serde(default)]
     pub disabled: Vec<Disabled>,
@@ -47,7 +50,7 @@ pub struct Status {
 /// Something that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Warning {
-    /// What it is about: `service`, `vault`, `token_file web`.
+    /// What it is about: `service`, `vault`, `record`, `token_file web`.
     pub subject: String,
     pub message: String,
     /// What to do about it.
@@ -65,12 +68,44 @@ pub struct SettingsTrouble {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
+    /// Usable credentials, which are renewed.
     Fresh,
+    /// Usable credentials, which could not be renewed.
     Stale,
+    /// The daemon waits for the answer to its first request.
+    Starting,
+    /// No usable credentials.
     Expired,
+    /// The service has refused this machine.
     Hibernating,
+    /// This is not the machine that registered.
     Mismatch,
     Unregistered,
+    /// Without a daemon: an identity is there, and no credentials.
+    Registered,
+    /// Without a daemon: what an earlier run has written is still usable, or nothing was written.
+    Stopped,
+    /// Without a daemon: a record of the vault is damaged or missing, and a start would fail.
+    Damaged,
+    /// Without a daemon: the vault's records cannot be read, and may be in order.
+    Unknown,
+}
+
+impl State {
+    /// All of them, in the order of the manual.
+    pub const ALL: [Self; 11] = [
+        Self::Fresh,
+        Self::Stale,
+        Self::Starting,
+        Self::Expired,
+        Self::Hibernating,
+        Self::Mismatch,
+        Self::Unregistered,
+        Self::Registered,
+        Self::Stopped,
+        Self::Damaged,
+        Self::Unknown,
+    ];
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -170,6 +205,17 @@ pub struct EndpointStatus {
     pub remedy: Option<String>,
 }
 
+/// The reports by which Systems Manager lists this machine as online.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthStatus {
+    /// When the service took the last one of this run.
+    pub reported_at: Option<Moment>,
+    /// When the next one is due; nothing before the first.
+    pub next_report_at: Option<Moment>,
+    /// Why the last one was not taken.
+    pub failure: Option<Failure>,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     pub class: String,
@@ -183,6 +229,9 @@ pub struct Failure {
 /// A point in time whose text is RFC 3339 in UTC with whole seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(pub UtcDateTime);
+
+/// What a warning is about that a record of the vault is damaged or missing.
+pub const RECORD: &str = "record";
 
 /// What a warning is about that a consumer's token file is not written; the consumer's name follows.
 const TOKEN_FILE: &str = "token_file ";
@@ -220,6 +269,7 @@ impl Status {
             targets: Vec::new(),
             consumers: Vec::new(),
             endpoints: Vec::new(),
+            health: None,
             disabled: Vec::new(),
             settings: None,
             failure: None,
@@ -239,10 +289,15 @@ impl State {
         match self {
             Self::Fresh => "fresh",
             Self::Stale => "stale",
+            Self::Starting => "starting",
             Self::Expired => "expired",
             Self::Hibernating => "hibernating",
             Self::Mismatch => "mismatch",
             Self::Unregistered => "unregistered",
+            Self::Registered => "registered",
+            Self::Stopped => "stopped",
+            Self::Damaged => "damaged",
+            Self::Unknown => "unknown",
         }
     }
 }

@@ -15,11 +15,12 @@ use crate::host::tcp_peer;
 use crate::pure::advice::Exit;
 use crate::pure::diagnosis::credentials::{Held, Registered};
 use crate::pure::diagnosis::endpoint::Listener;
+use crate::pure::diagnosis::health::Heard;
 use crate::pure::diagnosis::privileges::Needs;
 use crate::pure::diagnosis::target::{File, Told};
 use crate::pure::diagnosis::{self, AFTER_THAT, AS_ROOT, Check, Finding};
 use crate::pure::refresher::Condition;
-use crate::shelf::{Failure, State, Status, TargetStatus};
+use crate::shelf::{Failure, RECORD, State, Status, TargetStatus};
 use crate::targets::{Target, Trouble, Warning, published};
 use crate::vault::{Vault, VaultError};
 
@@ -64,7 +65,8 @@ pub(super) fn answers(patient: &Patient) -> Vec<Check> {
     };
     let warnings = patient.status.iter().flat_map(|status| &status.warnings);
     let warnings = warnings.map(|warning| {
-        let say = if warning.is_of_token_file() { Finding::wrong } else { Finding::warning };
+        let is_wrong = warning.is_of_token_file() || warning.subject == RECORD;
+        let say = if is_wrong { Finding::wrong } else { Finding::warning };
         let finding = say(&warning.message, &warning.remedy);
         Check::of("daemon", &warning.subject, finding)
     });
@@ -123,6 +125,25 @@ pub(super) fn credentials(patient: &Patient) -> Vec<Check> {
         }),
     };
     vec![Check::new("credentials", finding)]
+}
+
+/// What Systems Manager hears of this machine's health.
+pub(super) fn health(patient: &Patient) -> Vec<Check> {
+    let finding = match &patient.status {
+        Err(complaint) if complaint.exit == Exit::Refused as u8 => {
+            Finding::skipped("needs the daemon's word", AS_ROOT)
+        }
+        Err(_) => Finding::skipped("needs a daemon that answers", AFTER_THAT),
+        Ok(status) => match &status.health {
+            None => Finding::inapplicable("none is reported by these settings or this source"),
+            Some(health) => diagnosis::health::judge(&Heard {
+                last: health.reported_at.map(|at| at.to_string()),
+                failure: health.failure.as_ref().map(complaint),
+                next: health.next_report_at.map(|at| at.to_string()),
+            }),
+        },
+    };
+    vec![Check::new("health", finding)]
 }
 
 /// Each target's file.
@@ -262,9 +283,11 @@ fn condition(state: State) -> Option<Condition> {
     match state {
         State::Fresh => Some(Condition::Fresh),
         State::Stale => Some(Condition::Stale),
-        State::Expired => Some(Condition::Expired),
+        State::Starting | State::Expired => Some(Condition::Expired),
         State::Hibernating => Some(Condition::Hibernating),
         State::Mismatch => Some(Condition::Mismatch),
         State::Unregistered => None,
+        // Only what needs no daemon says so.
+        State::Registered | State::Stopped | State::Damaged | State::Unknown => None,
     }
 }

@@ -122,6 +122,7 @@ impl Doctor {
             waiting("service", network::services(Arc::clone(&patient))),
             blocking("daemon", &patient, daemon::answers),
             blocking("credentials", &patient, daemon::credentials),
+            blocking("health", &patient, daemon::health),
             blocking("target", &patient, daemon::files),
             blocking("endpoint", &patient, daemon::listeners),
             blocking("privileges", &patient, daemon::privileges),

@@ -4,17 +4,19 @@
 //! |---|---|
 //! | not registered | 78 |
 //! | hibernating, or another machine | 77 |
+//! | the first answer is awaited | 75 |
 //! | no usable credentials | 69 |
+//! | a record of the vault is damaged or missing: the next start would fail | 65 |
 //! | settings that are not in force, a target or a consumer that is disabled | 78 |
 //! | a target's file or a consumer's token file was not written | 73 |
 //! | a role of its own without usable credentials, an endpoint that does not listen | 69 |
-//! | a renewal that failed, a service that was not told | 75 |
+//! | a renewal that failed, a service that was not told, a health report that was not taken | 75 |
 //! | otherwise | 0 |
 //!
 //! The first row that fits counts. Without a daemon, 69 comes before all of them.
 
 use crate::pure::advice::Exit;
-use crate::shelf::{Credentials, Failure, Moment, State, Status, Warning};
+use crate::shelf::{Credentials, Failure, Moment, RECORD, State, Status, Warning};
 
 /// Judges what a daemon says of itself.
 pub(super) fn exit(status: &Status, now: Moment) -> Exit {
@@ -22,8 +24,17 @@ pub(super) fn exit(status: &Status, now: Moment) -> Exit {
     match status.state {
         State::Unregistered => return Exit::Configuration,
         State::Hibernating | State::Mismatch => return Exit::Refused,
-        State::Expired => return Exit::Unavailable,
+        State::Starting => return Exit::TryAgain,
+        // No daemon says the last four of itself.
+        State::Expired
+        | State::Registered
+        | State::Stopped
+        | State::Damaged
+        | State::Unknown => return Exit::Unavailable,
         State::Fresh | State::Stale => {}
+    }
+    if status.warnings.iter().any(|warning| warning.subject == RECORD) {
+        return Exit::BadData;
     }
     let not_in_force =
         |warning: &Warning| ["identity", "service"].contains(&warning.subject.as_str());
@@ -48,6 +59,7 @@ pub(super) fn exit(status: &Status, now: Moment) -> Exit {
         Exit::Unavailable
     } else if status.state == State::Stale
         || status.failure.is_some()
+        || status.health.as_ref().is_some_and(|health| health.failure.is_some())
         || roles.any(|(_, _, failure): (_, _, &Option<Failure>)| failure.is_some())
         || targets.filter_map(|it| it.reload.as_ref()).any(|reload| reload.failure.is_some())
     {
@@ -64,7 +76,7 @@ mod tests {
     use super::*;
     use crate::pure::disabled::{Disabled, Kind};
     use crate::shelf::{
-        ConsumerStatus, EndpointStatus, ReloadStatus, SettingsTrouble, TargetStatus,
+        ConsumerStatus, EndpointStatus, HealthStatus, ReloadStatus, SettingsTrouble, TargetStatus,
     };
 
     const NOW: Moment = Moment(utc_datetime!(2026-11-22 12:00));
@@ -162,6 +174,10 @@ mod tests {
             }],
             ..fresh()
         };
+        let health = |failure| {
+            let (reported_at, next_report_at) = (Some(NOW), Some(LATER));
+            Status { health: Some(HealthStatus { reported_at, next_report_at, failure }), ..fresh() }
+        };
         let text = String::new;
         let (place, error, remedy) = (text(), text(), text());
         let disabled = Disabled { kind: Kind::Target, name: None, place, error, remedy };
@@ -182,6 +198,10 @@ mod tests {
             ("endpoint listens", endpoint(None), Exit::Done),
             ("role is assumed", consumer(Some(LATER), None), Exit::Done),
             ("service is told", told(None), Exit::Done),
+            ("a record is damaged", warned(RECORD), Exit::BadData),
+            ("health is told", health(None), Exit::Done),
+            ("health is not told", health(failure()), Exit::TryAgain),
+            ("starting", state(State::Starting), Exit::TryAgain),
             ("unregistered", Status::unregistered(), Exit::Configuration),
             ("hibernating", state(State::Hibernating), Exit::Refused),
             ("mismatch", state(State::Mismatch), Exit::Refused),

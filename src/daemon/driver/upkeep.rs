@@ -10,6 +10,7 @@ use crate::host::service_manager;
 use crate::host::socket::DIRECTORY_MODE;
 use crate::pure::advice::Exit;
 use crate::pure::refresher::{Condition, Event};
+use crate::shelf::RECORD;
 use crate::sts::Sts;
 
 /// So many looks in a row find no runtime directory before the service manager is asked for one.
@@ -31,7 +32,7 @@ impl Driver {
             self.roles.try_again().await;
             self.handle(Event::Nudged).await;
         }
-        self.warnings.put("vault", self.provider.look_at_vault());
+        self.look_at_vault();
         if self.warnings.has(LEFTOVERS) {
             self.warnings.put(LEFTOVERS, self.record.try_again().err());
         }
@@ -51,6 +52,19 @@ impl Driver {
             Some(error) if self.wants_new_start() => Err(error),
             _ => Ok(()),
         }
+    }
+
+    /// A vault that cannot be written costs nothing today; one whose records are damaged costs the next
+    /// start.
+    pub(super) fn look_at_vault(&mut self) {
+        let trouble = self.provider.look_at_vault();
+        let is_lost = |trouble: &Complaint| trouble.exit == Exit::BadData as u8;
+        let (record, vault) = match trouble {
+            Some(trouble) if is_lost(&trouble) => (Some(trouble), None),
+            trouble => (None, trouble),
+        };
+        self.warnings.put(RECORD, record);
+        self.warnings.put("vault", vault);
     }
 
     /// Makes the directory again if somebody has removed it. In the service's sandbox that cannot be

@@ -55,7 +55,8 @@ For everybody:
   { time-passes = DURATION }
 
 What can be expected:
-  state        fresh, stale, expired, hibernating, mismatch, unregistered
+  state        fresh, stale, starting, expired, hibernating, mismatch,
+               unregistered
   failure      none, bad-answer, clock-skew, denied, local, service-fault,
                throttled, unreachable
   credentials  live, new, same, dead, none       what the file holds

@@ -41,6 +41,10 @@ pub fn judge(held: &Held) -> Finding {
     };
     let (message, remedy) = match &held.failure {
         Some(failure) => (failure.message.as_str(), remedy_within(&failure.remedy)),
+        None if condition == Condition::Expired => {
+            let text = "there are none yet: the daemon waits for its first answer";
+            return Finding::warning(text, "rolekeeper refresh, which waits for it, too");
+        }
         None => ("the daemon has not asked yet", "rolekeeper refresh"),
     };
     let finding = match condition {

@@ -13,6 +13,7 @@ pub mod credentials;
 pub mod endpoint;
 pub mod environment;
 pub mod hardware;
+pub mod health;
 pub mod metadata;
 pub mod passage;
 pub mod privileges;

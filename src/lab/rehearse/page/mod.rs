@@ -143,6 +143,7 @@ fn legend(picture: &str) -> String {
     };
     for (class, word) in [
         ("unregistered", "not registered"),
+        ("starting", "waits for the first answer"),
         ("fresh", "fresh"),
         ("stale", "stale"),
         ("expired", "expired"),
