@@ -40,6 +40,7 @@ main() {
     check_restart_keeps_the_file
     check_stop
     check_watchdog
+    check_remedy_for_other_owners
     check_targets_of_other_users
     check_advice
     check_services_told
@@ -308,6 +309,38 @@ check_watchdog() {
 
 replaced() {
     [[ $(property ActiveState) == active && $(property MainPID) != "$1" ]]
+}
+
+# Whatever stands between the sandbox and another owner's file, in /var or in a home that the unit hides: what
+# `status` prints is pasted once.
+check_remedy_for_other_owners() {
+    local directory remedy
+    for directory in /var/lib/theirs /home/theirs/.aws; do
+        inside install -d -o backup -g backup -m 755 "${directory%/*}" "$directory"
+        printf '[[target]]\nname = "theirs"\npath = "%s/credentials"\nowner = "backup"\nmode = "0600"\n' \
+            "$directory" | inside sh -c 'cat > /etc/rolekeeper/conf.d/theirs.toml'
+        inside systemctl restart rolekeeper
+        wait_for "a remedy" remedy_is_told
+        remedy=$(remedy_of_target)
+        # Behind it stands what to do where it is not the unit.
+        inside sh -c "${remedy%%; *}"
+        wait_for "the file" inside test -s "$directory/credentials"
+        check "remedy of a target in $directory: pasted once" \
+            "$(inside stat -c '%a %U' "$directory/credentials")$(remedy_of_target)" "600 backup"
+        inside rm /etc/systemd/system/rolekeeper.service.d/local.conf /etc/rolekeeper/conf.d/theirs.toml
+        inside systemctl daemon-reload
+    done
+    inside rm -r /var/lib/theirs /home/theirs
+    inside systemctl stop rolekeeper
+}
+
+remedy_is_told() {
+    [[ -n $(remedy_of_target) ]]
+}
+
+# What stands below the target that is called theirs.
+remedy_of_target() {
+    shown | sed -n '/^target  *theirs:/,/^[^ ]/s/^  try  *//p' | head -n 1
 }
 
 # The example drop-in lets the daemon reach another user's directory, and no more than that one.

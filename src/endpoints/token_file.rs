@@ -16,7 +16,7 @@ use super::TOKEN_BYTES;
 use crate::host::directory::{UnsafeDirectory, open_file, open_out_of_reach};
 use crate::host::replace::{Access, replace_file_at};
 use crate::pure::advice::{Advice, Exit};
-use crate::pure::drop_in::example_remedy;
+use crate::pure::drop_in::{delivery_lines, directory_lines, lines_remedy};
 use crate::pure::secret::Secret;
 use crate::pure::shell::in_shell;
 
@@ -135,14 +135,17 @@ impl Advice for TokenFileError {
             Self::Directory(_) => {
                 "use a directory that root or the service owns, such as /run/rolekeeper".to_owned()
             }
-            Self::File { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+            Self::File { path, source } if source.kind() == io::ErrorKind::PermissionDenied => {
                 "leave owner and group of its [[consumer]] out, or let the service give files away: "
                     .to_owned()
-                    + &example_remedy("targets-of-other-users.conf")
+                    + &lines_remedy(&delivery_lines(&directory_of(path), true, None))
+            }
+            Self::File { path, source } if source.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                lines_remedy(&directory_lines(&directory_of(path)))
             }
             // Nothing else makes the kernel call it busy: it cannot be replaced.
             Self::File { path, source } if source.raw_os_error() == Some(nix::libc::EBUSY) => {
-                let directory = in_shell(&path.parent().unwrap_or(path).to_string_lossy());
+                let directory = in_shell(&directory_of(path));
                 format!("it is a mount point: mount its directory {directory} instead")
             }
             Self::Taken { path } => {
@@ -165,6 +168,10 @@ impl Advice for TokenFileError {
     fn exit(&self) -> Exit {
         Exit::CannotCreate
     }
+}
+
+fn directory_of(path: &Path) -> String {
+    path.parent().unwrap_or(path).to_string_lossy().into_owned()
 }
 
 fn is_ours(text: &str) -> bool {

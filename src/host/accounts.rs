@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 
+use crate::pure::diagnosis::privileges::{CHOWN, effective_capabilities};
 use crate::pure::unit_settings::Login;
 
 /// Why a name has no number. An account database that fails has not said that there is no such account.
@@ -189,6 +190,18 @@ pub fn local_users() -> Vec<(String, u32)> {
 /// The name of a user of `/etc/passwd`.
 pub fn local_user_name(uid: u32) -> Option<String> {
     local_users().into_iter().find(|(_, number)| *number == uid).map(|(name, _)| name)
+}
+
+/// The groups that this process may give its files to.
+pub fn own_groups() -> Vec<Gid> {
+    let others = nix::unistd::getgroups().unwrap_or_default();
+    others.into_iter().chain([Gid::effective()]).collect()
+}
+
+/// Whether this process may give its files to others (`CAP_CHOWN`).
+pub fn may_give_files_away() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    effective_capabilities(&status).is_some_and(|capabilities| capabilities & CHOWN != 0)
 }
 
 /// Who this process acts as.

@@ -109,8 +109,8 @@ impl Target {
     }
 
     fn in_trouble(&self, trouble: Trouble) -> TargetError {
-        let (owner, _) = self.access.ids();
-        TargetError { path: self.path.clone(), owner, trouble }
+        let (owner, group) = self.access.ids();
+        TargetError { path: self.path.clone(), owner, group, trouble }
     }
 
     fn permission(&self) -> Permission {

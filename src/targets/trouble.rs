@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::libc::nlink_t;
-use nix::unistd::Uid;
+use nix::sys::statvfs::{FsFlags, statvfs};
+use nix::unistd::{Gid, Uid};
 
 use super::Permission;
 use super::existing::LARGEST;
-use crate::host::accounts::{local_name, own_uid};
+use crate::host::accounts::{may_give_files_away, own_groups, own_uid, local_name};
 use crate::host::directory::{Reason, UnsafeDirectory};
 use crate::pure::advice::{Advice, Exit};
-use crate::pure::drop_in::{example_remedy, lines_remedy};
+use crate::pure::drop_in::{delivery_lines, lines_remedy};
 use crate::pure::ini::{ProfileName, Unusable};
 use crate::pure::shell::in_shell;
 
@@ -21,8 +22,9 @@ use crate::pure::shell::in_shell;
 #[error("credentials file {}: {trouble}", path.display())]
 pub struct TargetError {
     pub path: PathBuf,
-    /// Whose the file is to be.
+    /// Whose the file is to be, and its group's.
     pub owner: Uid,
+    pub group: Gid,
     pub trouble: Trouble,
 }
 
@@ -105,23 +107,22 @@ impl Advice for TargetError {
             Trouble::HardLinks(_) => format!("cp -p {path} {path}.new && mv {path}.new {path}"),
             Trouble::TooLarge => format!("see whether {path} is a credentials file at all"),
             Trouble::Content { unusable, .. } => unusable.remedy(),
-            Trouble::Give(permission) if permission.owner == own_uid() => {
-                lines_remedy(&[format!("SupplementaryGroups={}", permission.group)])
+            Trouble::Give(_) => lines_remedy(&self.lacking()),
+            Trouble::Denied("read") if !self.is_for_others() => {
+                format!("setfacl -m u:{}:r {path}", local_name(own_uid()))
             }
-            Trouble::Give(_) => example_remedy(OTHER_USERS),
-            Trouble::Denied("read") => format!("setfacl -m u:{}:r {path}", local_name(own_uid())),
-            Trouble::Denied(_) if self.owner == own_uid() => {
+            Trouble::Denied(_) if !self.is_for_others() => {
                 let own = in_shell(&self.parent().join("rolekeeper").to_string_lossy());
                 let user = local_name(own_uid());
                 format!(
                     "install -d -m 0755 -o {user} {own}, and set the target's `path` to in there"
                 )
             }
-            Trouble::Denied(_) => example_remedy(OTHER_USERS),
+            Trouble::Denied(_) => lines_remedy(&self.lacking()),
             Trouble::DiskFull => format!("free some space where {path} is; it is tried again"),
             Trouble::ReadOnly => format!(
                 "{}; where it is not the unit that makes it so, mount it writable",
-                lines_remedy(&[format!("ReadWritePaths=-{}", self.parent().display())])
+                lines_remedy(&self.lacking())
             ),
             Trouble::MountPoint => {
                 let directory = self.directory();
@@ -156,9 +157,6 @@ impl Advice for TargetError {
     }
 }
 
-/// The example by which the service may write other users' files.
-const OTHER_USERS: &str = "targets-of-other-users.conf";
-
 impl TargetError {
     fn parent(&self) -> &Path {
         self.path.parent().unwrap_or(&self.path)
@@ -168,22 +166,43 @@ impl TargetError {
         in_shell(&self.parent().to_string_lossy())
     }
 
+    /// Whether the file is somebody else's, and this process may not give it away yet.
+    fn is_for_others(&self) -> bool {
+        self.owner != own_uid() && !may_give_files_away()
+    }
+
+    /// What the unit has to allow, all at once: whoever adds a line a time goes round in circles.
+    fn lacking(&self) -> Vec<String> {
+        let is_strange = !may_give_files_away() && !own_groups().contains(&self.group);
+        let group = (is_strange && !self.is_for_others()).then(|| self.group.as_raw());
+        delivery_lines(&self.parent().to_string_lossy(), self.is_for_others(), group)
+    }
+
+    /// What follows a first step where the unit has to allow something besides.
+    fn and_the_unit(&self) -> String {
+        if self.is_for_others() || is_read_only(self.parent()) {
+            format!(" && {}", lines_remedy(&self.lacking()))
+        } else {
+            String::new()
+        }
+    }
+
     /// What is made belongs to whose the file is to be: nobody else may write there.
     fn remedy_for_directory(&self, directory: &UnsafeDirectory) -> String {
         let path = in_shell(&directory.path.to_string_lossy());
         match &directory.reason {
-            Reason::Missing => {
-                format!("install -d -m 0755 -o {} {}", local_name(self.owner), self.directory())
-            }
-            Reason::Hidden => lines_remedy(&[
-                "ProtectHome=tmpfs".to_owned(),
-                format!("BindPaths=-{}", self.parent().display()),
-            ]),
+            Reason::Missing => format!(
+                "install -d -m 0755 -o {} {}{}",
+                local_name(self.owner),
+                self.directory(),
+                self.and_the_unit()
+            ),
+            Reason::Hidden => lines_remedy(&self.lacking()),
             Reason::NotADirectory => "set the target's `path` to a file in a directory".into(),
             Reason::Writable(mode) if mode & 0o1000 != 0 => {
                 format!("make a directory of its own in {path} (mode 0755) and set `path` in there")
             }
-            Reason::Writable(_) => format!("chmod go-w {path}"),
+            Reason::Writable(_) => format!("chmod go-w {path}{}", self.and_the_unit()),
             Reason::Owner(owner) => format!(
                 "set the target's `owner` to user {owner} if the file is meant for them, otherwise \
                  its `path` to a directory that root or the service owns"
@@ -191,6 +210,7 @@ impl TargetError {
             Reason::Symlink | Reason::Loop => {
                 format!("set the target's `path` to where {path} leads, without the symlink")
             }
+            Reason::Unopened(_) if self.is_for_others() => lines_remedy(&self.lacking()),
             // To pass needs less than to write down, durably, what is in it.
             Reason::Unopened(_) if directory.path == self.parent() => {
                 format!("setfacl -m u:{}:rx {path}", local_name(own_uid()))
@@ -198,4 +218,11 @@ impl TargetError {
             Reason::Unopened(_) => format!("setfacl -m u:{}:x {path}", local_name(own_uid())),
         }
     }
+}
+
+/// Whether nothing can be made there, as far as there is anything of the path: the unit keeps it so, or it is
+/// mounted so.
+fn is_read_only(path: &Path) -> bool {
+    let there = path.ancestors().find_map(|path| statvfs(path).ok());
+    there.is_some_and(|there| there.flags().contains(FsFlags::ST_RDONLY))
 }

@@ -16,7 +16,7 @@ use crate::pure::advice::Exit;
 use crate::pure::diagnosis::credentials::{Held, Registered};
 use crate::pure::diagnosis::endpoint::Listener;
 use crate::pure::diagnosis::health::Heard;
-use crate::pure::diagnosis::privileges::Needs;
+use crate::pure::diagnosis::privileges::{Given, Needs};
 use crate::pure::diagnosis::target::{File, Told};
 use crate::pure::diagnosis::{self, AFTER_THAT, AS_ROOT, Check, Finding};
 use crate::pure::refresher::Condition;
@@ -152,7 +152,7 @@ pub(super) fn files(patient: &Patient) -> Vec<Check> {
     let Ok(settings) = &patient.settings else { return Patient::without_settings(NAME) };
     // Of those that are not written the settings' own line tells.
     let targets = targets(settings, &patient.directories.runtime);
-    if patient.status.as_ref().is_ok_and(|status| status.state == State::Unregistered) {
+    if patient.is_unregistered() {
         return vec![Check::new(NAME, Finding::inapplicable("this machine is not registered"))];
     }
     let now = SystemClock.now();
@@ -239,7 +239,9 @@ fn needs(settings: &Settings, patient: &Patient) -> Needs {
     let named = targets.iter().filter(is_named);
     let given = named.map(|target| {
         let (owner, group) = (target.access.owner, target.access.group);
-        (target.name.clone(), owner.map(Uid::as_raw), group.map(Gid::as_raw))
+        let directory = target.path.parent().unwrap_or(&target.path).display().to_string();
+        let (owner, group) = (owner.map(Uid::as_raw), group.map(Gid::as_raw));
+        Given { name: target.name.clone(), directory, owner, group }
     });
     let name = |consumer: &ConsumerSettings| consumer.name.clone();
     let consumers = settings.consumers.iter();

@@ -20,7 +20,7 @@ use tokio::task::spawn_blocking;
 
 use super::names::with_names;
 use super::{Places, print};
-use crate::config::Settings;
+use crate::config::{Settings, parse_endpoint_url};
 use crate::control::{self, Complaint};
 use crate::daemon::{Directories, Rules};
 use crate::host::accounts;
@@ -29,9 +29,9 @@ use crate::pure::advice::{Advice, Exit};
 use crate::pure::diagnosis::{self, AFTER_THAT, Check, Finding};
 use crate::pure::identity::Region;
 use crate::pure::source::Source;
-use crate::shelf::{SettingsTrouble, Status};
+use crate::shelf::{SettingsTrouble, State, Status};
 use crate::surroundings::process;
-use crate::vault::Vault;
+use crate::vault::{Vault, VaultError};
 
 /// Find what is wrong, and say what to do
 ///
@@ -54,6 +54,9 @@ pub(super) struct Doctor {
     /// Call the services of this region [default: the settings', else the registration's]
     #[arg(long, value_name = "REGION")]
     region: Option<Region>,
+    /// Another endpoint than AWS's own for the region [default: the settings']
+    #[arg(long, value_name = "URL", value_parser = parse_endpoint_url)]
+    endpoint_url: Option<String>,
     /// Where to look for EC2's instance metadata
     #[arg(long, hide = true, value_name = "ADDRESS", default_value = METADATA)]
     metadata_address: SocketAddr,
@@ -72,6 +75,7 @@ const EXAMPLES: &str = "\
 Examples:
   sudo rolekeeper doctor
   sudo rolekeeper doctor --user backup
+  rolekeeper doctor --region eu-central-1              # before a registration
   rolekeeper doctor --json | jq -r '.[] | select(.verdict == \"wrong\") | .remedy'";
 
 /// How long one look may take. Whatever it waits for, waits less by itself; a file system that hangs
@@ -101,6 +105,7 @@ impl Doctor {
         progress
             .begin("looking at this machine, the way to AWS and the daemon", Some(2 * PATIENCE));
         let settings = places.settings().map_err(|error| Complaint::of(&error));
+        let settings = settings.map(|settings| settings.with_endpoint_url(self.endpoint_url));
         let directories = places.directories_to_ask();
         let socket = control::socket_path(&directories.runtime);
         let patient = Arc::new(Patient {
@@ -169,6 +174,16 @@ impl Patient {
     /// What a look finds that needs the settings and has none.
     fn without_settings(name: &'static str) -> Vec<Check> {
         vec![Check::new(name, Finding::skipped("needs settings that can be read", AFTER_THAT))]
+    }
+
+    /// Whether there is to be a registration, and none is there.
+    fn is_unregistered(&self) -> bool {
+        if let Ok(status) = &self.status {
+            return status.state == State::Unregistered;
+        }
+        let vault = Vault::read_only(&self.directories.state);
+        let read = vault.and_then(|vault| vault.registration());
+        self.source() == Source::Hybrid && matches!(read, Err(VaultError::Missing { .. }))
     }
 
     /// Whether there is a vault that this user may not look into.

@@ -115,6 +115,11 @@ mod tests {
                 assert!(finding.evidence[1].contains("tries again at 2026-11-22T11:00:00Z"));
             }
         }
+        let condition = Some(Condition::Expired);
+        let starting = judge(&Held { condition, until: None, failure: None, next_try: None });
+        assert_eq!(starting.verdict, Verdict::Warning);
+        let remedy = "rolekeeper refresh, which waits for it, too";
+        assert_eq!(starting.remedy.as_deref(), Some(remedy));
         let none = Held { condition: None, until: None, failure: None, next_try: None };
         assert_eq!(judge(&none).verdict, Verdict::Inapplicable);
     }

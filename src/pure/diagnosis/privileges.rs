@@ -1,7 +1,7 @@
 //! May the daemon do what its settings ask of it?
 
 use super::Finding;
-use crate::pure::drop_in::{example_remedy, lines_remedy};
+use crate::pure::drop_in::{delivery_lines, example_remedy, lines_remedy};
 
 /// The daemon's process, as the kernel shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,34 +17,43 @@ pub struct Process {
 /// What the settings ask of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Needs {
-    /// Targets with the owner and the group that their files get, where these are not the daemon's.
-    pub targets: Vec<(String, Option<u32>, Option<u32>)>,
+    /// Targets whose files the settings give to somebody.
+    pub targets: Vec<Given>,
     /// Consumers that name units.
     pub by_unit: Vec<String>,
     /// Consumers that name programs.
     pub by_program: Vec<String>,
 }
 
+/// To whom a target's file is given: nothing is said where it stays the daemon's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Given {
+    pub name: String,
+    pub directory: String,
+    pub owner: Option<u32>,
+    pub group: Option<u32>,
+}
+
 /// Bits of `linux/capability.h`.
-const CHOWN: u64 = 1 << 0;
+pub const CHOWN: u64 = 1 << 0;
 const SYS_PTRACE: u64 = 1 << 19;
 
 /// Judges what the daemon lacks, a finding for each; one that all is well when it lacks nothing.
 pub fn judge(process: &Process, needs: &Needs) -> Vec<(Option<String>, Finding)> {
     let may = |capability| process.capabilities & capability != 0;
     let mut findings = Vec::new();
-    for (name, owner, group) in &needs.targets {
+    for Given { name, directory, owner, group } in &needs.targets {
         let foreign_owner = owner.filter(|owner| *owner != process.uid);
         let foreign_group = group.filter(|group| !process.groups.contains(group));
         // A member of the group needs no capability to give it a file.
         let lacking = match (foreign_owner, foreign_group) {
             _ if may(CHOWN) => None,
             (Some(owner), _) => {
-                Some((format!("uid {owner}"), example_remedy("targets-of-other-users.conf")))
+                Some((format!("uid {owner}"), lines_remedy(&delivery_lines(directory, true, None))))
             }
             (None, Some(group)) => {
-                let line = format!("SupplementaryGroups={group}");
-                Some((format!("gid {group}"), lines_remedy(&[line])))
+                let lines = delivery_lines(directory, false, Some(group));
+                Some((format!("gid {group}"), lines_remedy(&lines)))
             }
             (None, None) => None,
         };
@@ -106,7 +115,9 @@ mod tests {
     }
 
     fn needs(owner: u32, group: u32) -> Needs {
-        Needs { targets: vec![("backup".into(), Some(owner), Some(group))], ..Needs::default() }
+        let (name, directory) = ("backup".into(), "/srv/backup".into());
+        let given = Given { name, directory, owner: Some(owner), group: Some(group) };
+        Needs { targets: vec![given], ..Needs::default() }
     }
 
     fn names(process: &Process, needs: &Needs) -> Vec<String> {
@@ -123,7 +134,9 @@ mod tests {
         assert_eq!(names(&sandboxed(), &needs(34, 990)), ["backup"]);
         let remedy = |needs| judge(&sandboxed(), &needs)[0].1.remedy.clone().unwrap();
         assert!(remedy(needs(990, 34)).contains(" SupplementaryGroups=34 "), "no capability");
-        assert!(remedy(needs(34, 990)).contains("targets-of-other-users.conf"));
+        let whole = "'AmbientCapabilities=CAP_CHOWN CAP_FOWNER CAP_DAC_OVERRIDE' \
+                     ReadWritePaths=-/srv/backup >>";
+        assert!(remedy(needs(34, 990)).contains(whole), "{}", remedy(needs(34, 990)));
         let able = Process { capabilities: CHOWN, ..sandboxed() };
         assert_eq!(names(&able, &needs(34, 34)), [""; 0]);
     }
