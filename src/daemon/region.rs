@@ -53,7 +53,9 @@ impl Advice for OtherRegion {
         };
         format!(
             "{mend}: the registration in {registered} goes on; to move this machine to {asked} \
-             instead, register it there with --force and an activation of that region"
+             instead, with an activation of that region: systemctl stop rolekeeper; rolekeeper register \
+             --force --region {asked} --activation-id ID --activation-code-file FILE; systemctl start \
+             rolekeeper"
         )
     }
 

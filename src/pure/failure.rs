@@ -138,8 +138,9 @@ impl FailureClass {
             }
             (Self::Denied, Some("InvalidInstanceId")) => {
                 "look for it where it was registered: aws ssm describe-instance-information, in \
-                 that account and region; only if it is gone from there, `rolekeeper register \
-                 --force` with a new activation"
+                 that account and region; only if it is gone from there, with a new activation: \
+                 systemctl stop rolekeeper; rolekeeper register --force --region REGION \
+                 --activation-id ID --activation-code-file FILE; systemctl start rolekeeper"
             }
             (Self::Denied, Some("InvalidActivation")) => {
                 "check the activation's id, code and region (aws ssm describe-activations)"

@@ -78,8 +78,8 @@ impl Advice for VaultError {
             VaultError::Unreadable { path, source } => unreadable_remedy(path, source),
             VaultError::Damaged { path, .. } => damaged_remedy(path),
             VaultError::Locked { holder: Some(_), .. } => {
-                "rolekeeper refresh or rolekeeper status, which ask the daemon; to change the vault \
-                 stop the daemon first and start it again afterwards: systemctl stop rolekeeper"
+                "rolekeeper refresh or rolekeeper status, which ask the daemon; to change the vault: \
+                 systemctl stop rolekeeper; then the same again; then systemctl start rolekeeper"
                     .into()
             }
             VaultError::Locked { holder: None, .. } => {
@@ -124,8 +124,10 @@ fn missing_remedy(path: &Path) -> String {
     match Record::at(path) {
         Some(Record::InstanceFingerprint) if !is_registered(path) => REGISTER.into(),
         Some(Record::InstanceFingerprint) => {
-            "restore it from a backup; without one register again with --force and a new activation: \
-             the service knows this machine by its fingerprint"
+            "restore it from a backup, because the service knows this machine by its fingerprint; \
+             without one, with a new activation: systemctl stop rolekeeper; rolekeeper register \
+             --force --region REGION --activation-id ID --activation-code-file FILE; systemctl start \
+             rolekeeper"
                 .into()
         }
         Some(Record::Ec2RegistrationKey) => {
@@ -147,8 +149,9 @@ fn is_registered(path: &Path) -> bool {
 fn damaged_remedy(path: &Path) -> String {
     match Record::at(path) {
         Some(Record::RegistrationKey | Record::InstanceFingerprint) => format!(
-            "restore {} from a backup; without one register again with --force, which keeps the \
-             damaged file aside",
+            "restore {} from a backup; without one, with a new activation, which keeps the damaged \
+             file aside: systemctl stop rolekeeper; rolekeeper register --force --region REGION \
+             --activation-id ID --activation-code-file FILE; systemctl start rolekeeper",
             path.display()
         ),
         Some(Record::Ec2RegistrationKey) => format!(

@@ -284,12 +284,53 @@ fn an_instance_that_is_gone_is_looked_for_before_it_is_replaced() {
     let steps = commands(&remedy);
     assert!(steps[0].starts_with("aws ssm describe-instance-information"), "{steps:?}");
     assert!(remedy.find("only if it is gone").unwrap() < remedy.find("--force").unwrap());
-    world.daemon = None;
-    let output = world.stage.registration(&world.stage.activation()).arg("--force").output();
-    printed(output.unwrap());
-    world.start();
+    // As it stands there, from the stop to the start.
+    assert_eq!(world.stage.status()["failure"]["remedy"], remedy.as_str());
+    let sequence = with_activation(&world, &remedy[remedy.find("systemctl stop").unwrap()..]);
+    assert_eq!(world.carry_out(&sequence).len(), 3, "{sequence}");
     world.when_fresh();
     assert_ne!(world.stage.status()["instance_id"], status["instance_id"]);
+}
+
+/// A command with a new activation in the places of its words.
+fn with_activation(world: &World, command: &str) -> String {
+    let activation = world.stage.activation();
+    let code = world.stage.path("code");
+    fs::write(&code, &activation.code).unwrap();
+    let command = command.replace("REGION", REGION).replace("FILE", code.to_str().unwrap());
+    command.replace("-id ID", &format!("-id {}", activation.id))
+}
+
+#[test]
+fn every_remedy_that_registers_again_stops_the_daemon_before_and_starts_it_afterwards() {
+    let mut world = World::working();
+    let stop = "systemctl stop rolekeeper; rolekeeper register --force ";
+    let start = "--activation-code-file FILE; systemctl start rolekeeper";
+    let is_whole = |remedy: &str| remedy.contains(stop) && remedy.ends_with(start);
+    let other_region = {
+        let output = world.stage.run(&["register", "--ensure", "--region", "us-east-1"]);
+        refusal(&output, Exit::Configuration).1
+    };
+    world.daemon = None;
+    let record = world.stage.record("InstanceFingerprint");
+    let whole = fs::read(&record).unwrap();
+    let told =
+        |world: &World| world.stage.status()["failure"]["remedy"].as_str().unwrap().to_owned();
+    fs::write(&record, "{").unwrap();
+    let damaged = told(&world);
+    fs::remove_file(&record).unwrap();
+    let missing = told(&world);
+    fs::write(&record, &whole).unwrap();
+    world.stage.pretend_other_hardware();
+    let copy = world.finding("hardware", None, None)["remedy"].as_str().unwrap().to_owned();
+    for remedy in [&other_region, &damaged, &missing, &copy] {
+        assert!(is_whole(remedy), "{remedy}");
+    }
+    // Each is the same sequence; once is enough.
+    world.start();
+    let sequence = with_activation(&world, &missing[missing.find("systemctl stop").unwrap()..]);
+    world.carry_out(&sequence);
+    world.when_fresh();
 }
 
 #[test]
@@ -353,13 +394,17 @@ fn the_vault_is_free_once_the_daemon_is_stopped() {
     let output = world.stage.registration(&world.stage.activation()).arg("--force").output();
     let (_, remedy) = refusal(&output.unwrap(), Exit::TryAgain);
     assert!(!remedy.contains("kill"), "{remedy}");
-    let done = world.carry_out(&remedy);
-    assert_eq!(done.last().unwrap(), "systemctl stop rolekeeper");
-    assert!(world.daemon.is_none());
     let before = world.stage.status()["instance_id"].clone();
-    world.carry_out("systemctl start rolekeeper");
+    let steps = commands(&remedy);
+    assert_eq!(steps[2..], ["systemctl stop rolekeeper", "systemctl start rolekeeper"]);
+    assert!(remedy.contains("; then the same again; then systemctl start"), "{remedy}");
+    world.carry_out(&steps[2]);
+    assert!(world.daemon.is_none());
+    let output = world.stage.registration(&world.stage.activation()).arg("--force").output();
+    printed(output.unwrap());
+    world.carry_out(&steps[3]);
     world.when_fresh();
-    assert_eq!(world.stage.status()["instance_id"], before);
+    assert_ne!(world.stage.status()["instance_id"], before);
 }
 
 #[test]
@@ -375,7 +420,7 @@ fn a_check_that_is_off_or_near_its_end_is_set_right() {
     };
     assert!(remedy.ends_with("--help"), "{remedy}");
     let status: Value = world.stage.status();
-    assert_eq!(status["state"], "expired", "{status:#}");
+    assert_eq!(status["state"], "registered", "{status:#}");
 }
 
 /// A lab of another region, until the test is over.

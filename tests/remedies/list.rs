@@ -31,7 +31,7 @@ const HANDED_ON: &[(&str, &str)] = &[
     ("src/pure/diagnosis/mod.rs", "the constructors, whose callers are followed"),
     ("src/pure/diagnosis/service.rs", "of a certificate, which certificate.rs has"),
     ("src/cli/exec.rs", "the line as it was meant"),
-    ("src/cli/status.rs", "there is none"),
+    ("src/cli/status/offline.rs", "there is none"),
     ("src/config/role.rs", "there is none"),
     ("src/shelf.rs", "an endpoint's, which endpoints/ has"),
     ("src/daemon/report.rs", "there is none"),

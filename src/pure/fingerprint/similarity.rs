@@ -155,8 +155,9 @@ impl Similarity {
             self.remedy()
         } else {
             "rolekeeper fingerprint diff, which shows what changed; on the registered machine, whose \
-             parts somebody replaced: rolekeeper fingerprint accept; on a copy of it, never: register \
-             that with --force and an activation of its own"
+             parts somebody replaced: rolekeeper fingerprint accept; on a copy of it, never: there, with \
+             an activation of its own, systemctl stop rolekeeper; rolekeeper register --force --region \
+             REGION --activation-id ID --activation-code-file FILE; systemctl start rolekeeper"
         }
     }
 
