@@ -16,7 +16,7 @@ use rolekeeper::lab::operation::Operation::{
 use rolekeeper::pure::advice::Exit;
 use serde_json::Value;
 
-use stage::{Stage, is_root, printed, refusal, wait_for};
+use stage::{Daemon, Stage, is_root, printed, refusal, wait_for};
 
 fn fails(status: u16, code: Option<&str>) -> Fault {
     let effect = Effect::Status { status, code: code.map(str::to_owned) };
@@ -410,7 +410,10 @@ fn a_health_report_that_is_refused_shows_with_its_remedy_until_one_is_taken() {
     stage.status_when("a refusal", |status| !status["health"]["failure"].is_null());
     let status = ends(&stage, "fresh", Exit::TryAgain);
     let failure = &status["health"]["failure"];
-    assert_eq!((failure["class"].as_str(), failure["attempts"].as_u64()), (Some("denied"), Some(1)));
+    assert_eq!(
+        (failure["class"].as_str(), failure["attempts"].as_u64()),
+        (Some("denied"), Some(1))
+    );
     let remedy = failure["remedy"].as_str().unwrap();
     assert!(remedy.starts_with("allow the role ssm:UpdateInstanceInformation"), "{remedy}");
     let page = stage.status_page();
@@ -527,4 +530,44 @@ fn a_deregistration_empties_every_file_that_was_written() {
     assert_eq!(again, "credentials that were left in files are withdrawn\n");
     assert!(!holds(&typo));
     stage.refused(&["deregister", "--local-only"], Exit::Configuration);
+}
+
+/// What `register` does not record, `fingerprint accept` does not either, with a daemon and without one.
+#[test]
+fn a_machine_whose_machine_id_cannot_be_read_is_not_accepted() {
+    if !is_root() {
+        eprintln!(
+            "a_machine_whose_machine_id: skipped, because only root puts another in its place"
+        );
+        return;
+    }
+    let stage = Stage::set();
+    stage.register();
+    let before = fs::read(stage.record("InstanceFingerprint")).unwrap();
+    let other = stage.path("machine-id");
+    fs::write(&other, "uninitialized\n").unwrap();
+    let apart = |arguments: &[&str]| {
+        let mount = format!("mount --bind {} /etc/machine-id || exit 99", other.display());
+        let command = stage.command(arguments);
+        let mut apart = Command::new("unshare");
+        apart.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        apart.args(["--mount", "sh", "-ec", &format!("{mount}; exec \"$0\" \"$@\"")]);
+        apart.arg(command.get_program()).args(command.get_args());
+        apart
+    };
+    let output = apart(&["fingerprint", "accept"]).output().unwrap();
+    if matches!(output.status.code(), Some(1 | 99)) {
+        eprintln!("skipped: this machine lets nobody mount, not even root");
+        return;
+    }
+    let is_refused = |output: &Output| {
+        let (message, remedy) = refusal(output, Exit::BadData);
+        assert!(message.starts_with("this machine has no usable machine-id: "), "{message}");
+        assert_eq!(remedy, "systemd-machine-id-setup");
+        assert_eq!(fs::read(stage.record("InstanceFingerprint")).unwrap(), before);
+    };
+    is_refused(&output);
+    let _daemon = Daemon::start(apart(&["run"]));
+    stage.status_when("a look at the hardware", |status| !status["fingerprint"].is_null());
+    is_refused(&stage.run(&["fingerprint", "accept"]));
 }

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::refresh::ask;
 use super::{Places, local, print};
 use crate::control::{Command, Complaint};
+use crate::daemon::recordable;
 use crate::hardware::{Probe, SystemProbe};
 use crate::host::clock::{Clock, SystemClock};
 use crate::pure::advice::Exit;
@@ -155,7 +156,7 @@ impl Accept {
         }
         places.hybrid_settings()?;
         let mut vault = Vault::open(&places.directories().state)?;
-        vault.accept_hardware(&SystemProbe::new().observe().hash(), SystemClock.now())?;
+        vault.accept_hardware(&recordable(&SystemProbe::new().observe())?, SystemClock.now())?;
         print("this machine's hardware is now the registered one\n")
     }
 }

@@ -392,8 +392,7 @@ impl Driver {
 
     /// Tells everybody who only reads.
     fn report(&mut self) {
-        let settled =
-            self.ready || self.failure.is_some() || self.refresher.token().is_some();
+        let settled = self.ready || self.failure.is_some() || self.refresher.token().is_some();
         let report = report::Report {
             is_settled: settled,
             time: self.clock.estimate(),

@@ -97,7 +97,8 @@ impl Reporter {
                 continue;
             };
             let report = report(&self.machine.instance_id, &self.machine.availability_zone);
-            let answer = self.ssm.report_health(AwsCredentials::from(token.as_ref()), &report).await;
+            let answer =
+                self.ssm.report_health(AwsCredentials::from(token.as_ref()), &report).await;
             let spread = if first { self.interval } else { self.interval / 10 };
             first = false;
             let pause = self.interval - self.entropy.jitter().of(spread);

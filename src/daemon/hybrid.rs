@@ -8,7 +8,7 @@ use super::health::{self, Reports};
 use super::provider::Reach;
 use super::report::LastFailure;
 use super::rotation::{self, RotationOutcome};
-use super::{Daemon, DaemonError, Seams, connection, log, registered_region};
+use super::{Daemon, DaemonError, Seams, connection, log, recordable, registered_region};
 use crate::config::Settings;
 use crate::control::Complaint;
 use crate::host::clock::ServiceClock;
@@ -313,10 +313,11 @@ impl Hybrid {
     }
 
     /// This machine's hardware becomes the registered one.
-    pub(super) fn accept_hardware(&mut self) -> Result<(), VaultError> {
-        let hardware = self.seams.probe.observe().hash();
-        self.vault.accept_hardware(&hardware, self.ssm.clock().now())?;
-        self.reload_record()
+    pub(super) fn accept_hardware(&mut self) -> Result<(), Complaint> {
+        let failed = |error: VaultError| Complaint::of(&error);
+        let hardware = recordable(&self.seams.probe.observe()).map_err(|it| Complaint::of(&it))?;
+        self.vault.accept_hardware(&hardware, self.ssm.clock().now()).map_err(failed)?;
+        self.reload_record().map_err(failed)
     }
 
     pub(super) fn set_threshold(

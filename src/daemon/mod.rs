@@ -44,7 +44,9 @@ pub use error::DaemonError;
 pub use held::{HeldError, forget as forget_role_token};
 pub use provider::no_registration;
 pub use region::{OtherRegion, registered_region};
-pub use registration::{Application, RegistrationError, Step as RegistrationStep, register};
+pub use registration::{
+    Application, RegistrationError, Step as RegistrationStep, recordable, register,
+};
 pub use rotation::{RotationOutcome, rotate};
 pub use rules::Rules;
 pub use settings::{InForce, SettingsReader};
@@ -171,7 +173,11 @@ impl Daemon {
             Source::InstanceMetadata | Source::Container | Source::Environment => None,
         };
         let is_unregistered = source == Source::Hybrid && vault.is_none();
-        self.show(&shelf, &read, if is_unregistered { State::Unregistered } else { State::Starting });
+        self.show(
+            &shelf,
+            &read,
+            if is_unregistered { State::Unregistered } else { State::Starting },
+        );
         let clock = ServiceClock::new(Arc::clone(&self.seams.clock));
         let (control, programs) = self.bind()?;
         tasks.spawn(control.serve(reader.clone(), orders));

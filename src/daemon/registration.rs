@@ -9,7 +9,9 @@ use super::Seams;
 use crate::keys::{KeyError, SigningKey};
 use crate::pure::advice::{Advice, Exit};
 use crate::pure::failure::FailureClass;
-use crate::pure::fingerprint::{Attribute, Reading, SimilarityThreshold};
+use crate::pure::fingerprint::{
+    Attribute, HardwareHash, Observation, Reading, SimilarityThreshold,
+};
 use crate::pure::identity::{Activation, Fingerprint, InstanceId, Region};
 use crate::ssm::{Ssm, SsmError, Tag};
 use crate::vault::{FingerprintRecord, PendingRegistration, Registration, Vault, VaultError};
@@ -40,8 +42,8 @@ pub enum Step<'a> {
 pub enum RegistrationError {
     #[error(transparent)]
     Key(#[from] KeyError),
-    #[error("this machine has no usable machine-id: {0}")]
-    MachineId(String),
+    #[error(transparent)]
+    MachineId(#[from] MachineIdError),
     #[error("this machine is registered already, as {0}")]
     Registered(InstanceId),
     /// With the region that was asked.
@@ -50,6 +52,11 @@ pub enum RegistrationError {
     #[error(transparent)]
     Vault(#[from] VaultError),
 }
+
+/// A machine that cannot be told from another one, with the reason.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("this machine has no usable machine-id: {0}")]
+pub struct MachineIdError(String);
 
 /// Registers the machine that `seams` observe, in the region that `ssm` speaks to.
 ///
@@ -109,6 +116,19 @@ fn check_vacant(vault: &Vault, replace: bool) -> Result<(), RegistrationError> {
     }
 }
 
+/// What a machine is to be known by, as it was observed.
+///
+/// # Errors
+///
+/// When it has no machine-id, or one that cannot be read: every later look would find another machine.
+pub fn recordable(observation: &Observation) -> Result<HardwareHash, MachineIdError> {
+    match observation.get(Attribute::MachineId) {
+        Reading::Value { .. } => Ok(observation.hash()),
+        Reading::Absent => Err(MachineIdError("there is none".to_owned())),
+        Reading::Unknown(reason) => Err(MachineIdError(reason.clone())),
+    }
+}
+
 /// A new key, a new fingerprint, and the hardware that they stand for.
 async fn prepare(
     seams: &Seams,
@@ -117,12 +137,7 @@ async fn prepare(
     now: UtcDateTime,
 ) -> Result<PendingRegistration, RegistrationError> {
     let observation = seams.probe.observe();
-    match observation.get(Attribute::MachineId) {
-        Reading::Value { .. } => {}
-        // Without one, every later look would find another machine.
-        Reading::Absent => return Err(RegistrationError::MachineId("there is none".to_owned())),
-        Reading::Unknown(reason) => return Err(RegistrationError::MachineId(reason.clone())),
-    }
+    let hardware_hash = recordable(&observation)?;
     // Generating takes a moment: off the event loop.
     let signing_key = tokio::task::spawn_blocking(SigningKey::generate).await;
     let signing_key = signing_key.unwrap_or(Err(KeyError::Generate))?;
@@ -130,17 +145,27 @@ async fn prepare(
     seams.entropy.fill(&mut bytes);
     let fingerprint = FingerprintRecord {
         fingerprint: Fingerprint::from_random_bytes(bytes),
-        hardware_hash: observation.hash(),
+        hardware_hash,
         threshold,
     };
     Ok(PendingRegistration { region, signing_key, key_created_at: Some(now), fingerprint })
+}
+
+impl Advice for MachineIdError {
+    fn remedy(&self) -> String {
+        "systemd-machine-id-setup".to_owned()
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::BadData
+    }
 }
 
 impl Advice for RegistrationError {
     fn remedy(&self) -> String {
         match self {
             Self::Key(_) => "the same command again".to_owned(),
-            Self::MachineId(_) => "systemd-machine-id-setup".to_owned(),
+            Self::MachineId(error) => error.remedy(),
             Self::Registered(_) => {
                 "rolekeeper status: the identity is there and stays; --force gives it up for \
                  another, and costs one use of an activation"
@@ -162,10 +187,36 @@ impl Advice for RegistrationError {
     fn exit(&self) -> Exit {
         match self {
             Self::Key(_) => Exit::Bug,
-            Self::MachineId(_) => Exit::BadData,
+            Self::MachineId(error) => error.exit(),
             Self::Registered(_) => Exit::CannotCreate,
             Self::Service(error, _) => error.exit(),
             Self::Vault(error) => error.exit(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_without_a_machine_id_is_recorded_nowhere() {
+        let observed = |reading: Reading| {
+            Observation::from_fn(|attribute| match attribute {
+                Attribute::MachineId => reading.clone(),
+                other => Reading::of(other, "x", "x".to_owned()),
+            })
+        };
+        let value = Reading::of(Attribute::MachineId, "1", "1".to_owned());
+        let hash = recordable(&observed(value)).unwrap();
+        assert!(hash.get(Attribute::MachineId).is_some());
+        for (reading, reason) in [
+            (Reading::Absent, "there is none"),
+            (Reading::Unknown("Permission denied".to_owned()), "Permission denied"),
+        ] {
+            let error = recordable(&observed(reading)).unwrap_err();
+            assert!(error.to_string().ends_with(reason), "{error}");
+            assert_eq!(error.exit(), Exit::BadData);
         }
     }
 }

@@ -108,7 +108,7 @@ impl Driver {
 
     async fn accept_fingerprint(&mut self) -> Result<String, Complaint> {
         let hybrid = self.provider.hybrid()?;
-        hybrid.accept_hardware().map_err(|error| Complaint::of(&error))?;
+        hybrid.accept_hardware()?;
         self.handle(Event::Nudged).await;
         Ok("this machine's hardware is now the registered one".to_owned())
     }
