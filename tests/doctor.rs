@@ -653,7 +653,7 @@ fn a_daemon_that_may_not_give_files_away_is_told_which_drop_in_lets_it() {
     stage.settings(&stage.target("backup", &stage.path("own/credentials"), "owner = \"64998\""));
     let _daemon = daemon_of_nobody(&stage);
     let diagnosis = doctor(&stage);
-    let parts = ["uid 64998", "may not give files away", "targets-of-other-users.conf"];
+    let parts = ["uid 64998", "may not give files away", "AmbientCapabilities=CAP_CHOWN"];
     assert_found(diagnosis.about("privileges", "backup"), "wrong", &parts);
 }
 
@@ -750,4 +750,39 @@ fn a_daemon_that_is_there_and_says_nothing_is_not_waited_for() {
     assert_found(diagnosis.check("daemon"), "wrong", &parts);
     assert_found(diagnosis.check("credentials"), "skipped", &["needs a daemon"]);
     assert_found(diagnosis.check("vault"), "ok", &[]);
+}
+
+/// docs/network.md is what firewalls are opened by.
+#[test]
+fn the_page_of_hosts_names_those_that_the_program_goes_to() {
+    use std::sync::Arc;
+
+    use rolekeeper::config::Settings;
+    use rolekeeper::daemon::{connection, sts_connection};
+    use rolekeeper::host::clock::ServiceClock;
+    use rolekeeper::ssm::Ssm;
+    use rolekeeper::sts::Sts;
+
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/network.md");
+    let page = fs::read_to_string(page).unwrap();
+    let clock = || ServiceClock::new(Arc::new(SystemClock));
+    let mut rows = 0;
+    for line in
+        page.lines().filter(|line| line.starts_with("| `") && line.matches('|').count() == 6)
+    {
+        let cells = line.trim_matches('|').split('|').map(|cell| cell.trim().trim_matches('`'));
+        let [region, fips, dual_stack, ssm, sts] = cells.collect::<Vec<_>>()[..] else {
+            panic!("{line}");
+        };
+        let mut settings = Settings::default();
+        (settings.fips.value, settings.dual_stack.value) = (fips == "yes", dual_stack == "yes");
+        let region = || region.parse().unwrap();
+        let host = |url: &str| url.trim_start_matches("https://").trim_end_matches('/').to_owned();
+        let client = Ssm::new(&connection(&settings, region()), clock()).unwrap();
+        assert_eq!(host(client.endpoint()), ssm, "{line}");
+        let client = Sts::new(&sts_connection(&settings, region()), clock()).unwrap();
+        assert_eq!(host(client.endpoint()), sts, "{line}");
+        rows += 1;
+    }
+    assert!(rows > 5, "the table is not found");
 }

@@ -19,7 +19,8 @@ use stage::{REGION, Stage, printed, refusal};
 
 /// Every option of every command that stands for a key of the settings, and that key. What stands in
 /// none of them has no key; a new option has to be placed in one of the two lists.
-const WITH_A_SETTING: [(&str, &str); 3] = [
+const WITH_A_SETTING: [(&str, &str); 4] = [
+    ("doctor --endpoint-url", "[service] endpoint_url"),
     ("doctor --region", "[service] region"),
     ("register --endpoint-url", "[service] endpoint_url"),
     ("register --region", "[service] region"),
@@ -119,7 +120,7 @@ fn an_option_beats_its_setting() {
     let (wrong, right) = ((Some("us-east-1"), Some(url.as_str())), vec!["--region", REGION]);
     cases.insert("register --region", (wrong, right));
     let tested = cases.keys().copied().collect::<Vec<_>>();
-    assert_eq!(tested, WITH_A_SETTING[1..].iter().map(|(option, _)| *option).collect::<Vec<_>>());
+    assert_eq!(tested, WITH_A_SETTING[2..].iter().map(|(option, _)| *option).collect::<Vec<_>>());
 
     // Nobody is reached: whom it would ask is what it says.
     write_settings(&stage, Some("us-east-1"), None);
@@ -127,6 +128,14 @@ fn an_option_beats_its_setting() {
     doctor.args(["--region", REGION]).env("HTTPS_PROXY", nobody);
     let report = String::from_utf8(doctor.output().unwrap().stdout).unwrap();
     assert!(report.contains(REGION) && !report.contains("us-east-1"), "{report}");
+
+    // Before a registration, the endpoint that only a command line names.
+    write_settings(&stage, None, Some("https://ssm.eu-central-1.invalid"));
+    let mut doctor = stage.command(&["doctor", "--json", "--metadata-address", "127.0.0.1:9"]);
+    doctor.args(["--region", REGION, "--endpoint-url", &url]);
+    let report = String::from_utf8(doctor.output().unwrap().stdout).unwrap();
+    assert!(report.contains(&format!("answers at {url}")), "{report}");
+    assert!(!report.contains(".invalid"), "{report}");
 
     for (option, ((region, endpoint_url), right)) in cases {
         write_settings(&stage, region, endpoint_url);
@@ -155,6 +164,8 @@ fn an_option_is_checked_as_its_setting_is_and_before_a_key_is_made() {
         // clap has its own words for an empty value.
         assert!(message.contains(expected) || url.is_empty(), "{message}");
         assert!(message.contains("--endpoint-url"), "{message}");
+        let (message, _) = stage.refused(&["doctor", "--endpoint-url", url], Exit::Usage);
+        assert!(message.contains(expected) || url.is_empty(), "{message}");
         write_settings(&stage, None, Some(url));
         let (message, _) = stage.refused(&["config", "check"], Exit::Configuration);
         assert!(message.contains(expected), "{message}");

@@ -18,6 +18,7 @@ use crate::pure::advice::Exit;
 use crate::pure::fingerprint::SimilarityThreshold;
 use crate::pure::identity::{Activation, ActivationCode, ActivationId, Region};
 use crate::pure::secret::Secret;
+use crate::pure::shell::in_shell;
 use crate::ssm::Tag;
 use crate::vault::{Registration, Vault, VaultError, VaultReader};
 
@@ -163,7 +164,8 @@ impl Register {
             }
         };
         let registering = register(&mut vault, &ssm, &seams, &application, show);
-        let registered = progress.during(registering).await?;
+        let registered = progress.during(registering).await;
+        let registered = registered.map_err(|error| self.with_endpoint(Complaint::of(&error)))?;
         drop(vault);
         let (id, by) = (&registered.instance_id, &application.activation.id);
         say(format_args!("registered as {id} in {}, by activation {by}", ssm.region()));
@@ -182,6 +184,20 @@ impl Register {
             .with_region(self.region.clone())
             .with_endpoint_url(self.endpoint_url.clone());
         Ok(settings.with_region_variables(environment::variable)?)
+    }
+
+    /// Where only this command line names the endpoint, whoever is asked to look there is told it, too.
+    fn with_endpoint(&self, complaint: Complaint) -> Complaint {
+        let Some(url) = &self.endpoint_url else { return complaint };
+        let (before, option) =
+            ("rolekeeper doctor --region ", format!(" --endpoint-url {}", in_shell(url)));
+        let Some(at) = complaint.remedy.find(before).map(|at| at + before.len()) else {
+            return complaint;
+        };
+        let mut remedy = complaint.remedy;
+        let region = remedy[at..].find(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+        remedy.insert_str(region.map_or(remedy.len(), |length| at + length), &option);
+        Complaint { remedy, ..complaint }
     }
 
     async fn activation(&self) -> Result<Activation, Complaint> {
