@@ -12,8 +12,8 @@ use tokio::sync::watch;
 use crate::pure::role_token::RoleToken;
 
 pub use status::{
-    RECORD, ConsumerStatus, Credentials, EndpointStatus, Failure, FingerprintStatus, HealthStatus, Moment,
-    ReloadStatus, RoleStatus, SettingsTrouble, State, Status, TargetStatus, Warning,
+    ConsumerStatus, Credentials, EndpointStatus, Failure, FingerprintStatus, HealthStatus, Moment,
+    RECORD, ReloadStatus, RoleStatus, SettingsTrouble, State, Status, TargetStatus, Warning,
 };
 
 /// The driver's half.

@@ -569,7 +569,7 @@ fn a_shell_offers_what_only_this_machine_knows() {
     let ours = program("ROLEKEEPER_PROGRAM", env!("CARGO_BIN_EXE_rolekeeper"));
     let labs = program("ROLEKEEPER_LAB_PROGRAM", env!("CARGO_BIN_EXE_rolekeeper-lab"));
     for (program, words, offers) in [
-        (&ours, &["exec", "--target", ""][..], &["backup", "web"][..]),
+        (&ours, &["exec", "--target", ""][..], &["backup", "default", "web"][..]),
         (&ours, &["export", "--target", "b"], &["backup"]),
         (&ours, &["advise", "--sdk", ""], &["boto3", "java", "rust"]),
         (&ours, &["doctor", "--user", "roo"], &["root"]),

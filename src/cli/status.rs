@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::names::with_names;
 use super::times::Times;
 use super::{Places, print};
 use crate::control::{self, Command, Complaint, ControlError, Reply};
@@ -82,7 +83,7 @@ impl Status {
             let json = serde_json::to_string(&status).unwrap_or_default();
             print(&format!("{json}\n"))?;
         } else {
-            print(&page(&status, &times))?;
+            print(&with_names(&page(&status, &times)))?;
         }
         match absent {
             Some(complaint) => Err(complaint),
@@ -207,11 +208,9 @@ fn page(status: &shelf::Status, times: &Times) -> String {
 fn state(state: State) -> String {
     let style = match state {
         State::Fresh => GOOD,
-        State::Stale
-        | State::Starting
-        | State::Registered
-        | State::Stopped
-        | State::Unknown => DOUBTFUL,
+        State::Stale | State::Starting | State::Registered | State::Stopped | State::Unknown => {
+            DOUBTFUL
+        }
         State::Expired
         | State::Hibernating
         | State::Mismatch

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use super::super::names::with_names;
 use super::report::{FileReport, LinkReport, NewFile, RemedyReport, Report};
 use crate::pure::chain::shown;
 use crate::pure::shell::{in_shell, without_controls};
@@ -16,7 +17,7 @@ pub(super) fn page(report: &Report) -> String {
     }
     page.by_sdk(report);
     let verdict = report.verdict.replace('-', " ").to_uppercase();
-    page.line("verdict", &format!("{verdict}: {}", report.reason));
+    page.line("verdict", &format!("{verdict}: {}", with_names(&report.reason)));
     if let Some(gets) = &report.credentials {
         let role = gets.role_arn.as_deref().map(|role| format!(", role {}", shown(role)));
         let role = role.unwrap_or_default();

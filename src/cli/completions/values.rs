@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::StyledStr;
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 
+use super::super::RUNTIME_DIRECTORY;
 use crate::config::Settings;
+use crate::daemon::default_path;
 use crate::host::accounts;
 use crate::pure::chain::Sdk;
 
@@ -47,7 +49,7 @@ pub(super) fn settings_file(arguments: &[OsString]) -> Option<PathBuf> {
 }
 
 /// Targets and consumers; none where the settings cannot be read.
-fn outlets(settings: Option<&std::path::Path>) -> Vec<CompletionCandidate> {
+fn outlets(settings: Option<&Path>) -> Vec<CompletionCandidate> {
     let Ok(settings) = Settings::load(settings) else { return Vec::new() };
     let targets = settings.targets.iter().map(|target| {
         let place = format!("target: {}", target.path.display());
@@ -56,7 +58,11 @@ fn outlets(settings: Option<&std::path::Path>) -> Vec<CompletionCandidate> {
     let consumers = settings.consumers.iter().map(|consumer| {
         CompletionCandidate::new(&consumer.name).help(Some(StyledStr::from("consumer")))
     });
-    targets.chain(consumers).collect()
+    let implicit = settings.default_target(&default_path(Path::new(RUNTIME_DIRECTORY)));
+    let implicit = implicit.map(|target| {
+        CompletionCandidate::new(target.name).help(Some(StyledStr::from("the default target")))
+    });
+    targets.chain(consumers).chain(implicit).collect()
 }
 
 fn sdks() -> Vec<CompletionCandidate> {

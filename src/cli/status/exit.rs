@@ -26,11 +26,9 @@ pub(super) fn exit(status: &Status, now: Moment) -> Exit {
         State::Hibernating | State::Mismatch => return Exit::Refused,
         State::Starting => return Exit::TryAgain,
         // No daemon says the last four of itself.
-        State::Expired
-        | State::Registered
-        | State::Stopped
-        | State::Damaged
-        | State::Unknown => return Exit::Unavailable,
+        State::Expired | State::Registered | State::Stopped | State::Damaged | State::Unknown => {
+            return Exit::Unavailable;
+        }
         State::Fresh | State::Stale => {}
     }
     if status.warnings.iter().any(|warning| warning.subject == RECORD) {
@@ -176,7 +174,10 @@ mod tests {
         };
         let health = |failure| {
             let (reported_at, next_report_at) = (Some(NOW), Some(LATER));
-            Status { health: Some(HealthStatus { reported_at, next_report_at, failure }), ..fresh() }
+            Status {
+                health: Some(HealthStatus { reported_at, next_report_at, failure }),
+                ..fresh()
+            }
         };
         let text = String::new;
         let (place, error, remedy) = (text(), text(), text());
