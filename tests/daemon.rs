@@ -84,6 +84,7 @@ fn a_registered_machine_gets_credentials_and_shows_how_it_is() {
         }],
         "consumers": [],
         "endpoints": [],
+        "health": null,
         "disabled": [],
         "settings": null,
         "failure": null,
