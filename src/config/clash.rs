@@ -1,26 +1,32 @@
 //! What a target cannot be beside those before it.
 
+use super::tables::Clash;
 use super::{Tables, TargetSettings};
 
 /// Two targets may share a file, with a profile each and with one opinion on who may read it; and a
 /// service, which then is told once, in one way.
-pub(super) fn clash(target: &TargetSettings, before: &Tables<TargetSettings>) -> Option<String> {
+pub(super) fn clash(target: &TargetSettings, before: &Tables<TargetSettings>) -> Option<Clash> {
     let access =
         |target: &TargetSettings| (target.owner.clone(), target.group.clone(), target.mode);
     for other in before.iter() {
         let reloads = target.reload.as_ref().zip(other.reload.as_ref());
-        let what = if other.path == target.path && other.profile == target.profile {
-            "writes the same profile of the same file as".to_owned()
+        let (keys, what): (&[_], _) = if other.path == target.path
+            && other.profile == target.profile
+        {
+            (&["path", "profile"], "writes the same profile of the same file as".to_owned())
         } else if other.path == target.path && access(other) != access(target) {
-            "gives the same file another owner, group or mode than".to_owned()
+            let keys = &["path", "owner", "group", "mode"];
+            (keys, "gives the same file another owner, group or mode than".to_owned())
         } else if let Some((reload, _)) =
             reloads.filter(|(one, other)| one.unit == other.unit && one != other)
         {
-            format!("wants {} told with another signal or at another pace than", reload.unit)
+            let unit = &reload.unit;
+            (&["reload"], format!("wants {unit} told with another signal or at another pace than"))
         } else {
             continue;
         };
-        return Some(format!("{what} target '{}' ({})", other.name, other.origin));
+        let message = format!("{what} target '{}' ({})", other.name, other.origin);
+        return Some(Clash { keys, message });
     }
     None
 }

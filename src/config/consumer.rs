@@ -1,13 +1,12 @@
 //! A `[[consumer]]`: who may have credentials without a file of its own.
 
-use std::ops::Range;
-use std::path::{Path, PathBuf};
-
-use toml::Spanned;
+use std::path::PathBuf;
 
 use super::file::{AbsolutePath, AccountName, FileMode, OutletName, Policies, Text};
+use super::merge::{Element, Sources};
 use super::role::{Misplaced, table_with_role};
-use super::{DEFAULT_MODE, Origin, Tables, TargetSettings};
+use super::tables::Clash;
+use super::{DEFAULT_MODE, KeyOrigins, Origin, Tables, TargetSettings};
 use crate::pure::assumption::Assumption;
 
 /// A `[[consumer]]`. Names of users and groups are not looked up yet.
@@ -26,7 +25,9 @@ pub struct ConsumerSettings {
     pub assumption: Option<Assumption>,
     /// For the container endpoint.
     pub token_file: Option<TokenFileSettings>,
+    /// Where it begins.
     pub origin: Origin,
+    pub keys: KeyOrigins,
 }
 
 /// Where a consumer finds its token for the container endpoint. Names are not looked up yet.
@@ -58,33 +59,39 @@ table_with_role! {
     }
 }
 
-/// A consumer's settings; `span` is where its table begins.
+/// A consumer's settings.
 ///
 /// # Errors
 ///
 /// What is wrong, and where.
 pub(super) fn settings(
     consumer: Consumer,
-    span: &Range<usize>,
-    origin: Origin,
-    directory: &Path,
+    element: &Element<'_>,
+    sources: &Sources<'_>,
     policy: &mut Policies<'_>,
 ) -> Result<ConsumerSettings, Misplaced> {
     let access_alone = consumer.token_file.is_none()
         && (consumer.owner.is_some() || consumer.group.is_some() || consumer.mode.is_some());
-    let consumer = consumer_settings(consumer, origin, directory, policy)?;
-    let wrong = |message: &str| Err((span.clone(), message.to_owned()).into());
+    let consumer = consumer_settings(consumer, element, sources, policy)?;
+    let wrong = |keys: &[&str], message: &str| {
+        Err((element.last_of(keys), message.to_owned()).into())
+    };
     if consumer.users.is_empty() && consumer.groups.is_empty() {
-        return wrong("names neither users nor groups; units and executables only narrow them");
+        let message = "names neither users nor groups; units and executables only narrow them";
+        return wrong(&["users", "groups"], message);
     }
     if access_alone {
         return wrong(
+            &["owner", "group", "mode"],
             "gives an owner, group or mode to a token_file that it does not name; who may ask \
              stands in users and groups",
         );
     }
     if consumer.target.is_some() && consumer.assumption.is_some() {
-        return wrong("has a role of its own and a target's credentials: leave one out");
+        return wrong(
+            &["target", "role_arn", "role_chain"],
+            "has a role of its own and a target's credentials: leave one out",
+        );
     }
     Ok(consumer)
 }
@@ -95,9 +102,10 @@ pub(super) fn clash(
     consumer: &ConsumerSettings,
     before: &Tables<ConsumerSettings>,
     targets: &Tables<TargetSettings>,
-) -> Option<String> {
+) -> Option<Clash> {
     if let Some(target) = targets.iter().find(|target| target.name == consumer.name) {
-        return Some(format!("that is the name of a target, too ({})", target.origin));
+        let message = format!("that is the name of a target, too ({})", target.origin);
+        return Some(Clash { keys: &["name"], message });
     }
     let path = consumer.token_file.as_ref().map(|file| &file.path)?;
     let shares = |other: &&ConsumerSettings| {
@@ -106,19 +114,20 @@ pub(super) fn clash(
     let other = before.iter().find(shares).map(|other| &other.origin);
     let target = targets.iter().find(|target| target.path == *path);
     let origin = other.or(target.map(|target| &target.origin))?;
-    Some(format!("its token_file is another's file already ({origin})"))
+    let message = format!("its token_file is another's file already ({origin})");
+    Some(Clash { keys: &["token_file"], message })
 }
 
 fn consumer_settings(
     mut consumer: Consumer,
-    origin: Origin,
-    directory: &Path,
+    element: &Element<'_>,
+    sources: &Sources<'_>,
     policy: &mut Policies<'_>,
 ) -> Result<ConsumerSettings, Misplaced> {
     let accounts = |names: Vec<Text<AccountName>>| {
         names.into_iter().map(|Text(AccountName(name))| name).collect()
     };
-    let assumption = consumer.take_role_keys().assumption(directory, policy)?;
+    let assumption = consumer.take_role_keys().assumption(sources, policy)?;
     let account = |name: Option<Text<AccountName>>| name.map(|Text(AccountName(name))| name);
     let token_file = consumer.token_file.map(|Text(AbsolutePath(path))| TokenFileSettings {
         path,
@@ -139,7 +148,8 @@ fn consumer_settings(
             .map(|Text(AbsolutePath(path))| path)
             .collect(),
         token_file,
-        origin,
+        origin: sources.origin(&element.table.span()),
+        keys: element.key_origins(sources),
     })
 }
 
@@ -173,6 +183,8 @@ mod tests {
                     units = [\"backup@x.service\"]\nexecutables = [\"/usr/bin/restic\"]\n\
                     token_file = \"/run/t\"\ngroup = \"backup\"\n";
         let settings = read(text).unwrap();
+        let keys = settings.consumers[0].keys.clone();
+        assert_eq!(keys.of("users").to_string(), "/etc/x.toml:4");
         assert_eq!(
             settings.consumers.iter().cloned().collect::<Vec<_>>(),
             [ConsumerSettings {
@@ -190,6 +202,7 @@ mod tests {
                     mode: 0o640,
                 }),
                 origin: Origin::File { path: "/etc/x.toml".into(), line: 1 },
+                keys,
             }]
         );
     }
@@ -209,7 +222,7 @@ mod tests {
                 consumer(
                     "users = [\"a\"]\ntarget = \"b\"\nrole_arn = \"arn:aws:iam::111122223333:role/b\"",
                 ),
-                ":1:1: has a role of its own and a target's",
+                ":5:12: has a role of its own and a target's",
             ),
             (consumer("users = [\"a:b\"]"), "expected the name or the number of a user"),
             (consumer("users = [\"a\"]\nuids = [1]"), ":4:1: unknown field `uids`"),
@@ -238,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_file_replaces_a_consumer() {
+    fn a_later_file_names_other_users() {
         let consumer = |user: &str| format!("[[consumer]]\nname = \"a\"\nusers = [\"{user}\"]\n");
         let (one, two) = (consumer("one"), consumer("two"));
         let settings = read_all(&[("/1.toml", &one), ("/2.toml", &two)]).unwrap();

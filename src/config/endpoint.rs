@@ -8,6 +8,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::file::{Text, set};
+use super::role::Misplaced;
 use super::{Origin, Settings};
 
 #[derive(Deserialize)]
@@ -23,30 +24,32 @@ struct Endpoint {
     listen: Option<Spanned<Text<LoopbackAddress>>>,
 }
 
-/// Takes a file's endpoints over.
+/// Takes the endpoints over.
+///
+/// # Errors
+///
+/// Two that would listen at one address: the one that is named later.
 pub(super) fn merge(
     settings: &mut Settings,
     endpoints: Endpoints,
     origin: impl Fn(Range<usize>) -> Origin,
-) {
+) -> Result<(), Misplaced> {
     let listen = |endpoint: Option<Endpoint>| endpoint.and_then(|endpoint| endpoint.listen);
+    let (container, imds) = (listen(endpoints.container), listen(endpoints.imds));
+    let spans = container.as_ref().zip(imds.as_ref()).map(|(one, other)| (one.span(), other.span()));
     let address = |Text(LoopbackAddress(address))| Some(address);
-    set(&mut settings.container_listen, listen(endpoints.container), address, &origin);
-    set(&mut settings.imds_listen, listen(endpoints.imds), address, &origin);
-}
-
-/// Two cannot listen at one address.
-///
-/// # Errors
-///
-/// What is wrong.
-pub(super) fn check(settings: &Settings) -> Result<(), String> {
+    set(&mut settings.container_listen, container, address, &origin);
+    set(&mut settings.imds_listen, imds, address, &origin);
     let (container, imds) = (&settings.container_listen, &settings.imds_listen);
-    match (container.value, imds.value) {
-        (Some(one), Some(other)) if one == other && one.port() != 0 => Err(format!(
-            "both endpoints are to listen at {one} ({} and {}): give one another port",
-            container.origin, imds.origin
-        )),
+    match (container.value, imds.value, spans) {
+        (Some(one), Some(other), Some((first, second))) if one == other && one.port() != 0 => {
+            let message = format!(
+                "both endpoints are to listen at {one} ({} and {}): give one another port",
+                container.origin, imds.origin
+            );
+            let later = if first.start > second.start { first } else { second };
+            Err((later, message).into())
+        }
         _ => Ok(()),
     }
 }

@@ -11,18 +11,27 @@ use crate::pure::shell::in_shell;
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     #[error("{}:{line}:{column}: {message}", path.display())]
-    Invalid { path: PathBuf, line: usize, column: usize, message: String },
+    Invalid {
+        path: PathBuf,
+        line: usize,
+        column: usize,
+        message: String,
+        /// It was read alone, and not as one of the usual ones.
+        alone: bool,
+    },
     #[error("${name}: {message}")]
     Variable { name: &'static str, message: String },
     #[error("{}: {source}", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
+    #[error("{}: {what}", path.display())]
+    NoFile { path: PathBuf, what: &'static str },
 }
 
 impl Advice for ConfigError {
     fn remedy(&self) -> String {
         match self {
             // One of several, which are judged together.
-            Self::Invalid { path, .. } if path.starts_with("/etc/rolekeeper") => {
+            Self::Invalid { alone: false, .. } => {
                 "mend that line, then `rolekeeper config check`".to_owned()
             }
             Self::Invalid { path, .. } => {
@@ -43,6 +52,10 @@ impl Advice for ConfigError {
                     local_name(own_uid()),
                     in_shell(&path.to_string_lossy())
                 )
+            }
+            Self::NoFile { path, .. } => {
+                let path = in_shell(&path.to_string_lossy());
+                format!("move it away, or give it a name that does not end in .toml: ls -ld {path}")
             }
             Self::Unreadable { path, .. } => {
                 format!("look at what is there: ls -ld {}", in_shell(&path.to_string_lossy()))

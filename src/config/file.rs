@@ -1,4 +1,4 @@
-//! One settings file: its keys, their types, and the line each stands on.
+//! What stands in settings files: the keys and their types.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -9,15 +9,18 @@ use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, Visitor};
 use toml::Spanned;
-use toml::de::{DeTable, DeValue, ValueDeserializer};
+use toml::de::{DeValue, ValueDeserializer};
 
 use super::endpoint::{self, Endpoints};
 use super::identity::{self, Identity};
 use super::log::Log;
+use super::merge::{Element, Merged, Sources};
 use super::reload::{ReloadTable, Reloads};
 use super::role::{Misplaced, table_with_role};
-use super::tables::{Table, position, salvage};
-use super::{ConfigError, OnExpiry, Origin, Setting, Settings, TargetSettings, consumer};
+use super::tables::{Table, salvage};
+use super::{
+    ConfigError, OnExpiry, Origin, Setting, Settings, TargetSettings, consumer, without_account,
+};
 use crate::pure::disabled::Kind;
 use crate::pure::duration::parse_duration;
 use crate::pure::identity::Region;
@@ -50,7 +53,7 @@ struct Service {
     fips: Option<Spanned<bool>>,
     dual_stack: Option<Spanned<bool>>,
     ca_bundle: Option<Spanned<Text<AbsolutePath>>>,
-    proxy: Option<Spanned<Text<Url>>>,
+    proxy: Option<Spanned<Text<ProxyUrl>>>,
     timeout: Option<Spanned<Text<Timeout>>>,
 }
 
@@ -86,29 +89,36 @@ table_with_role! {
     }
 }
 
-/// Reads `text` over what is set already. What is wrong with a target or a consumer disables that one
-/// alone; policies are read by `policy`.
+/// Reads the files' texts, in the order in which they count; one that is `alone` is checked alone. What
+/// is wrong with a target or a consumer disables that one; policies are read by `policy`.
 ///
 /// # Errors
 ///
 /// What is wrong with the rest, which is everybody's.
-pub(super) fn merge(
-    settings: &mut Settings,
-    path: &Path,
-    text: &str,
+pub(super) fn read(
+    texts: &[(PathBuf, String)],
+    alone: bool,
     policy: &mut Policies<'_>,
-) -> Result<(), ConfigError> {
-    let invalid = |Misplaced { span, message, .. }: Misplaced| {
-        let (line, column) = position(text, &span);
-        ConfigError::Invalid { path: path.to_owned(), line, column, message }
-    };
-    let mut tables = DeTable::parse(text).map_err(|error| invalid(error.into()))?;
-    let mut take = |key: &str| array(tables.get_mut().remove(key)).map_err(invalid);
-    let (targets, consumers) = (take("target")?, take("consumer")?);
-    let file = File::deserialize(toml::Deserializer::from(tables));
-    let file = file.map_err(|error| invalid(error.into()))?;
-    let origin =
-        |span: Range<usize>| Origin::File { path: path.to_owned(), line: position(text, &span).0 };
+) -> Result<Settings, ConfigError> {
+    let sources = Sources::of(texts);
+    let mut settings = Settings::default();
+    read_all(&mut settings, &sources, policy).map_err(|Misplaced { span, message, .. }| {
+        let (path, line, column) = sources.place(&span);
+        ConfigError::Invalid { path: path.to_owned(), line, column, message, alone }
+    })?;
+    settings.settle();
+    Ok(settings)
+}
+
+fn read_all(
+    settings: &mut Settings,
+    sources: &Sources<'_>,
+    policy: &mut Policies<'_>,
+) -> Result<(), Misplaced> {
+    let Merged { rest, targets, consumers } = Merged::of(sources)?;
+    rest.get_ref().values().try_for_each(without_dates)?;
+    let file = File::deserialize(toml::Deserializer::from(rest))?;
+    let origin = |span: Range<usize>| sources.origin(&span);
 
     if let Some(identity) = file.identity {
         identity::merge(&mut settings.identity, identity, origin);
@@ -122,7 +132,7 @@ pub(super) fn merge(
         set(&mut settings.dual_stack, service.dual_stack, |dual_stack| dual_stack, origin);
         let bundle = |Text(AbsolutePath(path))| Some(path);
         set(&mut settings.ca_bundle, service.ca_bundle, bundle, origin);
-        set(&mut settings.proxy, service.proxy, |Text(Url(url))| Some(url), origin);
+        set(&mut settings.proxy, service.proxy, |Text(ProxyUrl(url))| Some(url), origin);
         set(&mut settings.timeout, service.timeout, |Text(Bounded(time, ..))| time, origin);
     }
     if let Some(refresh) = file.refresh {
@@ -138,8 +148,7 @@ pub(super) fn merge(
         set(&mut settings.log_level, log.level, |Text(level)| level, origin);
     }
     if let Some(endpoints) = file.endpoint {
-        endpoint::merge(settings, endpoints, origin);
-        endpoint::check(settings).map_err(|message| invalid((0..0, message).into()))?;
+        endpoint::merge(settings, endpoints, origin)?;
     }
     if let Some(reload) = file.reload {
         let program = |Text(AbsolutePath(path))| Some(path);
@@ -148,28 +157,60 @@ pub(super) fn merge(
     if let Some(targets) = file.targets {
         set(&mut settings.default_target, targets.default, |default| default, origin);
     }
-    let directory = path.parent().unwrap_or(Path::new("/"));
-    let disabled = |kind, table: &Spanned<DeValue<'_>>, misplaced: Misplaced| {
-        let (line, column) = position(text, &misplaced.span);
-        let place = format!("{}:{line}:{column}", path.display());
-        let remedy = misplaced.remedy.unwrap_or_else(|| MEND.to_owned());
-        let why = (misplaced.message, remedy);
-        salvage(kind, table.get_ref(), origin(table.span()), place, why)
-    };
-    for table in targets {
-        let read = read_table(&table)
-            .and_then(|target| target_settings(target, origin(table.span()), directory, policy))
-            .map_or_else(|it| Table::disabled(disabled(Kind::Target, &table, it)), Table::Usable);
-        settings.targets.insert(read, path);
+    for element in &targets {
+        settings.targets.push(element_of(Kind::Target, element, sources, |table| {
+            target_settings(read_table(table)?, element, sources, policy)
+        }));
     }
-    for table in consumers {
-        let span = table.span();
-        let read = read_table(&table)
-            .and_then(|it| consumer::settings(it, &span, origin(span.clone()), directory, policy))
-            .map_or_else(|it| Table::disabled(disabled(Kind::Consumer, &table, it)), Table::Usable);
-        settings.consumers.insert(read, path);
+    for element in &consumers {
+        settings.consumers.push(element_of(Kind::Consumer, element, sources, |table| {
+            consumer::settings(read_table(table)?, element, sources, policy)
+        }));
     }
     Ok(())
+}
+
+/// A target or a consumer, disabled where it cannot be read.
+fn element_of<T>(
+    kind: Kind,
+    element: &Element<'_>,
+    sources: &Sources<'_>,
+    settings: impl FnOnce(&Spanned<DeValue<'_>>) -> Result<T, Misplaced>,
+) -> Table<T> {
+    let table = &element.table;
+    let read = match element.is_second {
+        false => without_dates(table).and_then(|()| settings(table)),
+        // Of two the first one counts.
+        true => Err(Misplaced {
+            span: table.span(),
+            message: "stands twice in this file".to_owned(),
+            remedy: Some(
+                "give one of them another name, or remove it; then rolekeeper reload".to_owned(),
+            ),
+        }),
+    };
+    read.map_or_else(
+        |Misplaced { span, message, remedy }| {
+            let (path, line, column) = sources.place(&span);
+            let place = format!("{}:{line}:{column}", path.display());
+            let why = (message, remedy.unwrap_or_else(|| MEND.to_owned()));
+            let origin = sources.origin(&table.span());
+            Table::disabled(salvage(kind, table.get_ref(), origin, place, why))
+        },
+        Table::Usable,
+    )
+}
+
+/// No setting is a date, and what is read in its place would not say so.
+fn without_dates(value: &Spanned<DeValue<'_>>) -> Result<(), Misplaced> {
+    match value.get_ref() {
+        DeValue::Datetime(date) => {
+            Err((value.span(), format!("{date} is a date here: expected a text in quotes")).into())
+        }
+        DeValue::Table(table) => table.values().try_for_each(without_dates),
+        DeValue::Array(items) => items.iter().try_for_each(without_dates),
+        _ => Ok(()),
+    }
 }
 
 /// Reads a policy's file.
@@ -178,17 +219,9 @@ pub(super) type Policies<'a> = dyn FnMut(&Path) -> Result<String, String> + 'a;
 /// What helps against most mistakes.
 const MEND: &str = "mend that line, then rolekeeper reload";
 
-/// The elements of `[[target]]` or `[[consumer]]`, unread.
-fn array(value: Option<Spanned<DeValue<'_>>>) -> Result<Vec<Spanned<DeValue<'_>>>, Misplaced> {
-    let Some(value) = value else { return Ok(Vec::new()) };
-    let span = value.span();
-    match value.into_inner() {
-        DeValue::Array(tables) => Ok(tables.into_iter().collect()),
-        _ => Err((span, "expected [[target]] and [[consumer]], in double brackets".into()).into()),
-    }
-}
-
-fn read_table<'de, T: Deserialize<'de>>(table: &Spanned<DeValue<'de>>) -> Result<T, Misplaced> {
+fn read_table<'de, T: Deserialize<'de>>(
+    table: &Spanned<DeValue<'de>>,
+) -> Result<T, Misplaced> {
     T::deserialize(ValueDeserializer::from(table.clone())).map_err(|error| {
         let whole = table.span();
         let misplaced = Misplaced::from(error);
@@ -210,13 +243,13 @@ pub(super) fn set<T, U>(
 
 fn target_settings(
     mut target: Target,
-    origin: Origin,
-    directory: &Path,
+    element: &Element<'_>,
+    sources: &Sources<'_>,
     policy: &mut Policies<'_>,
 ) -> Result<TargetSettings, Misplaced> {
     let account = |name: Option<Text<AccountName>>| name.map(|Text(AccountName(name))| name);
     Ok(TargetSettings {
-        assumption: target.take_role_keys().assumption(directory, policy)?,
+        assumption: target.take_role_keys().assumption(sources, policy)?,
         name: target.name.0.0,
         path: target.path.0.0,
         profile: target.profile.map_or_else(ProfileName::default, |Text(name)| name),
@@ -224,7 +257,8 @@ fn target_settings(
         group: account(target.group),
         mode: target.mode.map_or(super::DEFAULT_MODE, |Text(FileMode(mode))| mode),
         reload: target.reload.map(Into::into),
-        origin,
+        origin: sources.origin(&element.table.span()),
+        keys: element.key_origins(sources),
     })
 }
 
@@ -243,7 +277,10 @@ impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Text<T> {
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<Text<T>, E> {
-                text.parse().map(Text).map_err(E::custom)
+                text.parse().map(Text).map_err(|error| match text {
+                    "" => E::custom(format_args!("{error}; {NOTHING_TAKEN_BACK}")),
+                    _ => E::custom(error),
+                })
             }
         }
 
@@ -251,20 +288,43 @@ impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Text<T> {
     }
 }
 
+/// What an empty value means, for whoever writes one by itself.
+const NOTHING_TAKEN_BACK: &str =
+    "an empty value takes back what an earlier file sets, and none sets this";
+
+/// Without an account: it would be shown with the URL, and no request uses it.
 pub(super) struct Url(pub(super) String);
 
 impl FromStr for Url {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, &'static str> {
+        let ProxyUrl(url) = text
+            .parse()
+            .map_err(|_| "expected a URL such as https://example.com or http://127.0.0.1:4599")?;
+        match without_account(&url) == url {
+            true => Ok(Self(url)),
+            false => Err("expected a URL without an account in front of its host"),
+        }
+    }
+}
+
+/// A URL that may say by which account.
+pub(super) struct ProxyUrl(pub(super) String);
+
+impl FromStr for ProxyUrl {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
         let uri = text.parse::<http::Uri>().ok();
         let usable = uri.is_some_and(|uri| {
-            matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some()
+            matches!(uri.scheme_str(), Some("http" | "https"))
+                && uri.host().is_some_and(|host| !host.is_empty())
         });
         if usable {
             Ok(Self(text.to_owned()))
         } else {
-            Err("expected a URL such as https://example.com or http://127.0.0.1:4599")
+            Err("expected a URL such as http://proxy.example.net:3128")
         }
     }
 }
@@ -288,10 +348,13 @@ impl FromStr for OutletName {
 
     fn from_str(text: &str) -> Result<Self, &'static str> {
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-        if (1..=64).contains(&text.len()) && text.bytes().all(plain) {
+        if matches!(text, "." | "..") {
+            // It is a part of a URL, in which these are steps.
+            Err("'.' and '..' are no names")
+        } else if (1..=64).contains(&text.len()) && text.bytes().all(plain) {
             Ok(Self(text.to_owned()))
         } else {
-            Err("expected a name of letters, digits, '-', '_' and '.'")
+            Err("expected a name of 1 to 64 letters, digits, '-', '_' and '.'")
         }
     }
 }
@@ -346,8 +409,10 @@ impl FromStr for OnExpiry {
 /// A duration within bounds, in seconds.
 pub(super) struct Bounded<const LEAST: u64, const MOST: u64>(pub(super) Duration);
 
-/// Shorter than a second is a hot loop; longer than a day misses every expiry.
-type Interval = Bounded<1, 86_400>;
+/// Credentials live for an hour, so that 5 minutes gain nothing; and a thousand machines of one account are
+/// 3 requests a second then, but 33 with the "30s" of somebody who meant "30m". Longer than a day misses
+/// every expiry.
+type Interval = Bounded<300, 86_400>;
 
 /// The service shows a node as lost after about an hour without a ping.
 type HealthInterval = Bounded<60, 3_600>;
@@ -384,12 +449,9 @@ pub(super) mod tests {
 
     /// Settings of these files' texts, whatever is disabled.
     pub(in crate::config) fn read_all(files: &[(&str, &str)]) -> Result<Settings, ConfigError> {
-        let mut settings = Settings::default();
-        for (path, text) in files {
-            merge(&mut settings, Path::new(path), text, &mut |_| Err("no such file".to_owned()))?;
-        }
-        settings.settle();
-        Ok(settings)
+        let own = files.iter().map(|(path, text)| (PathBuf::from(path), (*text).to_owned()));
+        let texts = own.collect::<Vec<_>>();
+        super::read(&texts, false, &mut |_| Err("no such file".to_owned()))
     }
 
     #[test]
@@ -416,7 +478,7 @@ pub(super) mod tests {
             ("[service]\nregion = 7", ":2:10: invalid type"),
             ("[service]\nendpoint_url = \"localhost:4599\"", "expected a URL"),
             ("[refresh]\ninterval = \"soon\"", "expected a number and a unit"),
-            ("[refresh]\ninterval = \"0s\"", "expected 1s to 1d"),
+            ("[refresh]\ninterval = \"0s\"", "expected 5m to 1d"),
             ("[[target]]\nname = \"a\"\npath = \"credentials\"", "absolute path"),
             ("[[target]]\nname = \"a\"\npath = \"/c\"\nmode = \"0666\"", "never writable"),
             ("[[target]]\nname = \"a\"\npath = \"/c\"\nmode = \"0750\"", "never executable"),
@@ -430,7 +492,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_later_file_replaces_a_target_and_one_file_may_not() {
+    fn a_later_file_moves_a_target_and_one_file_may_not_name_it_twice() {
         let target = |path: &str| format!("[[target]]\nname = \"a\"\npath = \"{path}\"\n");
         let (one, two) = (target("/one"), target("/two"));
         let settings = read_all(&[("/1.toml", &one), ("/2.toml", &two)]).unwrap();

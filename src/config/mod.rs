@@ -1,8 +1,9 @@
 //! The operator's settings: typed, with units, each with its origin.
 //!
 //! `/etc/rolekeeper/rolekeeper.toml`, then `/etc/rolekeeper/conf.d/*.toml` in the order of their
-//! names; a later file wins, a later `[[target]]` of the same name replaces the earlier one. An
-//! unknown key is an error with file, line and column: a setting that does nothing is a trap.
+//! names. They are merged key by key before anything is judged, tables of one name too: a later file's
+//! value wins, and an empty one takes an earlier file's back. An unknown key is an error with file, line
+//! and column: a setting that does nothing is a trap.
 //!
 //! A mistake in a `[[target]]` or a `[[consumer]]` disables that one, and the others are read. Every
 //! other mistake is one of the file's.
@@ -15,12 +16,13 @@ mod file;
 mod files;
 mod identity;
 mod log;
+mod merge;
+mod origin;
 mod reload;
 mod role;
 mod show;
 mod tables;
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -30,6 +32,8 @@ pub use error::ConfigError;
 pub use files::SettingsFiles;
 pub use identity::IdentitySettings;
 pub use log::LogLevel;
+pub use origin::{KeyOrigins, Origin};
+pub use show::without_account;
 pub use tables::{DisabledTable, ServiceAccount, Table, Tables, Whom};
 
 use crate::pure::assumption::Assumption;
@@ -80,20 +84,6 @@ pub fn parse_endpoint_url(text: &str) -> Result<String, &'static str> {
 pub struct Setting<T> {
     pub value: T,
     pub origin: Origin,
-}
-
-/// Where a value comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
-    Default,
-    /// An option of this name on the command line.
-    Flag(&'static str),
-    /// A variable of this name.
-    Environment(&'static str),
-    File {
-        path: PathBuf,
-        line: usize,
-    },
 }
 
 /// What happens to credentials in the files once they are dead.
@@ -149,7 +139,9 @@ pub struct TargetSettings {
     pub assumption: Option<Assumption>,
     /// The service that is told when the credentials are new.
     pub reload: Option<Reload>,
+    /// Where it begins.
     pub origin: Origin,
+    pub keys: KeyOrigins,
 }
 
 impl Settings {
@@ -168,11 +160,8 @@ impl Settings {
     ///
     /// As [`Settings::load`].
     pub fn of(mut files: SettingsFiles) -> Result<Self, ConfigError> {
-        let mut settings = Self::default();
-        for (path, text) in files.texts().to_vec() {
-            file::merge(&mut settings, &path, &text, &mut |path| files.policy(path))?;
-        }
-        settings.settle();
+        let texts = files.texts().to_vec();
+        let settings = file::read(&texts, files.is_alone(), &mut |path| files.policy(path))?;
         Ok(Self { files, ..settings })
     }
 
@@ -201,6 +190,7 @@ impl Settings {
             assumption: None,
             reload: None,
             origin: self.default_target.origin.clone(),
+            keys: KeyOrigins::default(),
         };
         // One that is disabled may be meant to take its place: its readers must not get this one's keys.
         if self.targets.disabled().any(|it| it.path.as_deref() == Some(path)) {
@@ -225,9 +215,9 @@ impl Settings {
         self.consumers.settle(|consumer, before| {
             // In no table, and yet asked for by its name.
             let takes_its_name = default_stands && consumer.name == DEFAULT_TARGET;
-            let why = "that is the name of the default target, too".to_owned();
-            let clash = || consumer::clash(consumer, before, targets);
-            takes_its_name.then_some(why).or_else(clash)
+            let message = "that is the name of the default target, too".to_owned();
+            let own = tables::Clash { keys: &["name"], message };
+            takes_its_name.then_some(own).or_else(|| consumer::clash(consumer, before, targets))
         });
     }
 
@@ -284,17 +274,6 @@ impl Default for Settings {
             default_target: default(true),
             targets: Tables::default(),
             consumers: Tables::default(),
-        }
-    }
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Default => f.write_str("default"),
-            Self::Flag(option) => f.write_str(option),
-            Self::Environment(variable) => write!(f, "${variable}"),
-            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::Path;
 
 use toml::Spanned;
 
 use super::file::{Policies, Text};
+use super::merge::Sources;
 use crate::pure::assumption::{
     Assumption, ExternalId, MOST_POLICY_ARNS, PolicyArn, RoleArn, RoleChain, SessionDuration,
     SessionName, SessionPolicy, SessionTags, SourceIdentity,
@@ -42,16 +42,16 @@ macro_rules! table_with_role {
         #[serde(deny_unknown_fields)]
         $vis struct $name {
             $($(#[$meta])* $key: $type,)*
-            role_arn: Option<Spanned<Text<$crate::pure::assumption::RoleArn>>>,
-            role_chain: Option<Spanned<Vec<Text<$crate::pure::assumption::RoleArn>>>>,
-            session_name: Option<Spanned<Text<$crate::pure::assumption::SessionName>>>,
-            external_id: Option<Spanned<Text<$crate::pure::assumption::ExternalId>>>,
-            source_identity: Option<Spanned<Text<$crate::pure::assumption::SourceIdentity>>>,
-            tags: Option<Spanned<std::collections::BTreeMap<String, String>>>,
-            transitive_tags: Option<Spanned<Vec<String>>>,
-            duration: Option<Spanned<Text<$crate::pure::assumption::SessionDuration>>>,
-            session_policy: Option<Spanned<String>>,
-            session_policy_arns: Option<Spanned<Vec<Text<$crate::pure::assumption::PolicyArn>>>>,
+            role_arn: Option<toml::Spanned<Text<$crate::pure::assumption::RoleArn>>>,
+            role_chain: Option<toml::Spanned<Vec<Text<$crate::pure::assumption::RoleArn>>>>,
+            session_name: Option<toml::Spanned<Text<$crate::pure::assumption::SessionName>>>,
+            external_id: Option<toml::Spanned<Text<$crate::pure::assumption::ExternalId>>>,
+            source_identity: Option<toml::Spanned<Text<$crate::pure::assumption::SourceIdentity>>>,
+            tags: Option<toml::Spanned<std::collections::BTreeMap<String, String>>>,
+            transitive_tags: Option<toml::Spanned<Vec<String>>>,
+            duration: Option<toml::Spanned<Text<$crate::pure::assumption::SessionDuration>>>,
+            session_policy: Option<toml::Spanned<String>>,
+            session_policy_arns: Option<toml::Spanned<Vec<Text<$crate::pure::assumption::PolicyArn>>>>,
         }
 
         impl $name {
@@ -76,11 +76,11 @@ macro_rules! table_with_role {
 pub(super) use table_with_role;
 
 impl RoleKeys {
-    /// What is to be assumed, if anything is. A policy's file is looked for from `directory` on, the
-    /// settings file's.
+    /// What is to be assumed, if anything is. A policy's file is looked for from the directory on of the
+    /// settings file that names it.
     pub fn assumption(
         mut self,
-        directory: &Path,
+        sources: &Sources<'_>,
         policy: &mut Policies<'_>,
     ) -> Result<Option<Assumption>, Misplaced> {
         let Some(chain) = self.take_chain()? else {
@@ -101,7 +101,7 @@ impl RoleKeys {
             duration: self.duration.map(text).unwrap_or_default(),
             policy: self
                 .session_policy
-                .map(|written| read_policy(written, directory, policy))
+                .map(|written| read_policy(written, sources, policy))
                 .transpose()?,
             policy_arns: self.session_policy_arns.map_or(Ok(Vec::new()), policy_arns)?,
         }))
@@ -113,10 +113,12 @@ impl RoleKeys {
             (None, None) => return Ok(None),
             (Some(role), None) => (role.span(), vec![role.into_inner()]),
             (None, Some(chain)) => (chain.span(), chain.into_inner()),
-            (Some(_), Some(chain)) => {
+            (Some(role), Some(chain)) => {
                 let message = "role_arn and role_chain exclude one another: the role of a chain is \
-                               its last";
-                return Err((chain.span(), message.to_owned()).into());
+                               its last; an empty one takes that of an earlier file back";
+                let (role, chain) = (role.span(), chain.span());
+                let later = if role.start > chain.start { role } else { chain };
+                return Err((later, message.to_owned()).into());
             }
         };
         let roles = roles.into_iter().map(|Text(role)| role).collect::<Vec<_>>();
@@ -175,15 +177,15 @@ fn policy_arns(arns: Spanned<Vec<Text<PolicyArn>>>) -> Result<Vec<PolicyArn>, Mi
 /// A policy that stands there, or the path of a file that holds one.
 fn read_policy(
     policy: Spanned<String>,
-    directory: &Path,
+    sources: &Sources<'_>,
     read: &mut Policies<'_>,
 ) -> Result<SessionPolicy, Misplaced> {
     let (span, written) = (policy.span(), policy.into_inner());
-    if written.trim_start().starts_with('{') {
+    if written.trim_start().starts_with(['{', '[']) {
         let policy = written.parse::<SessionPolicy>();
         return policy.map_err(|error| (span, format!("session_policy: {error}")).into());
     }
-    let path = directory.join(&written);
+    let path = sources.directory(&span).join(&written);
     let shown = path.display();
     let misplaced = |reason: String, remedy: String| Misplaced {
         span: span.clone(),

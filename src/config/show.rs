@@ -4,15 +4,15 @@ use std::fmt::{self, Display, Write};
 use std::path::Path;
 
 use super::{
-    ConsumerSettings, DisabledTable, IdentitySettings, OnExpiry, Origin, Setting, Settings, Table,
-    TargetSettings,
+    ConsumerSettings, DisabledTable, IdentitySettings, KeyOrigins, OnExpiry, Origin, Setting, Settings,
+    Table, TargetSettings,
 };
 use crate::pure::assumption::Assumption;
 use crate::pure::duration::display_duration;
 use crate::pure::reload::Reload;
 
 impl Settings {
-    /// As TOML, with the default target, whose file `default_path` is. A proxy's password is left out;
+    /// As TOML, with the default target, whose file `default_path` is. A proxy's account is left out;
     /// an absent value is a comment, and so is what is disabled.
     pub fn show(&self, default_path: &Path) -> String {
         let mut page = Page::default();
@@ -34,7 +34,7 @@ impl Settings {
         page.setting("dual_stack", &self.dual_stack);
         let bundle = self.ca_bundle.value.as_ref().map(|path| quoted(path.display()));
         page.optional("ca_bundle", bundle, &self.ca_bundle.origin, "the system's certificates");
-        let proxy = self.proxy.value.as_deref().map(|url| quoted(without_password(url)));
+        let proxy = self.proxy.value.as_deref().map(|url| quoted(without_account(url)));
         page.optional("proxy", proxy, &self.proxy.origin, "from the environment");
         page.line("timeout", quoted(display_duration(self.timeout.value)), &self.timeout.origin);
         page.section("[refresh]");
@@ -112,6 +112,10 @@ impl Page {
         let _ = writeln!(self.0, "{assignment:<48} # {origin}");
     }
 
+    fn key(&mut self, name: &str, value: impl Display, keys: &KeyOrigins) {
+        self.line(name, value, keys.of(name));
+    }
+
     fn disabled(&mut self, disabled: &DisabledTable) {
         let kind = disabled.fault.kind.name();
         let _ = write!(self.0, "\n# [[{kind}]] is disabled: {}\n", disabled.fault);
@@ -140,39 +144,46 @@ impl Page {
     }
 
     fn target(&mut self, target: &TargetSettings) {
+        let TargetSettings { name, path, profile, owner, group, mode, .. } = target;
+        let TargetSettings { assumption, reload, origin: _, keys, .. } = target;
         self.section("[[target]]");
-        self.line("name", quoted(&target.name), &target.origin);
-        self.line("path", quoted(target.path.display()), &target.origin);
-        self.line("profile", quoted(&target.profile), &target.origin);
-        for (name, account) in [("owner", &target.owner), ("group", &target.group)] {
+        self.key("name", quoted(name), keys);
+        self.key("path", quoted(path.display()), keys);
+        self.key("profile", quoted(profile), keys);
+        for (name, account) in [("owner", owner), ("group", group)] {
             if let Some(account) = account {
-                self.line(name, quoted(account), &target.origin);
+                self.key(name, quoted(account), keys);
             }
         }
-        self.line("mode", quoted(format_args!("{:04o}", target.mode)), &target.origin);
-        if let Some(reload) = &target.reload {
-            self.reload(reload, &target.origin);
+        self.key("mode", quoted(format_args!("{mode:04o}")), keys);
+        if let Some(reload) = reload {
+            self.reload(reload, keys);
         }
-        if let Some(assumption) = &target.assumption {
-            self.role(assumption, &target.origin);
+        if let Some(assumption) = assumption {
+            self.role(assumption, keys);
         }
     }
 
-    fn reload(&mut self, reload: &Reload, origin: &Origin) {
+    fn reload(&mut self, reload: &Reload, keys: &KeyOrigins) {
         let Reload { unit, signal, pace } = reload;
         let unit = format!("unit = {}", quoted(unit));
         let signal = signal.as_ref().map(|signal| format!("signal = {}", quoted(signal)));
         let min_interval = quoted(display_duration(pace.min_interval));
         let jitter = quoted(display_duration(pace.jitter));
         let pace = format!("min_interval = {min_interval}, jitter = {jitter}");
-        let keys = [Some(unit), signal, Some(pace)].into_iter().flatten().collect::<Vec<_>>();
-        self.line("reload", format_args!("{{ {} }}", keys.join(", ")), origin);
+        let parts = [Some(unit), signal, Some(pace)].into_iter().flatten().collect::<Vec<_>>();
+        self.key("reload", format_args!("{{ {} }}", parts.join(", ")), keys);
     }
 
-    fn role(&mut self, assumption: &Assumption, origin: &Origin) {
+    fn role(&mut self, assumption: &Assumption, keys: &KeyOrigins) {
         match assumption.chain.roles() {
-            [role] => self.line("role_arn", quoted(role), origin),
-            roles => self.line("role_chain", list(roles), origin),
+            // Of a chain of one, too.
+            [role] => {
+                let chain = keys.of("role_chain");
+                let origin = if *chain == Origin::Default { keys.of("role_arn") } else { chain };
+                self.line("role_arn", quoted(role), origin);
+            }
+            roles => self.key("role_chain", list(roles), keys),
         }
         let texts = [
             ("session_name", assumption.session_name.as_ref().map(quoted)),
@@ -180,7 +191,7 @@ impl Page {
             ("source_identity", assumption.source_identity.as_ref().map(quoted)),
         ];
         for (key, value) in texts {
-            value.into_iter().for_each(|value| self.line(key, value, origin));
+            value.into_iter().for_each(|value| self.key(key, value, keys));
         }
         let tags = assumption.tags.iter();
         let transitive = tags.clone().filter(|(_, _, is_transitive)| *is_transitive);
@@ -188,17 +199,17 @@ impl Page {
         if !assumption.tags.is_empty() {
             let tags = tags.map(|(key, value, _)| format!("{} = {}", quoted(key), quoted(value)));
             let tags = tags.collect::<Vec<_>>().join(", ");
-            self.line("tags", format_args!("{{ {tags} }}"), origin);
+            self.key("tags", format_args!("{{ {tags} }}"), keys);
         }
         if !transitive.is_empty() {
-            self.line("transitive_tags", list(&transitive), origin);
+            self.key("transitive_tags", list(&transitive), keys);
         }
-        self.line("duration", quoted(assumption.duration), origin);
+        self.key("duration", quoted(assumption.duration), keys);
         if let Some(policy) = &assumption.policy {
-            self.line("session_policy", quoted(policy), origin);
+            self.key("session_policy", quoted(policy), keys);
         }
         if !assumption.policy_arns.is_empty() {
-            self.line("session_policy_arns", list(&assumption.policy_arns), origin);
+            self.key("session_policy_arns", list(&assumption.policy_arns), keys);
         }
     }
 }
@@ -206,11 +217,11 @@ impl Page {
 impl Page {
     fn consumer(&mut self, consumer: &ConsumerSettings) {
         let ConsumerSettings { name, target, users, groups, units, executables, .. } = consumer;
-        let ConsumerSettings { assumption, token_file, origin, .. } = consumer;
+        let ConsumerSettings { assumption, token_file, origin: _, keys, .. } = consumer;
         self.section("[[consumer]]");
-        self.line("name", quoted(name), origin);
+        self.key("name", quoted(name), keys);
         if let Some(target) = target {
-            self.line("target", quoted(target), origin);
+            self.key("target", quoted(target), keys);
         }
         let executables = executables.iter().map(|path| path.display().to_string()).collect();
         for (name, list) in
@@ -218,20 +229,20 @@ impl Page {
         {
             if !list.is_empty() {
                 let list = list.iter().map(quoted).collect::<Vec<_>>().join(", ");
-                self.line(name, format_args!("[{list}]"), origin);
+                self.key(name, format_args!("[{list}]"), keys);
             }
         }
         if let Some(file) = token_file {
-            self.line("token_file", quoted(file.path.display()), origin);
+            self.key("token_file", quoted(file.path.display()), keys);
             for (name, account) in [("owner", &file.owner), ("group", &file.group)] {
                 if let Some(account) = account {
-                    self.line(name, quoted(account), origin);
+                    self.key(name, quoted(account), keys);
                 }
             }
-            self.line("mode", quoted(format_args!("{:04o}", file.mode)), origin);
+            self.key("mode", quoted(format_args!("{:04o}", file.mode)), keys);
         }
         if let Some(assumption) = assumption {
-            self.role(assumption, origin);
+            self.role(assumption, keys);
         }
     }
 }
@@ -262,12 +273,12 @@ fn without_path(url: &str) -> String {
     parts.unwrap_or_else(|| url.to_owned())
 }
 
-/// `http://user:password@proxy` as `http://user:***@proxy`.
-fn without_password(url: &str) -> String {
+/// `http://user:password@proxy` as `http://***@proxy`: either of the two may be a token.
+pub fn without_account(url: &str) -> String {
     let parts = url.split_once("://").and_then(|(scheme, rest)| {
-        let (account, host) = rest.rsplit_once('@')?;
-        let (user, _) = account.split_once(':')?;
-        Some(format!("{scheme}://{user}:***@{host}"))
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (_, host) = rest[..end].rsplit_once('@')?;
+        Some(format!("{scheme}://***@{host}{}", &rest[end..]))
     });
     parts.unwrap_or_else(|| url.to_owned())
 }
@@ -350,8 +361,45 @@ role_arn = "arn:aws:iam::111122223333:role/b"
     }
 
     #[test]
-    fn a_proxys_password_is_not_shown() {
-        assert_eq!(without_password("http://me:hunter2@proxy:3128"), "http://me:***@proxy:3128");
-        assert_eq!(without_password("http://proxy:3128"), "http://proxy:3128");
+    fn neither_user_nor_password_of_a_proxy_is_shown() {
+        for (url, expected) in [
+            ("http://me:hunter2@proxy:3128", "http://***@proxy:3128"),
+            ("http://token@proxy:3128", "http://***@proxy:3128"),
+            ("http://token:@proxy:3128/x?y", "http://***@proxy:3128/x?y"),
+            ("http://a@b:c@proxy", "http://***@proxy"),
+            ("http://proxy:3128", "http://proxy:3128"),
+            ("http://proxy/a@b", "http://proxy/a@b"),
+        ] {
+            assert_eq!(without_account(url), expected);
+        }
+        let shown = read("[service]\nproxy = \"http://token@proxy:1\"\n").unwrap();
+        let shown = shown.show("/default".as_ref());
+        assert!(shown.contains("***@proxy:1") && !shown.contains("token@"), "{shown}");
+    }
+
+    #[test]
+    fn each_key_is_shown_with_its_own_file_and_line() {
+        let role = "arn:aws:iam::111122223333:role/r";
+        let one = format!(
+            "[service]\nfips = true\n[[target]]\nname = \"a\"\npath = \"/c\"\nrole_chain = [\"{role}\"]\n\
+             [[consumer]]\nname = \"c\"\nusers = [\"x\"]\n"
+        );
+        let two = "[service]\ndual_stack = true\n[[target]]\nmode = \"0644\"\nname = \"a\"\n\
+                   [[consumer]]\nname = \"c\"\n\ngroups = [\"g\"]\n";
+        let files = [("/etc/1.toml", one.as_str()), ("/etc/2.toml", two)];
+        let shown = super::super::file::tests::read_all(&files).unwrap().show("/default".as_ref());
+        for (line, origin) in [
+            ("fips = true", "/etc/1.toml:2"),
+            ("dual_stack = true", "/etc/2.toml:2"),
+            ("path = \"/c\"", "/etc/1.toml:5"),
+            ("role_arn = \"arn", "/etc/1.toml:6"),
+            ("mode = \"0644\"", "/etc/2.toml:4"),
+            ("users = [\"x\"]", "/etc/1.toml:9"),
+            ("groups = [\"g\"]", "/etc/2.toml:9"),
+            ("duration = \"1h\"", "default"),
+        ] {
+            let found = shown.lines().find(|it| it.starts_with(line)).unwrap();
+            assert!(found.ends_with(&format!(" # {origin}")), "{found}");
+        }
     }
 }

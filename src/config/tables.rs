@@ -3,8 +3,8 @@
 
 mod salvage;
 
-use std::ops::{Index, Range};
-use std::path::{Path, PathBuf};
+use std::ops::Index;
+use std::path::PathBuf;
 
 use super::{ConsumerSettings, Origin, TargetSettings};
 use crate::pure::disabled::{Disabled, Kind};
@@ -55,12 +55,17 @@ pub enum ServiceAccount {
     UserAndGroup,
 }
 
-/// A table that has a name, and the place where it begins.
+/// What a table cannot be beside another.
+pub(super) struct Clash {
+    /// Those of its keys that say so.
+    pub keys: &'static [&'static str],
+    pub message: String,
+}
+
+/// A table that was read.
 pub trait Named {
-    fn name(&self) -> &str;
-    fn origin(&self) -> &Origin;
-    /// What stays of it when it cannot be used for this reason.
-    fn disabled(&self, error: String, remedy: String) -> DisabledTable;
+    /// What stays of it when these of its keys keep it from being used.
+    fn disabled(&self, keys: &[&str], error: String, remedy: String) -> DisabledTable;
 }
 
 type Usable<'a, T> =
@@ -103,35 +108,19 @@ impl<T> Tables<T> {
 }
 
 impl<T: Named> Tables<T> {
-    /// Takes a file's table in. A later file's replaces an earlier one's of the same name, also where
-    /// it cannot be used: nobody wants the old one back by a mistake in the new one.
-    pub(super) fn insert(&mut self, table: Table<T>, file: &Path) {
-        let same = |earlier: &Table<T>| table.name().is_some() && earlier.name() == table.name();
-        match self.0.iter().position(same) {
-            None => self.0.push(table),
-            Some(index) if !self.0[index].origin().is_of(file) => self.0[index] = table,
-            // Of two the first one counts.
-            Some(_) => self.0.push(match table {
-                Table::Usable(usable) => Table::disabled(
-                    usable.disabled(
-                        "stands twice in this file".to_owned(),
-                        "give one of them another name, or remove it; then rolekeeper reload"
-                            .to_owned(),
-                    ),
-                ),
-                disabled => disabled,
-            }),
-        }
+    /// The next in their order.
+    pub(super) fn push(&mut self, table: Table<T>) {
+        self.0.push(table);
     }
 
     /// Disables each that clashes with one before it, as `clash` says.
-    pub(super) fn settle(&mut self, clash: impl Fn(&T, &Self) -> Option<String>) {
+    pub(super) fn settle(&mut self, clash: impl Fn(&T, &Self) -> Option<Clash>) {
         let tables = std::mem::take(&mut self.0);
         for table in tables {
             let clashes = match &table {
-                Table::Usable(usable) => clash(usable, self).map(|error| {
+                Table::Usable(usable) => clash(usable, self).map(|Clash { keys, message }| {
                     let remedy = "change one of the two, then rolekeeper reload".to_owned();
-                    usable.disabled(error, remedy)
+                    usable.disabled(keys, message, remedy)
                 }),
                 Table::Disabled(_) => None,
             };
@@ -153,34 +142,11 @@ impl<T> Table<T> {
     }
 }
 
-impl<T: Named> Table<T> {
-    fn name(&self) -> Option<&str> {
-        match self {
-            Self::Usable(usable) => Some(usable.name()),
-            Self::Disabled(disabled) => disabled.fault.name.as_deref(),
-        }
-    }
-
-    fn origin(&self) -> &Origin {
-        match self {
-            Self::Usable(usable) => usable.origin(),
-            Self::Disabled(disabled) => &disabled.origin,
-        }
-    }
-}
-
 impl Named for TargetSettings {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn origin(&self) -> &Origin {
-        &self.origin
-    }
-
-    fn disabled(&self, error: String, remedy: String) -> DisabledTable {
+    fn disabled(&self, keys: &[&str], error: String, remedy: String) -> DisabledTable {
+        let place = self.keys.place_of(keys, &self.origin);
         DisabledTable {
-            fault: fault(Kind::Target, &self.name, &self.origin, error, remedy),
+            fault: fault(Kind::Target, &self.name, place, error, remedy),
             whom: readers(
                 self.owner.iter().cloned().collect(),
                 self.group.iter().cloned().collect(),
@@ -193,17 +159,10 @@ impl Named for TargetSettings {
 }
 
 impl Named for ConsumerSettings {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn origin(&self) -> &Origin {
-        &self.origin
-    }
-
-    fn disabled(&self, error: String, remedy: String) -> DisabledTable {
+    fn disabled(&self, keys: &[&str], error: String, remedy: String) -> DisabledTable {
+        let place = self.keys.place_of(keys, &self.origin);
         DisabledTable {
-            fault: fault(Kind::Consumer, &self.name, &self.origin, error, remedy),
+            fault: fault(Kind::Consumer, &self.name, place, error, remedy),
             whom: Whom {
                 users: self.users.clone(),
                 groups: self.groups.clone(),
@@ -217,22 +176,8 @@ impl Named for ConsumerSettings {
     }
 }
 
-fn fault(kind: Kind, name: &str, origin: &Origin, error: String, remedy: String) -> Disabled {
-    Disabled { kind, name: Some(name.to_owned()), place: origin.to_string(), error, remedy }
-}
-
-impl Origin {
-    fn is_of(&self, file: &Path) -> bool {
-        matches!(self, Self::File { path, .. } if path == file)
-    }
-}
-
-/// Line and column, both from 1; columns count characters.
-pub(super) fn position(text: &str, span: &Range<usize>) -> (usize, usize) {
-    let before = text.get(..span.start).unwrap_or(text);
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-    (line, column)
+fn fault(kind: Kind, name: &str, place: &Origin, error: String, remedy: String) -> Disabled {
+    Disabled { kind, name: Some(name.to_owned()), place: place.to_string(), error, remedy }
 }
 
 impl<T> Index<usize> for Tables<T> {
@@ -255,6 +200,8 @@ impl<'a, T> IntoIterator for &'a Tables<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::super::file::tests::read_all;
     use super::*;
 

@@ -244,6 +244,7 @@ mod tests {
             assumption: None,
             reload: None,
             origin: Origin::Default,
+            keys: crate::config::KeyOrigins::default(),
         };
         let (owner, group) =
             (owner.map(|uid| Ok(uid.into())), group.map(|gid| Ok(Gid::from_raw(gid))));
