@@ -491,6 +491,8 @@ fn a_command_line_that_is_wrong_gets_two_lines() {
     for arguments in [
         &["regsiter"][..],
         &["register", "--tag", "x"],
+        &["register", "--tag", "aws:x=y"],
+        &["register", "--tag", "x=y&z"],
         &["register", "--similarity-threshold", "101"],
         &["export", "--format", "xml"],
         &["fingerprint", "set-threshold", "many"],

@@ -170,6 +170,16 @@ fn an_option_is_checked_as_its_setting_is_and_before_a_key_is_made() {
         let (message, _) = stage.refused(&["config", "check"], Exit::Configuration);
         assert!(message.contains(expected), "{message}");
     }
+    // One that would be shown with its account is refused, and the account is not shown.
+    let account = "http://token:secret@127.0.0.1:9";
+    let output =
+        register(&stage, &["--region", REGION, "--endpoint-url", account]).output().unwrap();
+    let (message, _) = refusal(&output, Exit::Usage);
+    assert!(message.contains("without an account"), "{message}");
+    assert!(!message.contains("token:") && !message.contains("secret"), "{message}");
+    write_settings(&stage, None, Some(account));
+    let (message, _) = stage.refused(&["config", "check"], Exit::Configuration);
+    assert!(message.contains("without an account") && !message.contains("secret"), "{message}");
     stage.settings("");
     for region in ["", "Frankfurt"] {
         let output = register(&stage, &["--region", region]).output().unwrap();
@@ -240,8 +250,8 @@ fn what_contradicts_the_registration_is_an_error_before_a_request() {
     write_settings(&stage, Some("us-east-1"), Some(&stage.lab.endpoint_url()));
     let place = format!("{}:2", stage.path("rolekeeper.toml").display());
     contradicts(&mut register(&stage, &["--ensure"]), &place);
-    for command in ["run", "rotate-key", "deregister"] {
-        contradicts(&mut stage.command(&[command]), &place);
+    for command in [&["run"][..], &["rotate-key"], &["deregister"], &["config", "check"]] {
+        contradicts(&mut stage.command(command), &place);
     }
     let output = stage.command(&["doctor", "--json", "--metadata-address", "127.0.0.1:9"]).output();
     let checks: Vec<Value> = serde_json::from_slice(&output.unwrap().stdout).unwrap();

@@ -387,6 +387,230 @@ fn each_mistake_in_the_rest_leaves_the_last_good_settings_in_force() {
     assert_served(&stage);
 }
 
+/// The settings of one place and value, beside those of the stage.
+fn with(stage: &Stage, place: &[String], value: Toml) -> String {
+    stage.settings("");
+    let text = fs::read_to_string(stage.path("rolekeeper.toml")).unwrap();
+    let mut file = text.parse::<Table>().unwrap();
+    let mut table = &mut file;
+    for name in &place[..place.len() - 1] {
+        let entry = table.entry(name.clone()).or_insert(Toml::Table(Table::new()));
+        table = entry.as_table_mut().unwrap();
+    }
+    table.insert(place.last().unwrap().clone(), value);
+    toml::to_string(&file).unwrap()
+}
+
+/// The value that the example shows for a setting.
+fn example_value(place: &[String]) -> Toml {
+    let text = include_str!("../packaging/rolekeeper.toml");
+    let key = place.last().unwrap();
+    let mut section = String::new();
+    for line in text.lines().map(|line| line.strip_prefix('#').unwrap_or(line)) {
+        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            section = name.to_owned();
+        }
+        if section == place[..place.len() - 1].join(".") && line.starts_with(&format!("{key} = ")) {
+            return line.parse::<Table>().unwrap()[key].clone();
+        }
+    }
+    panic!("no example of {place:?}");
+}
+
+#[test]
+fn what_a_check_refuses_a_start_refuses_with_the_same_words_and_what_it_accepts_starts() {
+    let stage = Stage::set();
+    let file = stage.path("rolekeeper.toml");
+    let check = |text: &str| {
+        fs::write(&file, text).unwrap();
+        stage.run(&["config", "check", "--as-me"])
+    };
+    let assert_neither = |text: &str| {
+        let said = refusal(&check(text), Exit::Configuration);
+        assert_eq!(stage.refused(&["run"], Exit::Configuration), said, "{text}");
+    };
+    for place in schema().into_iter().filter(|place| !is_repeated(&place[0])) {
+        for value in broken_values(place.last().unwrap()) {
+            assert_neither(&with(&stage, &place, value));
+        }
+        let text = with(&stage, &place, example_value(&place));
+        let output = check(&text);
+        if place.last().unwrap() == "ca_bundle" && !output.status.success() {
+            // This machine has none there.
+            assert_neither(&text);
+            continue;
+        }
+        assert!(printed(output).ends_with(": ok\n"), "{text}");
+        let mut daemon = stage.start();
+        stage.status_when("an answer", |status| status["state"].is_string());
+        assert!(daemon.stop().success(), "{text}: {}", daemon.log());
+    }
+    for text in [
+        "[service",
+        "[target]\nname = \"a\"\n",
+        "[refresh]\ninterval = \"30s\"\n",
+        "[endpoint.imds]\nlisten = \"127.0.0.1:1\"\n[endpoint.container]\nlisten = \"127.0.0.1:1\"\n",
+        // It would ask itself.
+        "[identity]\nsource = \"instance-metadata\"\nmetadata_endpoint_url = \"http://127.0.0.1:9\"\n\
+         [endpoint.imds]\nlisten = \"127.0.0.1:9\"\n",
+        "[identity]\nsource = \"container\"\ncontainer_credentials_url = \"http://127.0.0.1:9/x\"\n\
+         [endpoint.container]\nlisten = \"127.0.0.1:9\"\n",
+    ] {
+        assert_neither(text);
+    }
+}
+
+/// Where anything is written, each of the daemon's files and each file of others.
+#[test]
+fn no_path_of_the_settings_costs_a_file_that_is_not_for_it() {
+    let stage = set();
+    let own = |name: &str| stage.path("own").join(name);
+    let (_, mut daemon) = stage.start_registered();
+    assert_served(&stage);
+    fs::write(own("text"), "an administrator's\n").unwrap();
+    fs::write(own("settings.ini"), "[default]\nregion = x\n[default]\n").unwrap();
+    fs::create_dir(own("directory")).unwrap();
+    nix::unistd::mkfifo(&own("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    std::os::unix::fs::symlink(own("text"), own("symlink")).unwrap();
+    std::os::unix::fs::symlink(stage.path("run"), own("run")).unwrap();
+    let vault = ["RegistrationKey", "InstanceFingerprint", "StagedKey", "lock"];
+    let kept = vault.map(|name| stage.path("state/vault").join(name)).into_iter();
+    let state = ["settings.json", "deliveries.json"].map(|name| stage.path("state").join(name));
+    let run = ["control.sock", "credentials.sock", "consumers.sock", "role-token", "reloads.json"];
+    let run = run.map(|name| stage.path("run").join(name)).into_iter();
+    let linked = ["control.sock", "role-token"].map(|name| own("run").join(name));
+    let tokens = [stage.path("run/bearer-tokens.json"), stage.path("rolekeeper.toml")];
+    let refused = kept.chain(state).chain(run).chain(linked).chain(tokens).collect::<Vec<_>>();
+    let foreign = ["text", "settings.ini", "directory", "fifo", "symlink"].map(own);
+    let mut text = good(&stage);
+    let consumer = |name: &str, path: &Path| {
+        let path = path.display();
+        format!(
+            "[[consumer]]\nname = \"{name}\"\nusers = [\"{VICTIM}\"]\ntoken_file = \"{path}\"\n"
+        )
+    };
+    for (number, path) in refused.iter().chain(&foreign).enumerate() {
+        text += &stage.target(&format!("target-{number}"), path, "profile = \"x\"");
+        // One file is one table's.
+        if number < refused.len() {
+            text += &consumer(&format!("consumer-{number}"), path);
+        }
+    }
+    for (number, path) in [own("alpha"), own("gamma.token")].iter().enumerate() {
+        text += &consumer(&format!("taken-{number}"), path);
+    }
+    stage.settings(&text);
+    let look = |path: &Path| {
+        let found = fs::symlink_metadata(path).ok();
+        let content = found.as_ref().filter(|it| it.is_file()).map(|_| fs::read(path).unwrap());
+        (found.map(|found| found.file_type()), content)
+    };
+    let is_steady = |path: &&std::path::PathBuf| {
+        // The record of what was delivered, the token and the copy of the settings are the daemon's to
+        // change.
+        !["settings.json", "deliveries.json", "role-token", "bearer-tokens.json"]
+            .contains(&path.file_name().unwrap().to_str().unwrap())
+    };
+    let steady = refused.iter().chain(&foreign).filter(is_steady).collect::<Vec<_>>();
+    let before = steady.iter().map(|path| look(path)).collect::<Vec<_>>();
+    let assert_untouched = || {
+        let after = steady.iter().map(|path| look(path)).collect::<Vec<_>>();
+        assert!(after == before, "{steady:?}");
+        let json = |path: &Path| serde_json::from_slice::<Value>(&fs::read(path).unwrap());
+        json(&stage.path("state/settings.json")).unwrap();
+        json(&stage.path("run/bearer-tokens.json")).unwrap();
+    };
+    let output = stage.run(&["config", "check", "--as-me"]);
+    assert_eq!(output.status.code(), Some(Exit::Configuration as i32));
+    let page = String::from_utf8(output.stdout).unwrap();
+    let count = refused.len() * 2 + 2;
+    assert_eq!(page.matches("\n  try: ").count(), count, "{page}");
+    reload(&stage).unwrap_err();
+    stage.run(&["refresh"]);
+    assert_eq!(status(&stage).disabled.len(), count);
+    assert_untouched();
+    // Foreign ones are left alone by the writer, which says so.
+    let shown = stage.status();
+    let targets = shown["targets"].as_array().unwrap();
+    let errors = targets.iter().filter(|it| it["error"].is_string()).count();
+    assert_eq!(errors, foreign.len(), "{shown}");
+    assert_served(&stage);
+    daemon.stop();
+    let _daemon = stage.start();
+    stage.status_when("fresh credentials", |status| status["state"] == "fresh");
+    assert_untouched();
+    // Nothing is removed either, once no setting names it; as token files, too.
+    let more = foreign.iter().enumerate();
+    let more = more.map(|(number, path)| consumer(&format!("foreign-{number}"), path));
+    stage.settings(&(good(&stage) + &more.collect::<String>()));
+    reload(&stage).unwrap();
+    stage.settings(&good(&stage));
+    let steady_text = fs::read(stage.path("rolekeeper.toml")).unwrap();
+    reload(&stage).unwrap();
+    assert_served(&stage);
+    assert_eq!(fs::read(stage.path("rolekeeper.toml")).unwrap(), steady_text);
+    for (path, (kind, content)) in steady.iter().zip(&before) {
+        if !path.ends_with("rolekeeper.toml") {
+            assert!(look(path) == (*kind, content.clone()), "{}", path.display());
+        }
+    }
+}
+
+/// The directory of drop-ins, which is at one place: in a mount namespace of its own.
+#[test]
+fn drop_ins_are_merged_key_by_key_and_taken_back() {
+    if !is_root() {
+        return eprintln!("skipped: only root can put another directory in the place of /etc");
+    }
+    let stage = Stage::set();
+    let etc = stage.path("etc");
+    fs::create_dir_all(etc.join("rolekeeper/conf.d")).unwrap();
+    fs::write(etc.join("passwd"), "root:x:0:0::/:/bin/sh\n").unwrap();
+    fs::write(etc.join("group"), "root:x:0:\n").unwrap();
+    let write =
+        |name: &str, text: &str| fs::write(etc.join("rolekeeper").join(name), text).unwrap();
+    let ask = |arguments: &[&str]| {
+        let mut command = Process::new("unshare");
+        let script = "mount --bind \"$1\" /etc && shift && exec \"$@\"";
+        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        command.args(["-m", "sh", "-c", script, "sh"]).arg(&etc).arg(stage.open_binary());
+        command.arg("--state-dir").arg(stage.path("state"));
+        command.arg("--runtime-dir").arg(stage.path("run"));
+        command.args(arguments).output().unwrap()
+    };
+    let role = format!("role_arn = \"{ROLE}\"\n");
+    let path = stage.path("run/a");
+    write("rolekeeper.toml", &stage.target("a", &path, &role));
+    write("conf.d/50-mode.toml", "[[target]]\nname = \"a\"\nmode = \"0644\"\n");
+    write("conf.d/.hidden.toml", "nonsense");
+    std::os::unix::fs::symlink("me@host.1:2", etc.join("rolekeeper/conf.d/.#x.toml")).unwrap();
+    let shown = printed(ask(&["config", "show"]));
+    for (line, origin) in
+        [("role_arn = ", "rolekeeper.toml:4"), ("mode = \"0644\"", "conf.d/50-mode.toml:3")]
+    {
+        let found = shown.lines().find(|it| it.starts_with(line) && !it.ends_with("default"));
+        assert!(found.is_some_and(|it| it.ends_with(origin)), "{shown}");
+    }
+    printed(ask(&["config", "check"]));
+    write("conf.d/60-none.toml", "[[target]]\nname = \"a\"\nrole_arn = \"\"\n");
+    assert!(!printed(ask(&["config", "show"])).contains("role_arn"));
+    // What is wrong in a drop-in is said of it, and the remedy looks at all of them.
+    write("conf.d/60-none.toml", "[[target]]\nname = \"a\"\nmode = \"0666\"\n");
+    let (message, _) = refusal(&ask(&["config", "check"]), Exit::Configuration);
+    assert!(
+        message.starts_with("/etc/rolekeeper/conf.d/60-none.toml:3:8: target 'a': "),
+        "{message}"
+    );
+    write("conf.d/60-none.toml", "[refresh]\nx = 1\n");
+    let (_, remedy) = refusal(&ask(&["config", "check"]), Exit::Configuration);
+    assert_eq!(remedy, "mend that line, then `rolekeeper config check`");
+    fs::remove_file(etc.join("rolekeeper/conf.d/60-none.toml")).unwrap();
+    std::os::unix::fs::symlink("nowhere", etc.join("rolekeeper/conf.d/60-none.toml")).unwrap();
+    let (message, remedy) = refusal(&ask(&["config", "check"]), Exit::Configuration);
+    assert!(message.ends_with("60-none.toml: this is a link to nothing"), "{message}");
+    assert!(remedy.contains("60-none.toml"), "{remedy}");
+}
+
 fn date() -> toml::value::Datetime {
     "1979-05-27".parse().unwrap()
 }

@@ -1,14 +1,16 @@
 //! `rolekeeper config`
 
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use nix::unistd::Uid;
 
 use super::{Places, print, say};
 use crate::control::{self, Complaint};
-use crate::daemon::{Rules, SettingsReader, default_path, missing_programs};
+use crate::daemon::{
+    Directories, Rules, SettingsReader, default_path, missing_programs, would_start,
+};
 use crate::host::accounts::{self, Account, AccountError};
 use crate::host::process;
 use crate::pure::advice::Exit;
@@ -74,7 +76,7 @@ impl Check {
             Some(file) => places.reader_of(Some(file)),
             None => places.reader(),
         };
-        check(&reader, &places.directories_to_ask().runtime).map_err(|mut complaint| {
+        check(&reader, &places.directories_to_ask()).map_err(|mut complaint| {
             if looks_as_service && complaint.remedy.contains("the user that runs rolekeeper") {
                 complaint.remedy = format!("{}, or look with --as-me", complaint.remedy);
             }
@@ -124,9 +126,10 @@ fn service_account(places: &Places) -> Result<Account, AccountError> {
     }
 }
 
-fn check(reader: &SettingsReader, runtime_dir: &Path) -> Result<(), Complaint> {
+fn check(reader: &SettingsReader, directories: &Directories) -> Result<(), Complaint> {
     let settings = reader.read()?;
-    let disabled = Rules::read(&settings, runtime_dir).disabled;
+    would_start(&settings, directories)?;
+    let disabled = Rules::read(&settings, &directories.runtime).disabled;
     if let (Some(line), Some(first)) = (in_one_line(&disabled), disabled.first()) {
         if disabled.len() > 1 {
             list(&disabled)?;

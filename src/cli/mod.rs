@@ -31,9 +31,9 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::config::{ConfigError, Settings};
+use crate::config::{ConfigError, Settings, without_account};
 use crate::control::Complaint;
-use crate::daemon::{Directories, SettingsReader, no_registration};
+use crate::daemon::{Directories, SettingsReader, no_registration, own_files};
 use crate::host::progress::Progress;
 use crate::host::terminal::{complain, say};
 use crate::host::{environment, process};
@@ -204,7 +204,8 @@ impl Places {
     }
 
     fn settings(&self) -> Result<Settings, ConfigError> {
-        Settings::load(self.config.as_deref()).map(in_this_environment)
+        let settings = Settings::load(self.config.as_deref()).map(in_this_environment);
+        settings.map(|settings| settings.keep_off(&own_files(&self.directories())))
     }
 
     /// Reads them as often as they are wanted.
@@ -213,12 +214,13 @@ impl Places {
     }
 
     fn reader_of(&self, file: Option<PathBuf>) -> SettingsReader {
+        let own = own_files(&self.directories());
         SettingsReader::new(file.clone(), move |kept| {
             let settings = match kept {
                 Some(files) => Settings::of(files),
                 None => Settings::load(file.as_deref()),
             };
-            settings.map(in_this_environment)
+            settings.map(in_this_environment).map(|settings| settings.keep_off(&own))
         })
     }
 
@@ -297,7 +299,8 @@ fn settings_file() -> Option<PathBuf> {
 fn usage(error: &clap::Error, arguments: &[OsString]) -> Complaint {
     let text = error.to_string();
     let message = text.split("\n\n").next().unwrap_or_default();
-    let words = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    // An option's value is repeated, and a URL's account may be a token.
+    let words = message.split_whitespace().map(without_account).collect::<Vec<_>>().join(" ");
     let message = match error.kind() {
         // clap then gives the help text instead of a message.
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "a command is missing",

@@ -15,6 +15,7 @@ use crate::daemon::{
 };
 use crate::host::{environment, signals, terminal};
 use crate::pure::advice::Exit;
+use crate::pure::assumption::SessionTags;
 use crate::pure::fingerprint::SimilarityThreshold;
 use crate::pure::identity::{Activation, ActivationCode, ActivationId, Region};
 use crate::pure::secret::Secret;
@@ -91,14 +92,19 @@ const LARGEST_CODE_FILE: u64 = 4096;
 struct TagArgument(Tag);
 
 impl FromStr for TagArgument {
-    type Err = &'static str;
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, &'static str> {
+    /// Systems Manager takes the keys and values that STS takes, but no empty value (its API reference,
+    /// `Tag`).
+    fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once('=') {
             Some((key, value)) if !key.is_empty() && !value.is_empty() => {
-                Ok(Self(Tag { key: key.to_owned(), value: value.to_owned() }))
+                let (key, value) = (key.to_owned(), value.to_owned());
+                let tags = [(key.clone(), value.clone())].into();
+                SessionTags::new(tags).map_err(|error| error.to_string())?;
+                Ok(Self(Tag { key, value }))
             }
-            _ => Err("expected KEY=VALUE"),
+            _ => Err("expected KEY=VALUE".to_owned()),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a target cannot be beside those before it.
 
-use super::tables::Clash;
+use super::tables::{CHANGE_ONE, Clash};
 use super::{Tables, TargetSettings};
 
 /// Two targets may share a file, with a profile each and with one opinion on who may read it; and a
@@ -26,7 +26,7 @@ pub(super) fn clash(target: &TargetSettings, before: &Tables<TargetSettings>) ->
             continue;
         };
         let message = format!("{what} target '{}' ({})", other.name, other.origin);
-        return Some(Clash { keys, message });
+        return Some(Clash { keys, message, remedy: CHANGE_ONE });
     }
     None
 }

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::file::{AbsolutePath, AccountName, FileMode, OutletName, Policies, Text};
+use super::file::Policies;
 use super::merge::{Element, Sources};
 use super::role::{Misplaced, table_with_role};
-use super::tables::Clash;
+use super::tables::{CHANGE_ONE, Clash};
+use super::value::{AbsolutePath, AccountName, FileMode, OutletName, Text};
 use super::{DEFAULT_MODE, KeyOrigins, Origin, Tables, TargetSettings};
 use crate::pure::assumption::Assumption;
 
@@ -73,9 +74,8 @@ pub(super) fn settings(
     let access_alone = consumer.token_file.is_none()
         && (consumer.owner.is_some() || consumer.group.is_some() || consumer.mode.is_some());
     let consumer = consumer_settings(consumer, element, sources, policy)?;
-    let wrong = |keys: &[&str], message: &str| {
-        Err((element.last_of(keys), message.to_owned()).into())
-    };
+    let wrong =
+        |keys: &[&str], message: &str| Err((element.last_of(keys), message.to_owned()).into());
     if consumer.users.is_empty() && consumer.groups.is_empty() {
         let message = "names neither users nor groups; units and executables only narrow them";
         return wrong(&["users", "groups"], message);
@@ -103,9 +103,14 @@ pub(super) fn clash(
     before: &Tables<ConsumerSettings>,
     targets: &Tables<TargetSettings>,
 ) -> Option<Clash> {
-    if let Some(target) = targets.iter().find(|target| target.name == consumer.name) {
-        let message = format!("that is the name of a target, too ({})", target.origin);
-        return Some(Clash { keys: &["name"], message });
+    let usable = targets.iter().find(|target| target.name == consumer.name);
+    // Once it is mended, it is one of them.
+    let is_named = |name: &Option<String>| name.as_ref() == Some(&consumer.name);
+    let disabled = || targets.disabled().find(|target| is_named(&target.fault.name));
+    let named = usable.map(|it| &it.origin).or_else(|| disabled().map(|it| &it.origin));
+    if let Some(origin) = named {
+        let message = format!("that is the name of a target, too ({origin})");
+        return Some(Clash { keys: &["name"], message, remedy: CHANGE_ONE });
     }
     let path = consumer.token_file.as_ref().map(|file| &file.path)?;
     let shares = |other: &&ConsumerSettings| {
@@ -115,7 +120,7 @@ pub(super) fn clash(
     let target = targets.iter().find(|target| target.path == *path);
     let origin = other.or(target.map(|target| &target.origin))?;
     let message = format!("its token_file is another's file already ({origin})");
-    Some(Clash { keys: &["token_file"], message })
+    Some(Clash { keys: &["token_file"], message, remedy: CHANGE_ONE })
 }
 
 fn consumer_settings(
@@ -239,7 +244,7 @@ mod tests {
                         .replace("= \"a\"", "= \"b\""),
                 ":5: its token_file is another's file already (/etc/x.toml:1)",
             ),
-            (consumer("users = [\"a\"]").repeat(2), ":4: stands twice"),
+            (consumer("users = [\"a\"]").repeat(2), ":4:1: stands twice"),
             (
                 consumer("users = [\"a\"]") + "[[target]]\nname = \"a\"\npath = \"/c\"\n",
                 ":1: that is the name of a target, too (/etc/x.toml:4)",
@@ -248,6 +253,15 @@ mod tests {
             let error = read(&text).unwrap_err();
             assert!(error.contains(expected), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn a_disabled_target_has_its_name_still() {
+        let text =
+            "[[target]]\nname = \"a\"\npath = \"c\"\n[[consumer]]\nname = \"a\"\nusers = [\"x\"]\n";
+        let settings = read_all(&[("/etc/x.toml", text)]).unwrap();
+        let faults = settings.disabled().map(|it| it.error.as_str()).collect::<Vec<_>>();
+        assert_eq!(faults[1], "that is the name of a target, too (/etc/x.toml:1)");
     }
 
     #[test]

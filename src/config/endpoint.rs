@@ -7,8 +7,9 @@ use std::str::FromStr;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::file::{Text, set};
+use super::file::set;
 use super::role::Misplaced;
+use super::value::Text;
 use super::{Origin, Settings};
 
 #[derive(Deserialize)]
@@ -36,7 +37,8 @@ pub(super) fn merge(
 ) -> Result<(), Misplaced> {
     let listen = |endpoint: Option<Endpoint>| endpoint.and_then(|endpoint| endpoint.listen);
     let (container, imds) = (listen(endpoints.container), listen(endpoints.imds));
-    let spans = container.as_ref().zip(imds.as_ref()).map(|(one, other)| (one.span(), other.span()));
+    let spans =
+        container.as_ref().zip(imds.as_ref()).map(|(one, other)| (one.span(), other.span()));
     let address = |Text(LoopbackAddress(address))| Some(address);
     set(&mut settings.container_listen, container, address, &origin);
     set(&mut settings.imds_listen, imds, address, &origin);

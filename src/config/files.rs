@@ -39,10 +39,9 @@ impl SettingsFiles {
     pub(super) fn read(file: Option<&Path>) -> Result<Self, ConfigError> {
         match file {
             Some(path) => Ok(Self { alone: true, ..Self::read_all(vec![path.to_owned()])? }),
-            None => Self::read_all(usual_files(
-                Path::new(DEFAULT_FILE),
-                Path::new(DEFAULT_DIRECTORY),
-            )?),
+            None => {
+                Self::read_all(usual_files(Path::new(DEFAULT_FILE), Path::new(DEFAULT_DIRECTORY))?)
+            }
         }
     }
 
@@ -58,6 +57,11 @@ impl SettingsFiles {
     /// The settings files, in the order in which they count.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         self.texts.iter().map(|(path, _)| path.as_path())
+    }
+
+    /// The files of the session policies that settings name by path.
+    pub fn policy_paths(&self) -> impl Iterator<Item = &Path> {
+        self.policies.keys().map(PathBuf::as_path)
     }
 
     /// Whether a policy could not be read.
@@ -223,7 +227,8 @@ mod tests {
     #[test]
     fn a_directory_has_the_files_that_systemd_would_take() {
         let etc = Etc::new();
-        for name in [".hidden.toml", "x.toml~", "#x.toml#", "x.toml.bak", "x.conf", ".toml", "toml"] {
+        for name in [".hidden.toml", "x.toml~", "#x.toml#", "x.toml.bak", "x.conf", ".toml", "toml"]
+        {
             etc.write(&format!("conf.d/{name}"), "nonsense");
         }
         symlink("root@host.1:2", etc.path("conf.d/.#x.toml")).unwrap();
@@ -250,7 +255,10 @@ mod tests {
                 make(&etc.path(name));
                 let error = etc.read().unwrap_err();
                 let shown = error.to_string();
-                assert!(shown.contains(&format!("{name}: ")) && shown.contains(expected), "{shown}");
+                assert!(
+                    shown.contains(&format!("{name}: ")) && shown.contains(expected),
+                    "{shown}"
+                );
                 assert!(error.remedy().contains(name), "{}", error.remedy());
             }
         }
@@ -259,7 +267,10 @@ mod tests {
     #[test]
     fn a_file_is_utf_8_with_or_without_a_mark_and_lines_of_either_kind() {
         let etc = Etc::new();
-        etc.write("rolekeeper.toml", "\u{feff}[service]\r\nfips = true\r\n[[target]]\r\nname = 1\r\n");
+        etc.write(
+            "rolekeeper.toml",
+            "\u{feff}[service]\r\nfips = true\r\n[[target]]\r\nname = 1\r\n",
+        );
         let settings = etc.read().unwrap();
         assert!(settings.fips.origin.to_string().ends_with("rolekeeper.toml:2"));
         let disabled = settings.disabled().next().unwrap();

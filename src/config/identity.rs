@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::file::{AbsolutePath, Text, Url, set};
+use super::file::set;
+use super::value::{AbsolutePath, Text, Url};
 use super::{ConfigError, Origin, Setting, Settings, default};
 use crate::pure::identity::Region;
 use crate::pure::source::Source;

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{KeyOrigins, Origin};
 use super::role::Misplaced;
+use super::{KeyOrigins, Origin};
 
 /// What the files say together. It is not judged yet.
 pub(super) struct Merged<'a> {
@@ -70,7 +70,8 @@ impl Element<'_> {
     /// Where each of its keys stands.
     pub fn key_origins(&self, sources: &Sources<'_>) -> KeyOrigins {
         let keys = self.table.get_ref().as_table().into_iter().flatten();
-        keys.map(|(key, value)| (key.get_ref().to_string(), sources.origin(&value.span()))).collect()
+        keys.map(|(key, value)| (key.get_ref().to_string(), sources.origin(&value.span())))
+            .collect()
     }
 }
 
@@ -138,8 +139,10 @@ fn array<'a>(
     let span = value.span();
     match value.into_inner() {
         DeValue::Array(tables) => Ok(tables.into_iter().collect()),
-        _ => Err((span, format!("expected [[{kind}]], in double brackets: there may be several"))
-            .into()),
+        _ => {
+            Err((span, format!("expected [[{kind}]], in double brackets: there may be several"))
+                .into())
+        }
     }
 }
 
@@ -238,7 +241,9 @@ mod tests {
     }
 
     fn base() -> String {
-        format!("[[target]]\nname = \"a\"\npath = \"/c\"\nrole_arn = \"{ROLE}\"\ntags = {{ x = \"1\" }}\n")
+        format!(
+            "[[target]]\nname = \"a\"\npath = \"/c\"\nrole_arn = \"{ROLE}\"\ntags = {{ x = \"1\" }}\n"
+        )
     }
 
     #[test]
@@ -255,7 +260,10 @@ mod tests {
         let first = format!("{consumer}[[consumer]]\nname = \"d\"\nusers = [\"x\"]\n");
         let settings = files(&[&first, "[[consumer]]\nname = \"c\"\nusers = [\"y\"]\n"]);
         // A list is a value, and the rule stays where it was in their order.
-        assert_eq!((&*settings.consumers[0].name, &*settings.consumers[0].users), ("c", &["y".into()][..]));
+        assert_eq!(
+            (&*settings.consumers[0].name, &*settings.consumers[0].users),
+            ("c", &["y".into()][..])
+        );
         assert_eq!(settings.consumers[0].executables.len(), 1);
 
         let settings = files(&[
@@ -313,12 +321,16 @@ mod tests {
             assert!(settings.targets.is_empty(), "it must not get the registered role");
         }
         // What a later file mends is right.
-        let mended = files(&[&base().replace("/c", "c"), "[[target]]\nname = \"a\"\npath = \"/c\"\n"]);
+        let mended =
+            files(&[&base().replace("/c", "c"), "[[target]]\nname = \"a\"\npath = \"/c\"\n"]);
         assert_eq!(faults(&mended), Vec::<String>::new());
         // A clash is named where the later file makes it.
         let two = base() + &base().replace("\"a\"", "\"b\"").replace("/c", "/d");
         let clash = files(&[&two, "\n[[target]]\nname = \"b\"\npath = \"/c\"\n"]);
-        assert!(faults(&clash)[0].starts_with("/etc/2.toml:4: target 'b': writes the same"), "{clash:?}");
+        assert!(
+            faults(&clash)[0].starts_with("/etc/2.toml:4: target 'b': writes the same"),
+            "{clash:?}"
+        );
     }
 
     #[test]

@@ -18,10 +18,12 @@ mod identity;
 mod log;
 mod merge;
 mod origin;
+mod own_files;
 mod reload;
 mod role;
 mod show;
 mod tables;
+mod value;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -33,6 +35,7 @@ pub use files::SettingsFiles;
 pub use identity::IdentitySettings;
 pub use log::LogLevel;
 pub use origin::{KeyOrigins, Origin};
+pub use own_files::OwnFiles;
 pub use show::without_account;
 pub use tables::{DisabledTable, ServiceAccount, Table, Tables, Whom};
 
@@ -76,7 +79,7 @@ pub const DEFAULT_RELOAD_JITTER: Duration = Duration::from_secs(30);
 ///
 /// What a URL looks like.
 pub fn parse_endpoint_url(text: &str) -> Result<String, &'static str> {
-    text.parse().map(|file::Url(url)| url)
+    text.parse().map(|value::Url(url)| url)
 }
 
 /// A value, and where it comes from.
@@ -216,7 +219,7 @@ impl Settings {
             // In no table, and yet asked for by its name.
             let takes_its_name = default_stands && consumer.name == DEFAULT_TARGET;
             let message = "that is the name of the default target, too".to_owned();
-            let own = tables::Clash { keys: &["name"], message };
+            let own = tables::Clash { keys: &["name"], message, remedy: tables::CHANGE_ONE };
             takes_its_name.then_some(own).or_else(|| consumer::clash(consumer, before, targets))
         });
     }

@@ -31,7 +31,8 @@ impl KeyOrigins {
     /// Where to mend what these keys say together, in a table that begins there: at the key that a
     /// later file has, if one does.
     pub(super) fn place_of<'a>(&'a self, keys: &[&str], table: &'a Origin) -> &'a Origin {
-        let later = |origin: &&Origin| matches!(origin, Origin::File { .. }) && !origin.is_with(table);
+        let later =
+            |origin: &&Origin| matches!(origin, Origin::File { .. }) && !origin.is_with(table);
         keys.iter().map(|key| self.of(key)).find(later).unwrap_or(table)
     }
 }

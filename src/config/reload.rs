@@ -4,7 +4,7 @@
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::file::{AbsolutePath, Bounded, Text};
+use super::value::{AbsolutePath, Bounded, Text};
 use super::{DEFAULT_RELOAD_INTERVAL, DEFAULT_RELOAD_JITTER};
 use crate::pure::reload::{Pace, Reload};
 use crate::pure::unit::{ServiceName, SignalName};

@@ -5,8 +5,9 @@ use std::ops::Range;
 
 use toml::Spanned;
 
-use super::file::{Policies, Text};
+use super::file::Policies;
 use super::merge::Sources;
+use super::value::Text;
 use crate::pure::assumption::{
     Assumption, ExternalId, MOST_POLICY_ARNS, PolicyArn, RoleArn, RoleChain, SessionDuration,
     SessionName, SessionPolicy, SessionTags, SourceIdentity,
@@ -19,6 +20,20 @@ pub(super) struct Misplaced {
     /// Where mending the line does not help.
     pub remedy: Option<String>,
 }
+
+/// The keys of [`RoleKeys`].
+pub(super) const ROLE_KEYS: [&str; 10] = [
+    "role_arn",
+    "role_chain",
+    "session_name",
+    "external_id",
+    "source_identity",
+    "tags",
+    "transitive_tags",
+    "duration",
+    "session_policy",
+    "session_policy_arns",
+];
 
 /// What a table says of its role.
 pub(super) struct RoleKeys {

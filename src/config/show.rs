@@ -4,8 +4,8 @@ use std::fmt::{self, Display, Write};
 use std::path::Path;
 
 use super::{
-    ConsumerSettings, DisabledTable, IdentitySettings, KeyOrigins, OnExpiry, Origin, Setting, Settings,
-    Table, TargetSettings,
+    ConsumerSettings, DisabledTable, IdentitySettings, KeyOrigins, OnExpiry, Origin, Setting,
+    Settings, Table, TargetSettings,
 };
 use crate::pure::assumption::Assumption;
 use crate::pure::duration::display_duration;

@@ -55,11 +55,15 @@ pub enum ServiceAccount {
     UserAndGroup,
 }
 
+/// What helps where two tables clash.
+pub(super) const CHANGE_ONE: &str = "change one of the two, then rolekeeper reload";
+
 /// What a table cannot be beside another.
 pub(super) struct Clash {
     /// Those of its keys that say so.
     pub keys: &'static [&'static str],
     pub message: String,
+    pub remedy: &'static str,
 }
 
 /// A table that was read.
@@ -118,10 +122,11 @@ impl<T: Named> Tables<T> {
         let tables = std::mem::take(&mut self.0);
         for table in tables {
             let clashes = match &table {
-                Table::Usable(usable) => clash(usable, self).map(|Clash { keys, message }| {
-                    let remedy = "change one of the two, then rolekeeper reload".to_owned();
-                    usable.disabled(keys, message, remedy)
-                }),
+                Table::Usable(usable) => {
+                    clash(usable, self).map(|Clash { keys, message, remedy }| {
+                        usable.disabled(keys, message, remedy.to_owned())
+                    })
+                }
                 Table::Disabled(_) => None,
             };
             self.0.push(clashes.map_or(table, Table::disabled));
@@ -301,7 +306,8 @@ mod tests {
         assert_eq!(disabled.fault.place, "/2.toml:4:8");
         assert_eq!(disabled.path.as_deref(), Some(Path::new("/c")));
         // Mended by one that is later still.
-        let three = [("/1.toml", &*one), ("/2.toml", &*two), ("/3.toml", &*one)];
+        let last = target("mode = \"0644\"");
+        let three = [("/1.toml", &*one), ("/2.toml", &*two), ("/3.toml", &*last)];
         assert_eq!(read_all(&three).unwrap().disabled().count(), 0);
     }
 }

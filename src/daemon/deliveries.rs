@@ -18,7 +18,7 @@ use crate::pure::role_token::RoleToken;
 use crate::targets::{Target, TargetError, is_same_file, published, withdraw};
 
 /// The record's name in the state directory.
-const NAME: &str = "deliveries.json";
+pub(super) const NAME: &str = "deliveries.json";
 
 /// A state directory that had to be made is for the daemon alone.
 const DIRECTORY_MODE: u32 = 0o700;

@@ -24,6 +24,9 @@ use crate::targets::is_same_file;
 use crate::vending::{self, TokenHolder, TokenHolders};
 use record::{Entry, shuts_out};
 
+/// The record's name in the runtime directory.
+pub(super) const RECORD: &str = record::NAME;
+
 /// A file that could not be written is tried again so often.
 const RETRY: Duration = Duration::from_secs(60);
 

@@ -27,6 +27,7 @@ mod roles;
 mod rotation;
 mod rules;
 mod settings;
+mod start;
 mod targets;
 mod verification;
 mod warnings;
@@ -50,6 +51,7 @@ pub use registration::{
 pub use rotation::{RotationOutcome, rotate};
 pub use rules::Rules;
 pub use settings::{InForce, SettingsReader};
+pub use start::{own_files, would_start};
 pub use targets::{default_path, targets};
 pub use verification::{Examined, Verdict, VerificationError, examine};
 

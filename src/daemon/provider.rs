@@ -330,7 +330,7 @@ impl Environment {
     }
 }
 
-fn container_endpoint(settings: &Settings) -> Result<ContainerEndpoint, DaemonError> {
+pub(super) fn container_endpoint(settings: &Settings) -> Result<ContainerEndpoint, DaemonError> {
     let identity = &settings.identity;
     let url = identity.container_credentials_url.value.as_deref();
     let url = url.ok_or(DaemonError::NoContainer)?;

@@ -25,7 +25,7 @@ use crate::pure::disabled::{Disabled, in_one_line};
 use crate::shelf::{EndpointStatus, Status, TargetStatus, Warning};
 
 /// The copy's name in the state directory.
-const NAME: &str = "settings.json";
+pub(super) const NAME: &str = "settings.json";
 
 /// More than a copy has, in bytes: that of one file of the longest, and all of its policies.
 const LARGEST: u64 = 16 * 1024 * 1024;

@@ -73,6 +73,9 @@ pub enum Grounds {
     Token,
 }
 
+/// So many names a refusal has at most, whoever may have a thousand: it is one line.
+const MOST_NAMES: usize = 8;
+
 /// A refusal. To those whom no rule names, it does not tell which names there are.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{because}")]
@@ -286,6 +289,13 @@ impl Grounds {
     }
 }
 
+/// The first of them, and how many more there are.
+fn listed(names: &[String]) -> String {
+    let (shown, more) = names.split_at(names.len().min(MOST_NAMES));
+    let shown = shown.join(" or ");
+    if more.is_empty() { shown } else { format!("{shown}, or one of {} more", more.len()) }
+}
+
 impl Advice for Denied {
     fn remedy(&self) -> String {
         match &self.because {
@@ -296,7 +306,7 @@ impl Advice for Denied {
             Denial::Undecided(_) if self.instead.is_empty() => {
                 "mend what `sudo rolekeeper status` calls disabled".to_owned()
             }
-            _ if !self.instead.is_empty() => format!("--target {}", self.instead.join(" or ")),
+            _ if !self.instead.is_empty() => format!("--target {}", listed(&self.instead)),
             Denial::OtherUnit { seen: None, .. } | Denial::OtherExecutable { seen: None, .. } => {
                 "let the service see other users' processes: ".to_owned()
                     + &example_remedy("consumers-by-unit.conf")

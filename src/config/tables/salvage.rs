@@ -6,7 +6,8 @@ use std::str::FromStr;
 use toml::de::DeValue;
 
 use super::super::consumer::UnitName;
-use super::super::file::{AbsolutePath, AccountName, OutletName};
+use super::super::role::ROLE_KEYS;
+use super::super::value::{AbsolutePath, AccountName, OutletName};
 use super::super::{DEFAULT_MODE, Origin};
 use super::{DisabledTable, ServiceAccount, Whom};
 use crate::pure::disabled::{Disabled, Kind};
@@ -35,25 +36,8 @@ pub(in crate::config) fn salvage(
     }
 }
 
-/// Keys of a consumer that do not say whom it is for. Any other key may be a misspelt `users`.
-const SAY_NO_ACCOUNT: [&str; 16] = [
-    "name",
-    "target",
-    "token_file",
-    "mode",
-    "owner",
-    "group",
-    "role_arn",
-    "role_chain",
-    "session_name",
-    "external_id",
-    "source_identity",
-    "tags",
-    "transitive_tags",
-    "duration",
-    "session_policy",
-    "session_policy_arns",
-];
+/// Keys of a consumer that do not say whom it is for, beside those of a role. Any other key may be a misspelt `users`.
+const SAY_NO_ACCOUNT: [&str; 6] = ["name", "target", "token_file", "mode", "owner", "group"];
 
 /// Everything in a consumer that may be the name of a user or of a group. With none of them readable,
 /// nobody knows whom it was to serve.
@@ -73,7 +57,7 @@ fn whom(table: &DeValue<'_>) -> Whom {
                 whom.executables = paths.into_iter().map(PathBuf::from).collect();
                 Some(())
             }
-            key if SAY_NO_ACCOUNT.contains(&key) => Some(()),
+            key if SAY_NO_ACCOUNT.contains(&key) || ROLE_KEYS.contains(&key) => Some(()),
             key => {
                 let (mut names, complete) = names(value.get_ref());
                 if key != "groups" {
@@ -91,23 +75,9 @@ fn whom(table: &DeValue<'_>) -> Whom {
     whom
 }
 
-/// Keys of a target that do not say whom its file is for. Any other key may be a misspelt one that does.
-const SAY_NO_READER: [&str; 14] = [
-    "name",
-    "path",
-    "profile",
-    "reload",
-    "role_arn",
-    "role_chain",
-    "session_name",
-    "external_id",
-    "source_identity",
-    "tags",
-    "transitive_tags",
-    "duration",
-    "session_policy",
-    "session_policy_arns",
-];
+/// Keys of a target that do not say whom its file is for, beside those of a role. Any other key may be a
+/// misspelt one that does.
+const SAY_NO_READER: [&str; 4] = ["name", "path", "profile", "reload"];
 
 /// Whom a target's file was to be given to. A mode that cannot be read may be one for everyone.
 fn file_readers(table: &DeValue<'_>) -> Whom {
@@ -128,7 +98,7 @@ fn file_readers(table: &DeValue<'_>) -> Whom {
                 groups.append(&mut named);
                 incomplete |= !complete;
             }
-            key if SAY_NO_READER.contains(&key) => {}
+            key if SAY_NO_READER.contains(&key) || ROLE_KEYS.contains(&key) => {}
             _ => {
                 misspelt_mode |= octal(value).unwrap_or(0);
                 users.extend(named.iter().cloned());

@@ -305,3 +305,15 @@ fn a_link_to_the_program_is_the_program() {
     assert!(access("/usr/bin/python3.13").judge(None, &by_link).is_ok());
     assert!(access("/usr/bin/python2").judge(None, &by_link).is_err());
 }
+
+#[test]
+fn a_refusal_is_one_line_however_many_names_there_are() {
+    let names = |count: usize| Denied {
+        because: Denial::Unknown("x".into()),
+        instead: (0..count).map(|number| format!("n{number}")).collect(),
+    };
+    assert_eq!(names(2).remedy(), "--target n0 or n1");
+    let expected = "--target n0 or n1 or n2 or n3 or n4 or n5 or n6 or n7";
+    assert_eq!(names(8).remedy(), expected);
+    assert_eq!(names(1500).remedy(), format!("{expected}, or one of 1492 more"));
+}

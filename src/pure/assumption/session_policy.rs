@@ -50,7 +50,9 @@ impl FromStr for SessionPolicy {
             column: error.column(),
         })?;
         let document = serde_json::from_str::<Document>(text);
-        let Ok(Document { statement: IgnoredAny }) = document else {
+        // serde takes an array for a structure, too.
+        let is_object = text.trim_start().starts_with('{');
+        let Some(Document { statement: IgnoredAny }) = document.ok().filter(|_| is_object) else {
             return Err(MalformedSessionPolicy::NoStatement);
         };
         let compact = without_blanks(text);

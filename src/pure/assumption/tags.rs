@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use unicode_general_category::{GeneralCategory, get_general_category};
+
 /// Tags by key, each with whether later roles of the chain inherit it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SessionTags(BTreeMap<String, Tag>);
@@ -88,9 +90,25 @@ impl SessionTags {
     }
 }
 
-/// `[\p{L}\p{Z}\p{N}_.:/=+\-@]`
+/// `[\p{L}\p{Z}\p{N}_.:/=+\-@]` (STS API reference, `Tag`). Rust's own `is_alphabetic` takes marks and
+/// symbols, too.
 fn is_tag_character(c: char) -> bool {
-    c.is_alphanumeric() || (c.is_whitespace() && !c.is_control()) || "_.:/=+-@".contains(c)
+    use GeneralCategory as Is;
+    "_.:/=+-@".contains(c)
+        || matches!(
+            get_general_category(c),
+            Is::UppercaseLetter
+                | Is::LowercaseLetter
+                | Is::TitlecaseLetter
+                | Is::ModifierLetter
+                | Is::OtherLetter
+                | Is::DecimalNumber
+                | Is::LetterNumber
+                | Is::OtherNumber
+                | Is::SpaceSeparator
+                | Is::LineSeparator
+                | Is::ParagraphSeparator
+        )
 }
 
 fn excerpt(text: &str) -> String {

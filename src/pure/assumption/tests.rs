@@ -131,6 +131,9 @@ fn a_policy_is_checked_before_it_is_used() {
         ("{\n \"Statement\": [,]}".to_owned(), "is not JSON (line 2"),
         (POLICY.to_owned() + "}", "is not JSON"),
         ("[]".to_owned(), "not an object with a Statement"),
+        (format!("[{POLICY}]"), "not an object with a Statement"),
+        ("[{\"Effect\":\"Allow\"}]".to_owned(), "not an object with a Statement"),
+        ("\"Statement\"".to_owned(), "not an object with a Statement"),
         ("{}".to_owned(), "not an object with a Statement"),
         (r#"{"Statement":[],"Id":"€"}"#.to_owned(), "'€'"),
         (long(LONGEST_SESSION_POLICY + 1), "2049 characters"),
@@ -148,6 +151,11 @@ fn tags_that_the_service_would_refuse_are_refused() {
         (tags(&[(&long, "x")]), "a key has"),
         (tags(&[("aws:x", "x")]), "a key has"),
         (tags(&[("a", "x\n")]), "a value has"),
+        // What Rust calls alphabetic and Unicode no letter: a circled A, a vowel sign.
+        (tags(&[("\u{24b6}", "x")]), "a key has"),
+        (tags(&[("a", "\u{93f}")]), "a value has"),
+        (tags(&[("a", "x\u{85}")]), "a value has"),
+        (tags(&[("a\u{200b}", "x")]), "a key has"),
         (tags(&[("a", &long.repeat(2))]), "a value has"),
         (tags(&[("Team", "x"), ("team", "y")]), "'Team' and 'team'"),
     ] {
