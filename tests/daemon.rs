@@ -743,7 +743,7 @@ fn a_daemon_that_cannot_start_says_so_in_two_lines() {
     let stage = Stage::set();
     stage.settings("[refresh]\ninterval = \"0s\"\n");
     let (message, remedy) = stage.refused(&["run"], Exit::Configuration);
-    assert!(message.contains("rolekeeper.toml:7:12: expected 1s to 1d"), "{message}");
+    assert!(message.contains("rolekeeper.toml:7:12: expected 5m to 1d"), "{message}");
     assert!(remedy.starts_with("mend that line"), "{remedy}");
 }
 

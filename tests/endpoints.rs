@@ -558,9 +558,9 @@ fn a_file_that_holds_something_else_is_never_made_a_token_file() {
     assert_eq!(fs::read_to_string(&file).unwrap().len(), 64);
     // What the daemon listens at is no place for it.
     stage.settings(&(BOTH.to_owned() + &web(&stage).replace("web.token", "run/control.sock")));
-    let _ = stage.run(&["reload"]);
-    let remedy = "give its token_file another path, then rolekeeper reload";
-    says_of_web(&stage, "is kept for the service's own files", remedy);
+    let (message, remedy) = stage.refused(&["reload"], Exit::Configuration);
+    assert!(message.ends_with("consumer 'web': its token_file is a file that the daemon keeps"));
+    assert_eq!(remedy, "give it another path, then rolekeeper reload");
 }
 
 #[test]

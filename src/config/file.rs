@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde::de::{Deserialize, IgnoredAny};
 use toml::Spanned;
@@ -268,6 +267,8 @@ type Timeout = Bounded<1, 20>;
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     /// Settings of a file's text, or the first thing that is wrong, and where.

@@ -39,8 +39,10 @@ pub fn own_files(Directories { state, runtime }: &Directories) -> OwnFiles {
     let names = [super::held::NAME, super::reload::NAME, super::keyring::RECORD];
     let files = kept.into_iter().chain(names.map(|name| runtime.join(name)));
     let sockets = vending::socket_paths(runtime).into_iter().chain([control::socket_path(runtime)]);
-    OwnFiles {
-        directories: vec![Vault::directory_in(state)],
-        files: files.chain(sockets).collect(),
+    let mut directories = vec![Vault::directory_in(state)];
+    // A runtime directory that lies in it is for credentials.
+    if !runtime.starts_with(state) {
+        directories.push(state.clone());
     }
+    OwnFiles { directories, files: files.chain(sockets).collect() }
 }
