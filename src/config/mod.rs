@@ -37,6 +37,7 @@ pub use log::LogLevel;
 pub use origin::{KeyOrigins, Origin};
 pub use own_files::OwnFiles;
 pub use show::without_account;
+use tables::{CHANGE_ONE, Clash};
 pub use tables::{DisabledTable, ServiceAccount, Table, Tables, Whom};
 
 use crate::pure::assumption::Assumption;
@@ -219,7 +220,7 @@ impl Settings {
             // In no table, and yet asked for by its name.
             let takes_its_name = default_stands && consumer.name == DEFAULT_TARGET;
             let message = "that is the name of the default target, too".to_owned();
-            let own = tables::Clash { keys: &["name"], message, remedy: tables::CHANGE_ONE };
+            let own = Clash { keys: &["name"], message, remedy: CHANGE_ONE };
             takes_its_name.then_some(own).or_else(|| consumer::clash(consumer, before, targets))
         });
     }
