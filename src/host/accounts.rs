@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
+use nix::unistd::{Gid, Group, Uid, User, getgrouplist, getgroups};
 
 use crate::pure::diagnosis::privileges::{CHOWN, effective_capabilities};
 use crate::pure::unit_settings::Login;
@@ -207,6 +207,18 @@ pub fn may_give_files_away() -> bool {
 /// Who this process acts as.
 pub fn own_uid() -> Uid {
     Uid::effective()
+}
+
+/// The groups that this process has, the effective one too: the account database may say others since it
+/// was started.
+pub fn own_groups() -> Vec<u32> {
+    let others = getgroups().unwrap_or_default();
+    let mut groups = others.into_iter().map(Gid::as_raw).collect::<Vec<_>>();
+    let effective = Gid::effective().as_raw();
+    if !groups.contains(&effective) {
+        groups.push(effective);
+    }
+    groups
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ pub use root::{Reader, Root};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use nix::unistd::Uid;
+use nix::unistd::{Gid, Uid};
 use zeroize::Zeroizing;
 
 use self::recognition::{Loaded, recognise};
@@ -123,7 +123,7 @@ pub fn this_shell() -> Result<Program, ProgramError> {
         pid: None,
         executable: None,
         unit: None,
-        reader: Reader { uid, groups: accounts::all_groups_of(uid) },
+        reader: Reader { uid, groups: accounts::own_groups() },
         environment: Environment::of_block(&block),
         sdk: None,
         apart: false,
@@ -146,7 +146,8 @@ pub fn at_rest(settings: &UnitSettings) -> Result<Program, ProgramError> {
     let uid = settings.user.as_deref().map_or(0, named);
     let files = settings.environment_files.iter().map(|path| {
         let bytes = root.read(Path::new(path), LONGEST_SHARED_FILE).unwrap_or_default();
-        String::from_utf8_lossy(&bytes).into_owned()
+        // One that is no text is refused whole.
+        String::from_utf8(bytes).unwrap_or_default()
     });
     let login = settings.login().map(accounts::login);
     let block = Zeroizing::new(settings.block(login.as_ref(), files));
@@ -161,12 +162,12 @@ pub fn at_rest(settings: &UnitSettings) -> Result<Program, ProgramError> {
     Ok(Program {
         pid: None,
         unit: settings.id.clone(),
-        reader: Reader { uid, groups: accounts::all_groups_of(uid) },
+        reader: Reader { uid, groups: groups_at_rest(settings, uid) },
         environment: Environment::of_block(&block),
         sdk: recognise(loaded, &root),
         executable,
         apart: false,
-        network: own_network(),
+        network: network_at_rest(settings, &root),
         root,
         search_path,
         mounts: our_mounts(),
@@ -285,6 +286,30 @@ impl Program {
             }
             Err(error) => unreadable(Some(path), error.to_string()),
         }
+    }
+}
+
+/// The groups that a unit's program gets: those of its user, unless the unit names the first one, and
+/// those that the unit adds (systemd.exec(5), `Group=` and `SupplementaryGroups=`).
+fn groups_at_rest(settings: &UnitSettings, uid: u32) -> Vec<u32> {
+    let number = |name: &String| accounts::group(name).ok().map(Gid::as_raw);
+    let own = settings.group.as_ref().and_then(number);
+    let mut groups = match own {
+        Some(gid) => accounts::groups_of(uid, gid),
+        None => accounts::all_groups_of(uid),
+    };
+    groups.extend(own.into_iter().chain(settings.supplementary_groups.iter().filter_map(number)));
+    groups
+}
+
+/// The network namespace that a unit's program will be in, named as that of a process is. One that is made
+/// when it starts is nobody else's.
+fn network_at_rest(settings: &UnitSettings, root: &Root) -> Option<String> {
+    match &settings.network_namespace {
+        // The file of a namespace has its number for an inode (namespaces(7)).
+        Some(path) => root.identity(Path::new(path)).map(|(_, inode)| format!("net:[{inode}]")),
+        None if settings.private_network => Some("net:[]".to_owned()),
+        None => own_network(),
     }
 }
 

@@ -47,6 +47,12 @@ pub struct UnitSettings {
     pub load_state: Option<String>,
     pub main_pid: Option<i32>,
     pub user: Option<String>,
+    pub group: Option<String>,
+    pub supplementary_groups: Vec<String>,
+    /// Whether its network is one of its own, which nobody else is in.
+    pub private_network: bool,
+    /// The file of the network namespace that it joins.
+    pub network_namespace: Option<String>,
     /// Whether the account's variables are asked for. "No" is also what systemd prints of a unit that
     /// says nothing, and of those with a user it sets them then.
     pub login_environment: bool,
@@ -72,6 +78,10 @@ impl UnitSettings {
                 "LoadState" => settings.load_state = Some(value.to_owned()),
                 "MainPID" => settings.main_pid = value.parse().ok().filter(|pid| *pid > 0),
                 "User" => settings.user = Some(value.to_owned()),
+                "Group" => settings.group = Some(value.to_owned()),
+                "SupplementaryGroups" => settings.supplementary_groups.extend(words(value)),
+                "PrivateNetwork" => settings.private_network = value == "yes",
+                "NetworkNamespacePath" => settings.network_namespace = Some(value.to_owned()),
                 "SetLoginEnvironment" => settings.login_environment = value == "yes",
                 "Environment" => {
                     let words = words(value);
@@ -125,45 +135,150 @@ impl UnitSettings {
     }
 }
 
-/// The variables of a file. Comments, and lines that set nothing, are left out; a value may be quoted,
-/// and go on over lines behind a backslash.
+/// The variables of a file, as systemd reads it (`parse_env_file_internal` of `src/basic/env-file.c`):
+/// quotes count only where a value begins or where one has just ended, and what stands behind a closing
+/// quote belongs to the value. Names and values that no environment can have are left out
+/// (`env_assignment_is_valid`). A backslash at the end of a comment has nothing go on, as of systemd 254.
 fn environment_file(text: &str) -> Vec<(String, String)> {
-    let mut variables = Vec::new();
-    let joined = text.replace("\\\n", "");
-    for line in joined.lines().map(str::trim) {
-        if line.starts_with(['#', ';']) {
-            continue;
-        }
-        let Some((name, value)) = line.split_once('=') else { continue };
-        let value = words(value).join(" ");
-        variables.push((name.trim().to_owned(), value));
+    let mut reader = EnvironmentFile::default();
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        reader.read(letter, &mut letters);
     }
-    variables
+    reader.end_of_line();
+    let is_name = |name: &str| {
+        name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+            && !name.starts_with(|first: char| first.is_ascii_digit())
+            && !name.is_empty()
+    };
+    let is_value = |value: &str| !value.bytes().any(|b| b.is_ascii_control() && !b"\t\n".contains(&b));
+    reader.variables.retain(|(name, value)| is_name(name) && is_value(value));
+    reader.variables
 }
 
-/// Words as a shell would part them: quotes hold together, a backslash takes the next as it is.
+/// Reads a file of variables.
+#[derive(Default)]
+struct EnvironmentFile {
+    variables: Vec<(String, String)>,
+    name: String,
+    value: String,
+    /// So much of the value stays, be it blanks at the end.
+    kept: usize,
+    part: Part,
+}
+
+/// Where in a line the reader is.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Part {
+    #[default]
+    BeforeName,
+    Name,
+    BeforeValue,
+    Value,
+    Comment,
+}
+
+impl EnvironmentFile {
+    fn read(&mut self, letter: char, rest: &mut std::str::Chars<'_>) {
+        let ends_line = matches!(letter, '\n' | '\r');
+        let is_blank = ends_line || matches!(letter, ' ' | '\t');
+        match (self.part, letter) {
+            (Part::BeforeName, '#' | ';') => self.part = Part::Comment,
+            (Part::BeforeName, _) if is_blank => {}
+            _ if ends_line => self.end_of_line(),
+            (Part::Comment, _) => {}
+            (Part::Name, '=') => self.part = Part::BeforeValue,
+            (Part::BeforeName | Part::Name, _) => {
+                self.part = Part::Name;
+                self.name.push(letter);
+            }
+            (Part::BeforeValue, '\'') => {
+                self.value.extend(rest.by_ref().take_while(|c| *c != '\''));
+                self.kept = self.value.len();
+            }
+            (Part::BeforeValue, '"') => {
+                self.double_quoted(rest);
+                self.kept = self.value.len();
+            }
+            (Part::BeforeValue, _) if is_blank => {}
+            (Part::BeforeValue | Part::Value, '\\') => {
+                self.part = Part::Value;
+                // An escaped end of a line is eaten up.
+                self.value.extend(rest.next().filter(|next| !matches!(next, '\n' | '\r')));
+                self.kept = self.value.len();
+            }
+            (Part::BeforeValue | Part::Value, _) => {
+                self.part = Part::Value;
+                self.value.push(letter);
+            }
+        }
+    }
+
+    /// As a shell: a backslash stands for itself before what needs none.
+    fn double_quoted(&mut self, rest: &mut std::str::Chars<'_>) {
+        while let Some(letter) = rest.next().filter(|letter| *letter != '"') {
+            match letter {
+                '\\' => match rest.next() {
+                    Some(next @ ('"' | '\\' | '`' | '$')) => self.value.push(next),
+                    Some('\n') | None => {}
+                    Some(next) => self.value.extend(['\\', next]),
+                },
+                _ => self.value.push(letter),
+            }
+        }
+    }
+
+    fn end_of_line(&mut self) {
+        let variables = std::mem::take(&mut self.variables);
+        let Self { name, mut value, kept, part, .. } = std::mem::take(self);
+        self.variables = variables;
+        if matches!(part, Part::BeforeValue | Part::Value) {
+            let end = value[kept..].trim_end_matches([' ', '\t']).len();
+            value.truncate(kept + end);
+            self.variables.push((name.trim_end().to_owned(), value));
+        }
+    }
+}
+
+/// Words as `systemctl show` prints them (`shell_maybe_quote`): in double quotes where they must be, with
+/// control characters written out as in C.
 fn words(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word = None::<String>;
-    let mut quote = None;
+    let mut is_quoted = false;
     let mut letters = text.chars();
     while let Some(letter) = letters.next() {
-        match (letter, quote) {
-            ('\\', None | Some('"')) => {
-                word.get_or_insert_default().extend(letters.next());
-            }
-            (letter, Some(open)) if letter == open => quote = None,
-            (letter, Some(_)) => word.get_or_insert_default().push(letter),
-            ('"' | '\'', None) => {
-                quote = Some(letter);
+        match letter {
+            '\\' => word.get_or_insert_default().extend(unescaped(&mut letters)),
+            '"' => {
+                is_quoted = !is_quoted;
                 word.get_or_insert_default();
             }
-            (letter, None) if letter.is_whitespace() => words.extend(word.take()),
-            (letter, None) => word.get_or_insert_default().push(letter),
+            ' ' if !is_quoted => words.extend(word.take()),
+            _ => word.get_or_insert_default().push(letter),
         }
     }
     words.extend(word);
     words
+}
+
+/// What stands for the letters behind a backslash (`cescape_char`).
+fn unescaped(letters: &mut std::str::Chars<'_>) -> Option<char> {
+    Some(match letters.next()? {
+        'a' => '\x07',
+        'b' => '\x08',
+        'f' => '\x0c',
+        'n' => '\n',
+        'r' => '\r',
+        't' => '\t',
+        'v' => '\x0b',
+        first @ '0'..='3' => {
+            let digits = [first, letters.next()?, letters.next()?];
+            let number = digits.iter().try_fold(0, |sum, d| Some(sum * 8 + d.to_digit(8)?))?;
+            char::from_u32(number)?
+        }
+        itself => itself,
+    })
 }
 
 #[cfg(test)]
@@ -177,7 +292,9 @@ mod tests {
         let settings = UnitSettings::parse(
             "Id=web.service\nLoadState=loaded\nMainPID=0\nUser=web\n\
              SetLoginEnvironment=no\n\
-             Environment=A=1 \"B=two words\" C=a\\\"b\n\
+             Group=www\nSupplementaryGroups=rolekeeper adm\nPrivateNetwork=yes\n\
+             NetworkNamespacePath=/run/netns/web\n\
+             Environment=A=1 \"B=two words\" \"C=a\\\"b\\n\\t'\"\n\
              EnvironmentFiles=/etc/default/web (ignore_errors=yes)\n\
              EnvironmentFiles=/etc/a b (ignore_errors=no)\nUnsetEnvironment=X Y=1\n\
              ExecStart={ path=/usr/bin/python3 ; argv[]=/usr/bin/python3 /srv/app.py ; pid=0 }\n",
@@ -188,8 +305,12 @@ mod tests {
             load_state: Some("loaded".into()),
             main_pid: None,
             user: Some("web".into()),
+            group: Some("www".into()),
+            supplementary_groups: vec!["rolekeeper".into(), "adm".into()],
+            private_network: true,
+            network_namespace: Some("/run/netns/web".into()),
             login_environment: false,
-            environment: vec![pair("A", "1"), pair("B", "two words"), pair("C", "a\"b")],
+            environment: vec![pair("A", "1"), pair("B", "two words"), pair("C", "a\"b\n\t'")],
             environment_files: vec!["/etc/default/web".into(), "/etc/a b".into()],
             unset: vec!["X".into(), "Y=1".into()],
             executable: Some("/usr/bin/python3".into()),
@@ -228,14 +349,36 @@ mod tests {
         assert_eq!(asked, "USER=root\0LOGNAME=root\0HOME=/root\0");
     }
 
+    /// Each as systemd 252 read it: `systemd-run -p EnvironmentFile=` with `env`.
     #[test]
     fn a_file_of_variables_is_read_as_the_service_manager_does() {
-        let text =
-            "# AWS_PROFILE=x\n; y\n\nAWS_PROFILE = web \nA=\"b c\" \nB=one\\\n two\nnothing\n";
-        let read = environment_file(text);
-        let read = read.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let expected = [("AWS_PROFILE", "web"), ("A", "b c"), ("B", "one two")];
-        assert_eq!(read.collect::<Vec<_>>(), expected);
+        for (text, expected) in [
+            ("# A=x\n; A=y\n\nA = web \nnothing\n", "web"),
+            ("A=\"b c\" \n", "b c"),
+            ("A=one\\\n two\n", "one two"),
+            ("A=two  blanks\n", "two  blanks"),
+            ("A=\"b  c\"\n", "b  c"),
+            ("A=arn \"inner\" it's\n", "arn \"inner\" it's"),
+            ("A='b'\"c\"d\n", "bcd"),
+            ("A=\"b \" c \n", "b c"),
+            ("A=\"b \"  \n", "b "),
+            ("A=b\\ \n", "b "),
+            ("A=\\\"b\\\"\n", "\"b\""),
+            ("A='it\\n'\n", "it\\n"),
+            ("A=\"\\$X \\n \\\"\"\n", "$X \\n \""),
+            ("A=b # c\n", "b # c"),
+            ("A='two\nlines'\n", "two\nlines"),
+            ("A=1\r\nB=2", "1"),
+            ("A=", ""),
+            ("A='open\nB=1\n", "open\nB=1\n"),
+        ] {
+            let read = environment_file(text);
+            let read = read.iter().find(|(name, _)| name == "A").map(|(_, value)| value.as_str());
+            assert_eq!(read, Some(expected), "{text:?}");
+        }
+        for text in ["export A=1", "1A=1", "=1", "A B=1", "A-B=1", "A=\x01", "A", "#A=1", "  ;A=1"] {
+            assert_eq!(environment_file(text), [], "{text}");
+        }
     }
 
     proptest! {
@@ -247,7 +390,7 @@ mod tests {
 
         #[test]
         fn plain_words_are_parted_at_blanks(parts in proptest::collection::vec("[a-z=]{1,5}", 0..6)) {
-            prop_assert_eq!(words(&parts.join("  ")), parts);
+            prop_assert_eq!(words(&parts.join(" ")), parts);
         }
     }
 }

@@ -10,8 +10,9 @@ use crate::pure::chain::shown;
 use crate::pure::unit_settings::UnitSettings;
 
 /// What is asked for.
-const PROPERTIES: &str = "Id,LoadState,MainPID,User,SetLoginEnvironment,Environment,\
-                          EnvironmentFiles,UnsetEnvironment,ExecStart";
+const PROPERTIES: &str = "Id,LoadState,MainPID,User,Group,SupplementaryGroups,\
+                          SetLoginEnvironment,Environment,EnvironmentFiles,UnsetEnvironment,\
+                          PrivateNetwork,NetworkNamespacePath,ExecStart";
 
 /// Why nothing is known of a unit.
 #[derive(Debug, thiserror::Error)]

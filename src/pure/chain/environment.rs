@@ -8,14 +8,17 @@ use crate::pure::role_token::is_long_term;
 
 /// Whose values are kept: names, paths and addresses.
 const TEXTS: &[&str] = &[
+    "AMAZON_REGION",
     "AWS_CONFIG_FILE",
     "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
     "AWS_DEFAULT_PROFILE",
+    "AWS_DEFAULT_REGION",
     "AWS_EC2_METADATA_DISABLED",
     "AWS_EC2_METADATA_SERVICE_ENDPOINT",
     "AWS_PROFILE",
+    "AWS_REGION",
     "AWS_ROLE_ARN",
     "AWS_SHARED_CREDENTIALS_FILE",
     "AWS_WEB_IDENTITY_TOKEN_FILE",
@@ -28,6 +31,9 @@ const TEXTS: &[&str] = &[
 
 /// Those that lead to no credentials by themselves.
 const ASIDE: &[&str] = &[
+    "AMAZON_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_REGION",
     "HOME",
     "HTTP_PROXY",
     "NO_PROXY",
@@ -55,6 +61,9 @@ const SECRETS: &[&str] = &[
     "http_proxy",
 ];
 
+/// In which botocore puts the values of variables.
+const PATHS: [&str; 2] = ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"];
+
 const CONTAINER_TOKEN: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN";
 
 /// A name or a path is not longer: the kernel's `PATH_MAX`.
@@ -64,6 +73,8 @@ const LONGEST: usize = 4096;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Environment {
     texts: BTreeMap<&'static str, String>,
+    /// The paths among them that name variables, with what these have.
+    expanded: BTreeMap<&'static str, String>,
     access_keys: BTreeMap<&'static str, AccessKey>,
     secrets: BTreeSet<&'static str>,
     /// What is set to nothing, which some SDKs take literally.
@@ -85,21 +96,41 @@ impl Environment {
     /// Of `NAME=VALUE` as the kernel hands it over. Of a name that stands twice the first counts, as it
     /// does for `getenv`.
     pub fn of_block(block: &[u8]) -> Self {
-        let mut environment = Self::default();
-        for entry in block.split(|&byte| byte == 0) {
-            let Some(at) = entry.iter().position(|&byte| byte == b'=') else { continue };
-            environment.add(&entry[..at], &entry[at + 1..]);
-        }
-        environment
+        let pairs = block.split(|&byte| byte == 0).filter_map(|entry| {
+            let at = entry.iter().position(|&byte| byte == b'=')?;
+            Some((&entry[..at], &entry[at + 1..]))
+        });
+        Self::of(pairs)
     }
 
     /// Of names and values.
     pub fn of_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let pairs = pairs.into_iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        Self::of(pairs.collect::<Vec<_>>().into_iter())
+    }
+
+    fn of<'a>(pairs: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone) -> Self {
         let mut environment = Self::default();
-        for (name, value) in pairs {
-            environment.add(name.as_bytes(), value.as_bytes());
+        for (name, value) in pairs.clone() {
+            environment.add(name, value);
+        }
+        let value = |name: &str| {
+            let is_secret = [ACCESS_KEY_IDS, SECRETS].iter().any(|names| names.contains(&name));
+            let mut named = pairs.clone().filter(|(other, _)| *other == name.as_bytes());
+            named.next().filter(|_| !is_secret).map(|(_, value)| String::from_utf8_lossy(value))
+        };
+        for name in PATHS {
+            let Some(path) = environment.texts.get(name).filter(|path| path.contains('$')) else {
+                continue;
+            };
+            environment.expanded.insert(name, expand(path, value));
         }
         environment
+    }
+
+    /// A path with the values of the variables that it names, where it names any.
+    pub fn expanded(&self, name: &str) -> Option<&str> {
+        self.expanded.get(name).map(String::as_str)
     }
 
     /// A variable that names something.
@@ -185,6 +216,7 @@ impl Environment {
     #[must_use]
     pub fn without(mut self, names: &[&str]) -> Self {
         self.texts.retain(|name, _| !names.contains(name));
+        self.expanded.retain(|name, _| !names.contains(name));
         self.access_keys.retain(|name, _| !names.contains(name));
         self.secrets.retain(|name| !names.contains(name));
         self.blank.retain(|name| !names.contains(name));
@@ -226,6 +258,34 @@ impl Environment {
             }
         }
     }
+}
+
+/// As Python's `posixpath.expandvars`: what is not set stays as it is, and nothing is replaced twice.
+fn expand<'a>(path: &str, value: impl Fn(&str) -> Option<std::borrow::Cow<'a, str>>) -> String {
+    let mut expanded = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some(at) = rest.find('$') {
+        expanded.push_str(&rest[..at]);
+        let behind = &rest[at + 1..];
+        let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let (name, length) = match behind.strip_prefix('{') {
+            Some(braced) => {
+                let end = braced.find('}');
+                end.map_or(("", 0), |end| (&braced[..end], end + 2))
+            }
+            None => {
+                let end = behind.find(|c| !is_word(c)).unwrap_or(behind.len());
+                (&behind[..end], end)
+            }
+        };
+        match value(name).filter(|_| !name.is_empty()) {
+            Some(value) => expanded.push_str(&value),
+            None => expanded.push_str(&rest[at..=at + length]),
+        }
+        rest = &behind[length..];
+    }
+    expanded.push_str(rest);
+    expanded.chars().take(LONGEST).collect()
 }
 
 impl AccessKey {

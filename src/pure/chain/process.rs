@@ -58,14 +58,14 @@ impl Process {
             return Self { program, runs: Runs::Another, target: None, runtime_dir: None };
         }
         if !by_shell {
-            return Self::of_words(&words(command).unwrap_or_default(), goes_on);
+            return Self::of_words(&words(command, &BLANKS_OF_SHLEX).unwrap_or_default(), goes_on);
         }
         let below = ["~/", "$HOME/", "${HOME}/"].iter().find_map(|v| command.strip_prefix(v));
         let (home, rest) = match (below, home) {
             (Some(below), Some(home)) => (Some(home), below),
             _ => (None, command),
         };
-        let mut words = words(rest).unwrap_or_default();
+        let mut words = words(rest, &BLANKS_OF_SH).unwrap_or_default();
         if let (Some(home), Some(first)) = (home, words.first_mut()) {
             *first = format!("{home}/{first}");
         }
@@ -74,7 +74,7 @@ impl Process {
 
     /// Of a line that every SDK takes alike.
     pub fn of(command: &str) -> Self {
-        Self::of_words(&words(command).unwrap_or_default(), false)
+        Self::of_words(&words(command, &BLANKS_OF_SH).unwrap_or_default(), false)
     }
 
     fn of_words(words: &[String], and_more: bool) -> Self {
@@ -158,9 +158,14 @@ impl Options {
     }
 }
 
+/// What parts words: Python's `shlex.split`, and a shell (POSIX, "Shell Command Language", 2.3). Other
+/// blanks of Unicode's are letters to both.
+pub(super) const BLANKS_OF_SHLEX: [char; 4] = [' ', '\t', '\r', '\n'];
+const BLANKS_OF_SH: [char; 3] = [' ', '\t', '\n'];
+
 /// The words of a command line, as a shell parts them; none where a quote is left open. What a shell
 /// would replace, a variable say, stays.
-pub(super) fn words(line: &str) -> Option<Vec<String>> {
+pub(super) fn words(line: &str, blanks: &[char]) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut word = None::<String>;
     let mut letters = line.chars();
@@ -181,7 +186,7 @@ pub(super) fn words(line: &str) -> Option<Vec<String>> {
                 quote = Some(letter);
                 word.get_or_insert_default();
             }
-            (None, _) if letter.is_whitespace() => words.extend(word.take()),
+            (None, _) if blanks.contains(&letter) => words.extend(word.take()),
             (None, _) => word.get_or_insert_default().push(letter),
         }
     }
@@ -206,7 +211,7 @@ fn is_plain(line: &str) -> bool {
             (None, _) if "|&;<>()$`*?[]{}\n".contains(letter) => return false,
             _ => {}
         }
-        begins = quote.is_none() && letter.is_whitespace();
+        begins = quote.is_none() && BLANKS_OF_SH.contains(&letter);
     }
     true
 }
@@ -271,8 +276,10 @@ mod tests {
 
     #[test]
     fn a_command_line_is_parted_as_a_shell_parts_it() {
-        let parted = |line| words(line).map(|words| words.join("|"));
+        let parted = |line| words(line, &BLANKS_OF_SHLEX).map(|words| words.join("|"));
         assert_eq!(parted(r#"'/a b/c' "d \"e" f\ g ''"#).as_deref(), Some(r#"/a b/c|d "e|f g|"#));
         assert_eq!(parted("'open"), None);
+        assert_eq!(parted("/a\u{a0}b c\rd").as_deref(), Some("/a\u{a0}b|c|d"));
+        assert_eq!(words("c\rd", &BLANKS_OF_SH).unwrap(), ["c\rd"]);
     }
 }

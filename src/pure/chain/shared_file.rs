@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::dialects::{self, Block, Refusal};
 use super::environment::AccessKey;
-use super::process::{Process, words};
+use super::process::{BLANKS_OF_SHLEX, Process, words};
 use super::{Environment, Habits, Sdk};
 use crate::pure::ini::{Surveyed, Unusable, survey};
 
@@ -49,14 +49,15 @@ pub struct Section {
     pub single_sign_on: bool,
     pub login_session: bool,
     pub metadata_endpoint: Option<String>,
+    pub region: Option<String>,
     /// Keys that are there and set to nothing.
     pub blank: BTreeSet<&'static str>,
     /// The file that the access key stands in.
     pub keys_path: Option<PathBuf>,
 }
 
-/// The keys that lead to credentials.
-const KEYS: [&str; 14] = [
+/// The keys that lead to credentials, and to a region.
+const KEYS: [&str; 15] = [
     "aws_access_key_id",
     "aws_secret_access_key",
     "aws_session_token",
@@ -71,6 +72,7 @@ const KEYS: [&str; 14] = [
     "sso_account_id",
     "login_session",
     "ec2_metadata_service_endpoint",
+    "region",
 ];
 
 /// The shortest `RoleArn` that STS takes, in bytes (its API reference, `AssumeRole`).
@@ -106,19 +108,16 @@ impl Paths {
     /// As `environment` has it; `account_home` is what the account database knows of the user.
     pub fn of(environment: &Environment, habits: &Habits, account_home: Option<&Path>) -> Self {
         let home = environment.text("HOME").map(PathBuf::from);
-        let home_text = environment.text("HOME").unwrap_or_default();
         let account = account_home.filter(|_| habits.home_of_the_account).map(Path::to_owned);
         let home = home.or(account);
         let path = |variable: &str, usual: &str| match environment.text(variable) {
             Some(path) => {
-                let expanded = match ["${HOME}", "$HOME"].iter().find_map(|v| path.strip_prefix(v))
-                {
-                    Some(below) if habits.paths.variables => format!("{home_text}{below}"),
-                    _ => path.to_owned(),
-                };
-                match expanded.strip_prefix("~/").filter(|_| habits.paths.tilde) {
-                    Some(below) => home.as_ref().map(|home| home.join(below)),
-                    None => Some(PathBuf::from(expanded)),
+                let expanded = environment.expanded(variable).filter(|_| habits.paths.variables);
+                let path = expanded.unwrap_or(path);
+                match path.strip_prefix("~/").filter(|_| habits.paths.tilde) {
+                    // More slashes make no other root of it.
+                    Some(below) => home.as_ref().map(|home| home.join(below.trim_start_matches('/'))),
+                    None => Some(PathBuf::from(path)),
                 }
             }
             // Taken literally, it leads nowhere.
@@ -242,6 +241,7 @@ impl Section {
                 "source_profile" => self.source_profile.is_some(),
                 "credential_source" => self.credential_source.is_some(),
                 "web_identity_token_file" => self.web_identity_token_file.is_some(),
+                "region" => self.region.is_some(),
                 _ => false,
             }
     }
@@ -266,6 +266,7 @@ impl Section {
         take(&mut self.credential_source, &other.credential_source);
         take(&mut self.web_identity_token_file, &other.web_identity_token_file);
         take(&mut self.metadata_endpoint, &other.metadata_endpoint);
+        take(&mut self.region, &other.region);
         if other.process.is_some() {
             self.process.clone_from(&other.process);
         }
@@ -286,6 +287,7 @@ impl Section {
             "credential_source" => self.credential_source = None,
             "web_identity_token_file" => self.web_identity_token_file = None,
             "ec2_metadata_service_endpoint" => self.metadata_endpoint = None,
+            "region" => self.region = None,
             _ => {}
         }
     }
@@ -320,6 +322,7 @@ impl Section {
             "sso_start_url" | "sso_session" | "sso_account_id" => self.single_sign_on = true,
             "login_session" => self.login_session = true,
             "ec2_metadata_service_endpoint" => self.metadata_endpoint = text(),
+            "region" => self.region = text(),
             _ => {}
         }
     }
@@ -365,7 +368,7 @@ fn profile_name(sdk: Sdk, name: &str, kind: Kind) -> Option<(String, Header)> {
                 let rest = rest.trim_matches([' ', '\t']);
                 is_valid(rest).then(|| (rest.to_owned(), Header::Profile))
             }
-            _ => match &words(trimmed)?[..] {
+            _ => match &words(trimmed, &BLANKS_OF_SHLEX)?[..] {
                 [_, name] => plain(name, Header::Profile),
                 _ => None,
             },
@@ -399,6 +402,36 @@ mod tests {
         let of = |sdk: Sdk| Paths::of(&nothing, &sdk.habits(), home).credentials;
         assert_eq!(of(Sdk::Boto3), Some("/root/.aws/credentials".into()));
         assert_eq!(of(Sdk::Rust), None);
+    }
+
+    #[test]
+    fn botocore_alone_puts_variables_into_a_path() {
+        for (path, expected) in [
+            ("$HOME/c", "/h/c"),
+            ("${HOME}/c", "/h/c"),
+            ("$PLACE/$X/c", "/srv/$X/c"),
+            ("/a/${PLACE}c", "/a//srvc"),
+            ("/a/$PLACEc", "/a/$PLACEc"),
+            ("$TILDE/c", "/h/c"),
+            ("$AWS_SESSION_TOKEN/c", "$AWS_SESSION_TOKEN/c"),
+            ("/a/$", "/a/$"),
+            ("${HOME", "${HOME"),
+            ("~//c", "/h/c"),
+        ] {
+            let pairs = [
+                ("AWS_CONFIG_FILE", path),
+                ("HOME", "/h"),
+                ("PLACE", "/srv"),
+                ("TILDE", "~"),
+                ("AWS_SESSION_TOKEN", "hunter2"),
+            ];
+            let environment = Environment::of_pairs(pairs);
+            let of = |sdk: Sdk| Paths::of(&environment, &sdk.habits(), None).config;
+            assert_eq!(of(Sdk::Boto3), Some(expected.into()), "{path}");
+            let literally = if path.starts_with('~') { expected } else { path };
+            assert_eq!(of(Sdk::JavaScript), Some(literally.into()), "{path}");
+            assert_eq!(of(Sdk::Go), Some(path.into()), "{path}");
+        }
     }
 
     #[test]
