@@ -150,7 +150,7 @@ impl Search<'_> {
         } else if has("role_arn") && has("credential_source") {
             let source = section.credential_source.as_deref().unwrap_or_default();
             let base = self.named_source(source).unwrap_or(Nothing);
-            (Source::AssumedRole, self.assumed(base))
+            (Source::AssumedRole, self.assumed(self.if_reached(base)))
         } else if section.login_session {
             (Source::LoginSession, Outcome::Found(Found::LoginSession))
         } else if has("credential_process") {
@@ -202,7 +202,7 @@ impl Search<'_> {
                 }
                 None => {
                     let source = source.as_deref().unwrap_or_default();
-                    self.named_source(source).unwrap_or(Nothing)
+                    self.if_reached(self.named_source(source).unwrap_or(Nothing))
                 }
             };
             if by_source && !section.role {
@@ -285,14 +285,25 @@ impl Search<'_> {
     }
 
     fn role_by_rust<'s>(&'s self, section: &'s Section, visited: &mut Vec<&'s str>) -> Outcome {
+        match self.role_source_by_rust(section, visited) {
+            // STS refuses it.
+            Outcome::Found(_) if !section.role => {
+                Ends(format!("role_arn of [{}] {SET_TO_NOTHING}", shown(self.profile)))
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn role_source_by_rust<'s>(
+        &'s self,
+        section: &'s Section,
+        visited: &mut Vec<&'s str>,
+    ) -> Outcome {
         let has = |key| section.has(key);
         let own_base = || match self.base_by_rust(section) {
             Some(decision) => self.assumed(decision.outcome),
             None => PassedOver(self.no_base()),
         };
-        if !section.role {
-            return Ends(format!("role_arn of [{}] {SET_TO_NOTHING}", shown(self.profile)));
-        }
         match (has("source_profile"), has("credential_source")) {
             (true, true) | (false, false) => return Ends(self.no_base()),
             (false, true) => return own_base(),
@@ -326,7 +337,11 @@ impl Search<'_> {
             return Ends(format!("[{name}] has an access key without its secret"));
         }
         match (&section.access_key, &section.keys_path) {
-            (Some(access_key), Some(path)) if section.secret_access_key => {
+            // botocore and the SDK for Rust sign with a secret of no characters.
+            (Some(access_key), Some(path))
+                if section.secret_access_key
+                    || matches!(self.sdk, Sdk::AwsCli | Sdk::Boto3 | Sdk::Rust) =>
+            {
                 Outcome::Found(Found::FileKeys {
                     path: path.clone(),
                     profile: self.profile.to_owned(),
@@ -342,7 +357,7 @@ impl Search<'_> {
         match &section.process {
             None => Ends(format!("credential_process of [{name}] {SET_TO_NOTHING}")),
             Some(process) if process.program.is_empty() => {
-                Ends(format!("credential_process of [{name}] is no command line"))
+                Ends(format!("credential_process of [{name}] is no command line, or more than one"))
             }
             Some(process) if self.surroundings.not_run.contains(&process.program) => {
                 Ends(format!("the program cannot run {}", shown(&process.program)))
@@ -363,6 +378,20 @@ impl Search<'_> {
             }
             _ => return None,
         })
+    }
+
+    /// Of SDKs that go on behind a metadata service that does not answer: EC2's own is taken not to be
+    /// there, as it is at the end of every chain.
+    fn if_reached(&self, base: Outcome) -> Outcome {
+        match base {
+            Outcome::Found(Found::Metadata { address, configured: false, .. }) => {
+                PassedOver(format!(
+                    "the role of [{}] is assumed with {address}, if anything answers there",
+                    shown(self.profile)
+                ))
+            }
+            base => base,
+        }
     }
 
     /// The role, assumed with what was found for it.

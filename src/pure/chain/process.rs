@@ -60,9 +60,12 @@ impl Process {
         if !by_shell {
             return Self::of_words(&words(command, &BLANKS_OF_SHLEX).unwrap_or_default(), goes_on);
         }
-        let below = ["~/", "$HOME/", "${HOME}/"].iter().find_map(|v| command.strip_prefix(v));
-        let (home, rest) = match (below, home) {
-            (Some(below), Some(home)) => (Some(home), below),
+        let at_home = |(prefix, quote): &(&str, &str)| {
+            Some(format!("{quote}{}", command.strip_prefix(prefix)?))
+        };
+        let below = AT_HOME.iter().find_map(at_home);
+        let (home, rest) = match (&below, home) {
+            (Some(below), Some(home)) => (Some(home), below.as_str()),
             _ => (None, command),
         };
         let mut words = words(rest, &BLANKS_OF_SH).unwrap_or_default();
@@ -157,6 +160,10 @@ impl Options {
         is_named.then_some(options)
     }
 }
+
+/// What a shell takes for the home directory in front of a program, and the quote that is then open.
+const AT_HOME: [(&str, &str); 5] =
+    [("~/", ""), ("$HOME/", ""), ("${HOME}/", ""), ("\"$HOME/", "\""), ("\"${HOME}/", "\"")];
 
 /// What parts words: Python's `shlex.split`, and a shell (POSIX, "Shell Command Language", 2.3). Other
 /// blanks of Unicode's are letters to both.
@@ -270,6 +277,9 @@ mod tests {
         let at_home = "$HOME/rolekeeper credential-process";
         assert_eq!(Process::run_by(Sdk::Go, at_home, false, Some("/h")).runs, Ours);
         assert_eq!(Process::run_by(Sdk::Go, at_home, false, None).runs, OursAndMore);
+        let quoted = "\"$HOME/my bin/rolekeeper\" credential-process";
+        let process = Process::run_by(Sdk::Go, quoted, false, Some("/h"));
+        assert_eq!((process.program.as_str(), process.runs), ("/h/my bin/rolekeeper", Ours));
         let goes_on = "rolekeeper credential-process";
         assert_eq!(Process::run_by(Sdk::Boto3, goes_on, true, None).runs, OursAndMore);
     }

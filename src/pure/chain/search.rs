@@ -141,6 +141,9 @@ impl Search<'_> {
     }
 
     pub(super) fn token(&self, file: &str) -> Outcome {
+        if file.is_empty() {
+            return Ends(format!("web_identity_token_file {SET_TO_NOTHING}"));
+        }
         if self.is_unreadable(file) {
             return Ends(format!("the program cannot read the token file {}", shown(file)));
         }

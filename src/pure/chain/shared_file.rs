@@ -164,11 +164,17 @@ impl SharedFile {
                     let Some(section) = Section::read_by(sdk, block, kind, &path, home) else {
                         continue;
                     };
-                    let same = |other: &&mut Section| {
+                    let same = |other: &Section| {
                         other.name == section.name && other.header == section.header
                     };
-                    match sections.iter_mut().find(same) {
-                        Some(other) => other.overlay(&section),
+                    // botocore takes the last of those that come to one name (`build_profile_map`).
+                    let is_botocore = matches!(sdk, Sdk::AwsCli | Sdk::Boto3);
+                    match sections.iter_mut().position(|other| same(other)) {
+                        Some(at) if is_botocore => {
+                            sections.remove(at);
+                            sections.push(section);
+                        }
+                        Some(at) => sections[at].overlay(&section),
                         None => sections.push(section),
                     }
                 }
