@@ -7,7 +7,7 @@ use crate::control::Complaint;
 use crate::daemon::targets;
 use crate::host::accounts;
 use crate::programs::Program;
-use crate::pure::chain::{Binding, Installation, Network, Outlet, Sdk, Way};
+use crate::pure::chain::{Binding, Installation, Network, Outlet, Sdk, Way, region};
 use crate::pure::shell::in_shell;
 use crate::vending::{self, VendingError, Via};
 
@@ -193,7 +193,14 @@ fn way(
         Some(home) if program.service().is_none() => home.join(PROFILE_AT_HOME),
         _ => PathBuf::from(PROFILE_OF_UNITS),
     };
-    Way::Process { command, file }
+    Way::Process { command, file, region: region_for(settings, program) }
+}
+
+/// That of the settings, for a program that has none of its own: the file may be other programs', too.
+fn region_for(settings: &Settings, program: &Program) -> Option<String> {
+    let ours = settings.region.value.as_ref()?.to_string();
+    let has_own = |sdk| region(sdk, &program.surroundings(sdk), &Installation::default()).is_some();
+    (!Sdk::ALL.into_iter().any(has_own)).then_some(ours)
 }
 
 fn our_program() -> PathBuf {

@@ -23,6 +23,9 @@ pub(super) fn page(report: &Report) -> String {
         let role = role.unwrap_or_default();
         page.line("gets", &format!("{}{role}, until {}", shown(&gets.name), gets.expires_at));
     }
+    for warning in &report.warnings {
+        page.line("warning", warning);
+    }
     if let Some(remedy) = &report.remedy {
         page.remedy(report, remedy);
     }
@@ -67,6 +70,9 @@ impl Page {
         if let Some(profile) = &report.profile {
             let by = profile.variable.map(|name| format!(", by {name}")).unwrap_or_default();
             self.line("profile", &format!("{}{by}", shown(&profile.name)));
+        }
+        if let Some(region) = &report.region {
+            self.line("region", region);
         }
         let names = match &report.environment[..] {
             [] => "nothing that an SDK looks for".to_owned(),

@@ -11,7 +11,7 @@ use crate::control::Complaint;
 use crate::programs::Program;
 use crate::pure::chain::{
     Content, Found, Judgement, Place, Remedy, Sdk, Served, SharedFile, Source, Surroundings,
-    Verdict, Walk, judge, mend, served, shown, walk,
+    Verdict, Walk, judge, mend, region, served, shown, walk,
 };
 use crate::pure::shell::can_be_pasted;
 use crate::vending::WouldGet;
@@ -21,6 +21,8 @@ pub(super) struct Report {
     pub program: Subject,
     /// None when it is not known.
     pub sdk: Option<SdkReport>,
+    /// What its SDK signs for; none where it finds none, or where the SDK is not known.
+    pub region: Option<String>,
     /// With a known SDK alone, and so the next ones.
     pub profile: Option<ProfileReport>,
     /// Names of variables that lead an SDK somewhere.
@@ -33,6 +35,8 @@ pub(super) struct Report {
     pub reason: String,
     /// What would be used, did nothing come before it.
     pub shadowed: Vec<String>,
+    /// What keeps the program from working with the credentials that it has.
+    pub warnings: Vec<String>,
     pub remedy: Option<RemedyReport>,
     /// What the daemon says that the program would get of our outlet.
     pub credentials: Option<WouldGet>,
@@ -148,7 +152,14 @@ impl Report {
             (Judgement::Refused(_), _) => remedy(program, &either, outlets, true),
             _ => remedy(program, &either, outlets, false),
         };
+        let regions = either.iter().map(|(sdk, seen)| region(*sdk, seen, &outlets.installation));
+        let regions = regions.collect::<Vec<_>>();
+        let without = regions.iter().all(Option::is_none) && !matches!(judgement, Judgement::Nothing(_));
+        let sets_region = remedy.as_ref().is_some_and(RemedyReport::sets_region);
+        let sdk = known.as_ref().map(|(sdk, _)| *sdk);
         Self {
+            region: regions.first().cloned().flatten().filter(|_| known.is_some()).map(|r| r.describe()),
+            warnings: (without && !sets_region).then(|| no_region(sdk)).into_iter().collect(),
             program: Subject::of(program),
             sdk: known.map(|(sdk, evidence)| SdkReport {
                 name: sdk.name(),
@@ -228,7 +239,7 @@ fn remedy(
     refused: bool,
 ) -> Option<RemedyReport> {
     let mended = mend(either, &outlets.installation, &outlets.way)?;
-    if refused && either.iter().all(|(_, before)| mended.remedy.apply(before) == *before) {
+    if refused && either.iter().all(|(sdk, before)| mended.remedy.apply(*sdk, before) == *before) {
         return None;
     }
     let Remedy { unset, set, file } = &mended.remedy;
@@ -274,6 +285,27 @@ fn settings_alone(outlets: &Outlets) -> RemedyReport {
         shell: String::new(),
         settings: settings(outlets),
         notes: outlets.obstacles.clone(),
+    }
+}
+
+impl RemedyReport {
+    fn sets_region(&self) -> bool {
+        self.file.as_ref().is_some_and(|file| file.content.contains("\nregion = "))
+    }
+}
+
+/// Of an SDK that finds no region, or of all of them.
+fn no_region(sdk: Option<Sdk>) -> String {
+    match sdk.map(|sdk| (sdk, sdk.habits().region)) {
+        Some((Sdk::Cpp, [first, ..])) => {
+            format!("{} finds no region, and goes to us-east-1: set {first}", Sdk::Cpp)
+        }
+        Some((sdk, [first, ..])) => {
+            format!("{sdk} finds no region, without which most calls fail: set {first}")
+        }
+        _ => "no SDK finds a region, without which most calls fail: set AWS_REGION, and \
+              AWS_DEFAULT_REGION for boto3"
+            .to_owned(),
     }
 }
 

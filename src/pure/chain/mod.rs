@@ -18,6 +18,7 @@ mod go_profile;
 mod judgement;
 mod link;
 mod process;
+mod region;
 mod remedy;
 mod sdk;
 mod search;
@@ -29,6 +30,7 @@ pub use environment::{AccessKey, Environment};
 pub use judgement::{Binding, Installation, Judgement, Network, Outlet, Served, judge, served};
 pub use link::{Place, Source};
 pub use process::{Process, Runs};
+pub use region::{Region, region};
 pub use remedy::{Mended, Remedy, Way, mend};
 pub use sdk::{Habits, MissingProfile, PathHabits, Rereads, Sdk, UnknownSdk};
 pub use shared_file::{Content, Header, Kind, Paths, Section, SharedFile};
@@ -118,20 +120,8 @@ pub enum Found {
 
 /// Walks the chain. What the first place has that has anything is used.
 pub fn walk(sdk: Sdk, surroundings: &Surroundings) -> Walk {
-    let habits = sdk.habits();
-    let blank = habits.blank_profile;
-    let named = habits.profile.iter().find_map(|name| {
-        let is_blank = || (blank && surroundings.environment.is_blank(name)).then_some("");
-        Some((*name, surroundings.environment.text(name).or_else(is_blank)?))
-    });
-    let search = Search {
-        habits,
-        sdk,
-        surroundings,
-        profile: named.map_or("default", |(_, name)| name),
-        is_named: named.is_some(),
-        variable: named.map(|(variable, _)| variable),
-    };
+    let search = Search::of(sdk, surroundings);
+    let habits = &search.habits;
     let failure = search.failure();
     let mut over = failure.is_some();
     let mut links = Vec::with_capacity(habits.order.len());
@@ -150,7 +140,7 @@ pub fn walk(sdk: Sdk, surroundings: &Surroundings) -> Walk {
     Walk {
         sdk,
         profile: search.profile.to_owned(),
-        profile_variable: named.map(|(variable, _)| variable),
+        profile_variable: search.variable,
         failure,
         links,
     }

@@ -17,6 +17,8 @@ pub enum Way {
         command: String,
         /// Where that file is to be.
         file: PathBuf,
+        /// Which it sets, too.
+        region: Option<String>,
     },
     /// The container endpoint, for which a consumer has a token.
     Container { uri: String, token_file: PathBuf },
@@ -82,7 +84,7 @@ pub fn mend(
     let proven = all.filter_map(|remedy| {
         let mut left = Vec::new();
         for (sdk, before) in either {
-            let after = remedy.apply(before);
+            let after = remedy.apply(*sdk, before);
             if !judge(&walk(*sdk, &after), installation).is_renewed() {
                 return None;
             }
@@ -112,8 +114,10 @@ fn past_proxy(either: &[(Sdk, Surroundings)]) -> Option<Remedy> {
 fn candidates(names: &[&'static str], way: &Way) -> Vec<Remedy> {
     let nothing = || NOTHING.to_owned();
     match way {
-        Way::Process { command, file } => {
-            let content = format!("[default]\ncredential_process = {command}\n");
+        Way::Process { command, file, region } => {
+            let region = region.iter().map(|region| format!("region = {region}\n"));
+            let region = region.collect::<String>();
+            let content = format!("[default]\ncredential_process = {command}\n{region}");
             let ours = || file.display().to_string();
             let file = Some((file.clone(), content));
             // All but C++'s look for a process in the credentials file, too, and PHP's for long only
@@ -177,14 +181,14 @@ fn left_behind(before: &Surroundings, after: &Surroundings) -> Vec<PathBuf> {
 
 impl Remedy {
     /// What the program would see.
-    pub fn apply(&self, surroundings: &Surroundings) -> Surroundings {
+    pub fn apply(&self, sdk: Sdk, surroundings: &Surroundings) -> Surroundings {
         let mut after = surroundings.clone();
         after.environment = after.environment.without(&self.unset);
         for (name, value) in &self.set {
             after.environment = after.environment.with(name, value);
             match *name {
-                CREDENTIALS => after.credentials = self.read(value, Kind::Credentials),
-                CONFIG => after.config = self.read(value, Kind::Config),
+                CREDENTIALS => after.credentials = self.read(sdk, value, Kind::Credentials),
+                CONFIG => after.config = self.read(sdk, value, Kind::Config),
                 _ => after.missing.retain(|missing| missing != Path::new(value)),
             }
         }
@@ -216,10 +220,10 @@ impl Remedy {
         text
     }
 
-    fn read(&self, path: &str, kind: Kind) -> SharedFile {
+    fn read(&self, sdk: Sdk, path: &str, kind: Kind) -> SharedFile {
         match &self.file {
             Some((file, content)) if file == Path::new(path) => {
-                SharedFile::of_bytes(file.clone(), kind, content.as_bytes())
+                SharedFile::read_by(sdk, file.clone(), kind, content.as_bytes(), None)
             }
             _ => SharedFile::absent(Some(PathBuf::from(path))),
         }

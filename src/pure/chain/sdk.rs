@@ -47,6 +47,10 @@ pub struct Habits {
     pub profile: &'static [&'static str],
     pub access_key_id: &'static [&'static str],
     pub secret_access_key: &'static [&'static str],
+    /// The variables that name the region; the first that is set counts, and all come before the profile.
+    pub region: &'static [&'static str],
+    /// Whether EC2's metadata service is asked for the region at last.
+    pub region_of_metadata: bool,
     pub rereads: Rereads,
     /// What an environment's profile does that no file has.
     pub missing_profile: MissingProfile,
@@ -239,6 +243,8 @@ const COMMON: Habits = Habits {
     profile: &["AWS_PROFILE"],
     access_key_id: &["AWS_ACCESS_KEY_ID"],
     secret_access_key: &["AWS_SECRET_ACCESS_KEY"],
+    region: &["AWS_REGION"],
+    region_of_metadata: false,
     rereads: Rereads::Never,
     missing_profile: MissingProfile::PassedOver,
     refuses_files: false,
@@ -252,6 +258,8 @@ const COMMON: Habits = Habits {
     blank_profile: false,
     paths: PathHabits { tilde: true, variables: false, blank_is_one: false },
 };
+
+const REGION_OR_DEFAULT: &[&str] = &["AWS_REGION", "AWS_DEFAULT_REGION"];
 
 impl Sdk {
     pub const ALL: [Self; 10] = [
@@ -304,11 +312,16 @@ impl Sdk {
             // Both name their profile by AWS_DEFAULT_PROFILE first (`configprovider.py`).
             Self::AwsCli => Habits {
                 rereads: Rereads::EachRun,
+                // Version 2; the first does as botocore.
+                region: REGION_OR_DEFAULT,
+                region_of_metadata: true,
                 learnt_endpoints_late: true,
                 ..Self::Boto3.habits()
             },
             Self::Boto3 => Habits {
                 profile: &["AWS_DEFAULT_PROFILE", "AWS_PROFILE"],
+                // `BOTOCORE_DEFAUT_SESSION_VARIABLES` of `configprovider.py`.
+                region: &["AWS_DEFAULT_REGION"],
                 missing_profile: MissingProfile::EndsAll,
                 refuses_files: true,
                 half_a_pair_ends_it: true,
@@ -321,12 +334,16 @@ impl Sdk {
             Self::Cpp => Habits {
                 order: CPP,
                 profile: &["AWS_DEFAULT_PROFILE", "AWS_PROFILE"],
+                // `calculateRegion` of ClientConfiguration.cpp; without one it goes to us-east-1.
+                region: &["AWS_DEFAULT_REGION", "AWS_REGION"],
+                region_of_metadata: true,
                 rereads: Rereads::Every(5),
                 ..COMMON
             },
             // Only the newest releases of version 4 watch the files, and which is not to be seen.
             Self::DotNet => Habits {
                 order: DOT_NET,
+                region_of_metadata: true,
                 secret_access_key: &["AWS_SECRET_ACCESS_KEY", "AWS_SECRET_KEY"],
                 missing_profile: MissingProfile::EndsThere,
                 one_way_alone: true,
@@ -334,6 +351,7 @@ impl Sdk {
             },
             Self::Go => Habits {
                 order: GO,
+                region: REGION_OR_DEFAULT,
                 profile: &["AWS_PROFILE", "AWS_DEFAULT_PROFILE"],
                 access_key_id: &["AWS_ACCESS_KEY_ID", "AWS_ACCESS_KEY"],
                 secret_access_key: &["AWS_SECRET_ACCESS_KEY", "AWS_SECRET_KEY"],
@@ -344,6 +362,7 @@ impl Sdk {
             },
             Self::Java => Habits {
                 order: JAVA,
+                region_of_metadata: true,
                 blank_profile: true,
                 paths: PathHabits { blank_is_one: true, ..COMMON.paths },
                 ..COMMON
@@ -361,11 +380,14 @@ impl Sdk {
                     "AMAZON_SECRET_ACCESS_KEY",
                     "AWS_SECRET_KEY",
                 ],
+                region: &["AWS_REGION", "AMAZON_REGION", "AWS_DEFAULT_REGION"],
                 learnt_endpoints_late: true,
                 ..COMMON
             },
             Self::Rust => Habits {
                 order: RUST,
+                region: REGION_OR_DEFAULT,
+                region_of_metadata: true,
                 secret_access_key: &["AWS_SECRET_ACCESS_KEY", "SECRET_ACCESS_KEY"],
                 home_of_the_account: false,
                 blank_profile: true,

@@ -32,6 +32,26 @@ pub(super) enum Outcome {
 
 use Outcome::{Ends, Nothing, PassedOver};
 
+impl<'a> Search<'a> {
+    /// One for the profile that the environment names.
+    pub fn of(sdk: Sdk, surroundings: &'a Surroundings) -> Self {
+        let habits = sdk.habits();
+        let blank = habits.blank_profile;
+        let named = habits.profile.iter().find_map(|name| {
+            let is_blank = || (blank && surroundings.environment.is_blank(name)).then_some("");
+            Some((*name, surroundings.environment.text(name).or_else(is_blank)?))
+        });
+        Search {
+            habits,
+            sdk,
+            surroundings,
+            profile: named.map_or("default", |(_, name)| name),
+            is_named: named.is_some(),
+            variable: named.map(|(variable, _)| variable),
+        }
+    }
+}
+
 impl Search<'_> {
     /// Why the SDK fails before it looks anywhere.
     pub fn failure(&self) -> Option<String> {

@@ -296,6 +296,7 @@ fn ways() -> [Way; 3] {
         Way::Process {
             command: "/usr/bin/rolekeeper credential-process".into(),
             file: "/etc/rolekeeper/aws-profile".into(),
+            region: None,
         },
         Way::Container {
             uri: "http://127.0.0.1:1338/credentials/a".into(),
@@ -415,7 +416,7 @@ proptest! {
         for way in ways() {
             let mended = mend(&[(sdk, surroundings.clone())], &installation(), &way);
             prop_assert!(mended.is_some(), "{:?} {:?}", sdk, way);
-            let after = mended.unwrap().remedy.apply(&surroundings);
+            let after = mended.unwrap().remedy.apply(sdk, &surroundings);
             prop_assert!(judge(&walk(sdk, &after), &installation()).is_renewed());
         }
     }

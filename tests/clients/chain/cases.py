@@ -33,7 +33,7 @@ class Case:
 
     def describe(self):
         lines = [f"case {self.number}:"]
-        plain = ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "CHAIN_STS", "HOME")
+        plain = ("AWS_REGION", "PLACE", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "CHAIN_STS", "HOME")
         lines += [f"  {k}={v}" for k, v in self.environment.items() if k not in plain]
         for path, text in self.files.items():
             lines.append(f"  -- {path.relative_to(self.directory)}")
@@ -55,6 +55,7 @@ class Case:
     def compose(self):
         home = self.directory / "home"
         self.set("HOME", str(home))
+        self.set("PLACE", str(home))
         self.set("AWS_DEFAULT_REGION", "eu-central-1")
         self.files[home / ".aws/credentials"] = self.file(config=False)
         self.files[home / ".aws/config"] = self.file(config=True)
@@ -80,7 +81,10 @@ class Case:
             gone = str(home / "gone")
             at_home = f"~/{other.name}"
             by_variable = f"$HOME/{other.name}"
-            paths = (str(other), str(other), at_home, by_variable, gone, "", "/dev/null", str(home))
+            others = (f"${{HOME}}/{other.name}", f"$PLACE/{other.name}", f"$GONE/{other.name}",
+                      f"${{PLACE/{other.name}", f"~//{other.name}", f"$HOMES/{other.name}", "~")
+            paths = (str(other), str(other), at_home, by_variable, gone, "", "/dev/null", str(home),
+                     self.pick(*others), self.pick(*others))
             self.set(name, self.pick(*paths))
 
     def compose_profile(self):
@@ -208,7 +212,7 @@ class Case:
             f"{name} = {value} # note", f"{name} = {value} ; note", f"{name} = {value}#note",
             f"{name.upper()} = {value}", f"{name.title()} = {value}", f'{name} = "{value}"',
             f"{name} = '{value}'", f"{name} = {value}  ", f"{name}\t=\t{value}", f"{name} =\n  {value}",
-            f"{name} {value}", f"# {name} = {value}", f"{name} = {value}\n  more",
+            f"{name} {value}", f"# {name} = {value}", f"{name} = {value}\n  no-such-command",
         )
 
     def keys(self):
@@ -257,6 +261,9 @@ class Case:
         forms = (
             f'"{plain}"', f"'{plain}' --x", f'{plain} arg "a b"', f'"{self.spaced}/{name}"',
             f"{self.spaced}/{name}", f"$HOME/bin/{name}", f"~/bin/{name}", name, f"/gone/{name}",
-            f"{plain} --x=1", str(self.spaced).replace(" ", "\\ ") + f"/{name}",
+            f"{plain} --x=1", f'"$HOME/bin/{name}" "a  b"', f"'{self.spaced}'/{name}\t-x",
+            f"{self.spaced}".replace("with ", '"with "') + f"/{name}", f"{plain}\u00a0x",
+            f'"{plain}\\"', f"{plain} 'it'\\''s'", f"{plain} 'open", f'{plain} "\\a\\""',
+            str(self.spaced).replace(" ", "\\ ") + f"/{name}",
         )
-        return ("credential_process", self.pick(*[plain] * 10, *forms))
+        return ("credential_process", self.pick(*[plain] * 15, *forms))
