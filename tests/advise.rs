@@ -328,10 +328,12 @@ fn the_members_of_the_report_stay_as_they_are() {
         "profile",
         "program",
         "reason",
+        "region",
         "remedy",
         "sdk",
         "shadowed",
         "verdict",
+        "warnings",
     ];
     let mut found = names(&report);
     found.sort();
@@ -930,28 +932,36 @@ fn a_program_in_a_mount_namespace_of_its_own_is_read_from_inside() {
     assert!(page.contains("a container or a sandbox"), "{page}");
 }
 
-/// systemd hands the account's home directory to a unit with `User=`. The answers of `systemctl` and the
-/// accounts are the test's, in a mount namespace of its own.
-#[test]
-fn a_unit_at_rest_looks_into_the_home_directory_of_its_user() {
-    const SYSTEMCTL: &str = "/usr/bin/systemctl";
-    if !is_root() || !Path::new(SYSTEMCTL).exists() {
-        return eprintln!("skipped: only root can put another program in the place of {SYSTEMCTL}");
+/// Units that do not run. The answers of `systemctl` and the accounts are the test's, in a mount namespace
+/// of its own.
+struct AtRest<'a> {
+    stage: &'a Stage,
+    passwd: PathBuf,
+}
+
+impl<'a> AtRest<'a> {
+    const SYSTEMCTL: &'static str = "/usr/bin/systemctl";
+
+    /// With a user `late`, who has that home directory. None where that cannot be.
+    fn of(stage: &'a Stage, home: &Path) -> Option<Self> {
+        if !is_root() || !Path::new(Self::SYSTEMCTL).exists() {
+            let place = Self::SYSTEMCTL;
+            eprintln!("skipped: only root can put another program in the place of {place}");
+            return None;
+        }
+        let passwd = stage.path("passwd");
+        let accounts =
+            format!("root:x:0:0::/:/bin/sh\nlate:x:64993:64993::{}:/bin/sh\n", home.display());
+        fs::write(&passwd, accounts).unwrap();
+        Some(Self { stage, passwd })
     }
-    let stage = Stage::set();
-    let home = stage.path("home");
-    fs::create_dir_all(home.join(".aws")).unwrap();
-    fs::write(home.join(".aws/credentials"), KEYS).unwrap();
-    let passwd = stage.path("passwd");
-    let accounts =
-        format!("root:x:0:0::/:/bin/sh\nlate:x:64993:64993::{}:/bin/sh\n", home.display());
-    fs::write(&passwd, accounts).unwrap();
-    let script =
-        "mount --bind \"$1\" /etc/passwd && mount --bind \"$2\" \"$3\" && shift 3 && exec \"$@\"";
-    let looked_at = |unit: &str| {
-        let (text, systemctl) = (stage.path("systemctl.text"), stage.path("systemctl"));
+
+    /// The report on a unit of which `systemctl show` prints that.
+    fn looked_at(&self, unit: &str, sdk: &str) -> Value {
+        let (text, systemctl) = (self.stage.path("systemctl.text"), self.stage.path("systemctl"));
         let shown = format!("Id=late.service\nLoadState=loaded\nMainPID=0\n{unit}");
-        fs::write(&text, format!("#!/bin/sh\ncat <<'END'\n{shown}\nEND\n")).unwrap();
+        let script = "#!/bin/sh\n[ \"$4\" != Environment ] || exec echo Environment=MANAGED=yes\n";
+        fs::write(&text, format!("{script}cat <<'END'\n{shown}\nEND\n")).unwrap();
         fs::set_permissions(&text, Permissions::from_mode(0o755)).unwrap();
         // By a process of its own: what another thread starts meanwhile would inherit the file that is
         // being written, and keep it from being run.
@@ -962,14 +972,129 @@ fn a_unit_at_rest_looks_into_the_home_directory_of_its_user() {
                 .unwrap()
                 .success()
         );
-        let advise = stage.command(&["advise", "--unit", "late", "--sdk", "rust", "--json"]);
+        let advise = self.stage.command(&["advise", "--unit", "late", "--sdk", sdk, "--json"]);
+        let network = self.stage.path("network");
+        fs::write(&network, "").unwrap();
+        let script = "mount --bind /proc/self/ns/net \"$1\" && mount --bind \"$2\" /etc/passwd && \
+                      mount --bind \"$3\" \"$4\" && shift 4 && exec \"$@\"";
         let mut apart = Command::new("unshare");
-        apart.args(["--mount", "sh", "-c", script, "sh"]).arg(&passwd).arg(&systemctl);
-        apart.arg(SYSTEMCTL).arg(advise.get_program()).args(advise.get_args());
+        apart.args(["--mount", "sh", "-c", script, "sh"]).args([
+            &network,
+            &self.passwd,
+            &systemctl,
+        ]);
+        apart.arg(Self::SYSTEMCTL).arg(advise.get_program()).args(advise.get_args());
         let output = apart.env_remove("HOME").output().unwrap();
         let report = serde_json::from_slice::<Value>(&output.stdout);
         report.unwrap_or_else(|error| panic!("{error}: {output:?}"))
+    }
+}
+
+/// What systemd makes of groups, of files of variables and of its own variables.
+#[test]
+fn a_unit_at_rest_has_what_systemd_would_give_it() {
+    let stage = Stage::set();
+    let home = stage.path("home");
+    fs::create_dir_all(home.join(".aws")).unwrap();
+    let Some(units) = AtRest::of(&stage, &home) else { return };
+    let credentials = home.join(".aws/credentials");
+    fs::write(&credentials, KEYS).unwrap();
+    for path in [stage.path(""), home.clone(), home.join(".aws")] {
+        fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+    }
+    fs::set_permissions(&credentials, Permissions::from_mode(0o640)).unwrap();
+    std::os::unix::fs::chown(&credentials, None, Some(64_994)).unwrap();
+    for (unit, expected) in [
+        ("User=late\n", "nothing"),
+        ("User=late\nGroup=64994\n", "not-renewed"),
+        ("User=late\nSupplementaryGroups=64995 64994\n", "not-renewed"),
+    ] {
+        let report = units.looked_at(unit, "go");
+        assert_eq!(report["verdict"], expected, "{unit} {report}");
+    }
+    let (file, other) = (stage.path("environment"), stage.path("my \"own\" file"));
+    fs::write(&other, KEYS).unwrap();
+    let text = format!(
+        "PLACE={}\nAWS_SHARED_CREDENTIALS_FILE=$PLACE/my \"own\" file  \n",
+        other.parent().unwrap().display()
+    );
+    fs::write(&file, text).unwrap();
+    let unit = format!("EnvironmentFiles={} (ignore_errors=no)\n", file.display());
+    let report = units.looked_at(&unit, "boto3");
+    assert_eq!(report["files"][0]["path"], json!(other), "{report}");
+    assert_eq!(report["files"][0]["state"], "read", "{report}");
+    let unit = "Environment=\"AWS_CONFIG_FILE=/srv/$MANAGED\"\n";
+    assert_eq!(units.looked_at(unit, "boto3")["files"][1]["path"], "/srv/yes");
+    assert_eq!(units.looked_at(unit, "java")["files"][1]["path"], "/srv/$MANAGED");
+}
+
+#[test]
+fn a_unit_at_rest_is_in_the_network_that_it_will_be_in() {
+    let endpoints = Endpoints::of(own_uid());
+    let home = endpoints.stage.path("home");
+    let Some(units) = AtRest::of(&endpoints.stage, &home) else { return };
+    let ours = endpoints.stage.path("network");
+    let joins = format!("NetworkNamespacePath={}\n", ours.display());
+    for (network, expected) in [
+        ("", "renewed"),
+        ("PrivateNetwork=no\n", "renewed"),
+        ("PrivateNetwork=yes\n", "not-renewed"),
+        (joins.as_str(), "renewed"),
+        ("NetworkNamespacePath=/nonexistent/netns\n", "untold"),
+        ("NetworkNamespacePath=/etc/passwd\n", "not-renewed"),
+    ] {
+        let metadata = endpoints.metadata;
+        let endpoint = format!("AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:{metadata}/");
+        let unit = format!("{network}Environment=HOME={} {endpoint}\n", home.display());
+        let report = units.looked_at(&unit, "java");
+        assert_eq!(report["verdict"], expected, "{network} {report}");
+        let has_region = report["region"].is_string();
+        assert_eq!(has_region, expected != "not-renewed", "{network} {report}");
+        assert_eq!(report["warnings"].as_array().unwrap().is_empty(), has_region, "{report}");
+    }
+}
+
+#[test]
+fn a_program_without_a_region_is_warned_of() {
+    let endpoints = Endpoints::of(own_uid());
+    let stage = &endpoints.stage;
+    let (uri, token) = (endpoints.uri("web"), endpoints.token_file("web"));
+    let with = |region: &[(&str, &str)], sdk: &str| {
+        let mut variables = vec![
+            ("HOME", "/nonexistent"),
+            ("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri.as_str()),
+            ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", token.as_str()),
+        ];
+        variables.extend(region);
+        let (report, status) = judged(stage, &Running::with(&variables), &["--sdk", sdk]);
+        // It is a warning, and no more.
+        assert_eq!(status, Some(0), "{report}");
+        (report["region"].clone(), report["warnings"][0].clone())
     };
+    let warned = |sdk: &str, name: &str| {
+        let title = sdk.parse::<Sdk>().unwrap().title();
+        let text = format!("{title} finds no region, without which most calls fail: set {name}");
+        (Value::Null, json!(text))
+    };
+    let region = [("AWS_REGION", "eu-west-1")];
+    assert_eq!(with(&[], "go"), warned("go", "AWS_REGION"));
+    assert_eq!(with(&region, "go"), (json!("eu-west-1, by AWS_REGION"), Value::Null));
+    // botocore does not know that variable.
+    assert_eq!(with(&region, "boto3"), warned("boto3", "AWS_DEFAULT_REGION"));
+    let page = advise(stage, &Running::with(&[("HOME", "/nonexistent")]), &["--sdk", "go"]);
+    let page = String::from_utf8(page.stdout).unwrap();
+    assert!(!page.contains("warning"), "no credentials come before no region: {page}");
+}
+
+/// systemd hands the account's home directory to a unit with `User=`.
+#[test]
+fn a_unit_at_rest_looks_into_the_home_directory_of_its_user() {
+    let stage = Stage::set();
+    let home = stage.path("home");
+    let Some(units) = AtRest::of(&stage, &home) else { return };
+    fs::create_dir_all(home.join(".aws")).unwrap();
+    fs::write(home.join(".aws/credentials"), KEYS).unwrap();
+    let looked_at = |unit: &str| units.looked_at(unit, "rust");
     let at = |report: &Value| report["files"][0]["path"].clone();
     let report = looked_at("User=late\n");
     assert_eq!(report["verdict"], "not-renewed", "{report}");

@@ -249,6 +249,15 @@ mod tests {
         assert_eq!(local_user_name(4_000_000_000), None);
         assert_eq!(local_name(Uid::from_raw(0)), "root");
         assert_eq!(local_name(Uid::from_raw(4_000_000_000)), "4000000000");
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let numbers = |name| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            line.split_whitespace().map(|word| word.parse::<u32>().unwrap()).collect::<Vec<_>>()
+        };
+        let mut groups = own_groups();
+        groups.retain(|group| *group != numbers("Gid:")[1]);
+        let others = numbers("Groups:").into_iter().filter(|group| *group != numbers("Gid:")[1]);
+        assert_eq!(groups, others.collect::<Vec<_>>());
         let unknown = user("no such user").unwrap_err().to_string();
         assert_eq!(unknown, "there is no user 'no such user' on this machine");
     }

@@ -56,6 +56,8 @@ pub struct UnitSettings {
     /// Whether the account's variables are asked for. "No" is also what systemd prints of a unit that
     /// says nothing, and of those with a user it sets them then.
     pub login_environment: bool,
+    /// What the service manager hands to each unit: `DefaultEnvironment=` and `systemctl set-environment`.
+    pub manager_environment: Vec<(String, String)>,
     pub environment: Vec<(String, String)>,
     pub environment_files: Vec<String>,
     /// Names, or whole assignments.
@@ -83,12 +85,7 @@ impl UnitSettings {
                 "PrivateNetwork" => settings.private_network = value == "yes",
                 "NetworkNamespacePath" => settings.network_namespace = Some(value.to_owned()),
                 "SetLoginEnvironment" => settings.login_environment = value == "yes",
-                "Environment" => {
-                    let words = words(value);
-                    let pairs = words.iter().filter_map(|word| word.split_once('='));
-                    let owned = pairs.map(|(name, value)| (name.to_owned(), value.to_owned()));
-                    settings.environment.extend(owned);
-                }
+                "Environment" => settings.environment.extend(assignments(value)),
                 "EnvironmentFiles" => {
                     let path =
                         value.rsplit_once(" (ignore_errors=").map_or(value, |(path, _)| path);
@@ -112,7 +109,8 @@ impl UnitSettings {
     /// only the account's variables. `files` are the texts of the environment files. Of two that set
     /// the same the later counts, and so comes first.
     pub fn block(&self, login: Option<&Login>, files: impl IntoIterator<Item = String>) -> Vec<u8> {
-        let mut pairs = login.map(Login::variables).unwrap_or_default();
+        let mut pairs = self.manager_environment.clone();
+        pairs.extend(login.map(Login::variables).unwrap_or_default());
         pairs.extend(self.environment.iter().cloned());
         pairs.extend(files.into_iter().flat_map(|text| environment_file(&text)));
         pairs.retain(|(name, value)| {
@@ -135,10 +133,16 @@ impl UnitSettings {
     }
 }
 
+/// The assignments of an `Environment=` that `systemctl show` prints.
+fn assignments(value: &str) -> Vec<(String, String)> {
+    let words = words(value);
+    let pairs = words.iter().filter_map(|word| word.split_once('='));
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
 /// The variables of a file, as systemd reads it (`parse_env_file_internal` of `src/basic/env-file.c`):
 /// quotes count only where a value begins or where one has just ended, and what stands behind a closing
-/// quote belongs to the value. Names and values that no environment can have are left out
-/// (`env_assignment_is_valid`). A backslash at the end of a comment has nothing go on, as of systemd 254.
+/// quote belongs to the value. What is no name is left out (`env_name_is_valid`). A backslash at the end of a comment has nothing go on, as of systemd 254.
 fn environment_file(text: &str) -> Vec<(String, String)> {
     let mut reader = EnvironmentFile::default();
     let mut letters = text.chars();
@@ -151,8 +155,7 @@ fn environment_file(text: &str) -> Vec<(String, String)> {
             && !name.starts_with(|first: char| first.is_ascii_digit())
             && !name.is_empty()
     };
-    let is_value = |value: &str| !value.bytes().any(|b| b.is_ascii_control() && !b"\t\n".contains(&b));
-    reader.variables.retain(|(name, value)| is_name(name) && is_value(value));
+    reader.variables.retain(|(name, _)| is_name(name));
     reader.variables
 }
 
@@ -310,6 +313,7 @@ mod tests {
             private_network: true,
             network_namespace: Some("/run/netns/web".into()),
             login_environment: false,
+            manager_environment: Vec::new(),
             environment: vec![pair("A", "1"), pair("B", "two words"), pair("C", "a\"b\n\t'")],
             environment_files: vec!["/etc/default/web".into(), "/etc/a b".into()],
             unset: vec!["X".into(), "Y=1".into()],
@@ -325,6 +329,10 @@ mod tests {
         let settings = UnitSettings::parse("Environment=A=1 B=2 C=3\nUnsetEnvironment=B C=4\n");
         let block = settings.block(None, ["A=5\nB=6\n".to_owned()]);
         assert_eq!(String::from_utf8(block).unwrap(), "A=5\0C=3\0A=1\0");
+        let manager_environment = vec![("A".into(), "0".into()), ("B".into(), "0".into())];
+        let settings = UnitSettings { manager_environment, ..settings };
+        let block = settings.block(None, None);
+        assert_eq!(String::from_utf8(block).unwrap(), "C=3\0A=1\0A=0\0");
     }
 
     #[test]
@@ -376,7 +384,7 @@ mod tests {
             let read = read.iter().find(|(name, _)| name == "A").map(|(_, value)| value.as_str());
             assert_eq!(read, Some(expected), "{text:?}");
         }
-        for text in ["export A=1", "1A=1", "=1", "A B=1", "A-B=1", "A=\x01", "A", "#A=1", "  ;A=1"] {
+        for text in ["export A=1", "1A=1", "=1", "A B=1", "A-B=1", "A", "#A=1", "  ;A=1"] {
             assert_eq!(environment_file(text), [], "{text}");
         }
     }

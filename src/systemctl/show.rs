@@ -33,14 +33,21 @@ pub enum ShowError {
 pub fn show(unit: &str) -> Result<UnitSettings, ShowError> {
     let program = PLACES.iter().map(Path::new).find(|place| place.exists());
     let program = program.ok_or_else(|| ShowError::NotRun(io::ErrorKind::NotFound.into()))?;
-    let mut systemctl = Command::new(program);
-    systemctl.env_clear().args(["--no-pager", "show", "--property", PROPERTIES, "--", unit]);
-    let output = systemctl.output().map_err(ShowError::NotRun)?;
+    let show = |arguments: &[&str]| {
+        let mut systemctl = Command::new(program);
+        systemctl.env_clear().args(["--no-pager", "show", "--property"]).args(arguments);
+        systemctl.output().map_err(ShowError::NotRun)
+    };
+    let output = show(&[PROPERTIES, "--", unit])?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         return Err(ShowError::Failed { unit: unit.to_owned(), said });
     }
-    let settings = UnitSettings::parse(&String::from_utf8_lossy(&output.stdout));
+    let mut settings = UnitSettings::parse(&String::from_utf8_lossy(&output.stdout));
+    // Without a unit's name it is the manager's own.
+    let manager = show(&["Environment"])?;
+    let manager = UnitSettings::parse(&String::from_utf8_lossy(&manager.stdout));
+    settings.manager_environment = manager.environment;
     if settings.load_state.as_deref() == Some("not-found") {
         return Err(ShowError::Unknown(unit.to_owned()));
     }

@@ -154,11 +154,17 @@ impl Report {
         };
         let regions = either.iter().map(|(sdk, seen)| region(*sdk, seen, &outlets.installation));
         let regions = regions.collect::<Vec<_>>();
-        let without = regions.iter().all(Option::is_none) && !matches!(judgement, Judgement::Nothing(_));
+        let without =
+            regions.iter().all(Option::is_none) && !matches!(judgement, Judgement::Nothing(_));
         let sets_region = remedy.as_ref().is_some_and(RemedyReport::sets_region);
         let sdk = known.as_ref().map(|(sdk, _)| *sdk);
         Self {
-            region: regions.first().cloned().flatten().filter(|_| known.is_some()).map(|r| r.describe()),
+            region: regions
+                .first()
+                .cloned()
+                .flatten()
+                .filter(|_| known.is_some())
+                .map(|r| r.describe()),
             warnings: (without && !sets_region).then(|| no_region(sdk)).into_iter().collect(),
             program: Subject::of(program),
             sdk: known.map(|(sdk, evidence)| SdkReport {

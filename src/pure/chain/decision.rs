@@ -131,7 +131,8 @@ impl Search<'_> {
         let has = |key| section.has(key);
         let (source, outcome) = if has("role_arn") && has("web_identity_token_file") {
             let file = section.web_identity_token_file.as_deref().unwrap_or_default();
-            (Source::WebIdentity, self.token(file))
+            let outcome = if section.role { self.token(file) } else { Ends(self.no_role()) };
+            (Source::WebIdentity, outcome)
         } else if section.single_sign_on {
             (Source::SingleSignOn, Outcome::Found(Found::SingleSignOn))
         } else if has("role_arn")
@@ -208,7 +209,9 @@ impl Search<'_> {
             if by_source && !section.role {
                 return decided(Source::AssumedRole, passed_over(base));
             }
-            let is_final = matches!(&base, Ends(_)) && source.is_none();
+            let by_container = source.as_deref() == Some("EcsContainer");
+            let throws = source.is_none() || (by_container && self.is_container_misnamed());
+            let is_final = matches!(&base, Ends(_)) && throws;
             let outcome = self.assumed(base);
             let outcome = if is_final { outcome } else { passed_over(outcome) };
             return decided(Source::AssumedRole, outcome);

@@ -161,3 +161,36 @@ fn a_process_that_does_not_run_is_passed_over_by_some() {
     expected[0] = "what $HOME/get prints";
     all_take(&[], "", &at_home, expected);
 }
+
+#[test]
+fn what_a_profile_sets_to_nothing_is_taken_literally_by_some() {
+    let passed = AT_CONTAINER;
+    let secret = "aws_access_key_id = ASIAEXAMPLE00000FILE\naws_secret_access_key =\n";
+    let keys = section("default", &[secret]);
+    all_take(&[CONTAINER], "", &keys, [FILE_KEYS, passed, passed, passed, FILE_KEYS]);
+    let role = section("default", &["role_arn =\nsource_profile = gone\n"]);
+    all_take(&[CONTAINER], "", &role, ["none", "none", passed, passed, passed]);
+    let token = section("default", &["web_identity_token_file = /t\nrole_arn =\n"]);
+    all_take(&[CONTAINER], "", &token, ["none", "none", passed, passed, "none"]);
+    let token = section("default", &["web_identity_token_file =\n", ROLE]);
+    all_take(&[CONTAINER], "", &token, ["none", "none", passed, passed, "none"]);
+}
+
+#[test]
+fn a_role_from_an_endpoint_that_is_not_there_is_passed_over_by_some() {
+    let source = section("default", &[ROLE, "credential_source = Ec2InstanceMetadata\n", PROCESS]);
+    let role = "a role, assumed with http://169.254.169.254/";
+    all_take(&[CONTAINER], "", &source, [role, "none", AT_CONTAINER, PRINTED, role]);
+    let source = section("default", &[ROLE, "credential_source = EcsContainer\n", PROCESS]);
+    let nonsense = [("AWS_CONTAINER_CREDENTIALS_FULL_URI", "nonsense")];
+    let java = "http://169.254.169.254/";
+    all_take(&nonsense, "", &source, ["none", "none", java, "none", "none"]);
+}
+
+#[test]
+fn of_two_sections_for_one_profile_some_take_the_last() {
+    let both = section("profile\tdefault", &[KEYS]) + &section("profile default", &[PROCESS]);
+    all_take(&[], "", &both, [PRINTED; 5]);
+    let both = section("profile default", &[KEYS]) + "[default]\na =\n  word\n";
+    all_take(&[], "", &both, ["none", FILE_KEYS, FILE_KEYS, FILE_KEYS, "none"]);
+}

@@ -7,15 +7,25 @@ use super::{Found, Sdk, Surroundings, shown};
 /// What gives a program its region.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Region {
-    Variable { name: &'static str, value: String },
-    Profile { name: String, value: String },
+    Variable {
+        name: &'static str,
+        value: String,
+    },
+    Profile {
+        name: String,
+        value: String,
+    },
     /// Our metadata endpoint, which has the daemon's.
     Metadata,
 }
 
 /// The region of a program of that SDK; none where it finds none, but for what EC2's own metadata service
 /// may say.
-pub fn region(sdk: Sdk, surroundings: &Surroundings, installation: &Installation) -> Option<Region> {
+pub fn region(
+    sdk: Sdk,
+    surroundings: &Surroundings,
+    installation: &Installation,
+) -> Option<Region> {
     let search = Search::of(sdk, surroundings);
     let habits = &search.habits;
     if let Some((name, value)) = surroundings.environment.first_text(habits.region) {

@@ -195,9 +195,12 @@ impl Remedy {
         after
     }
 
-    /// A unit's drop-in. `UnsetEnvironment` also counts for what the unit's own files set.
+    /// A unit's drop-in, with which it is started behind the daemon. `UnsetEnvironment` also counts for
+    /// what the unit's own files set.
     pub fn drop_in(&self) -> String {
-        let mut text = String::from("[Service]\n");
+        let mut text = String::from(
+            "[Unit]\nWants=rolekeeper.service\nAfter=rolekeeper.service\n\n[Service]\n",
+        );
         if !self.unset.is_empty() {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "UnsetEnvironment={}", self.unset.join(" "));
@@ -253,7 +256,8 @@ mod tests {
         };
         assert_eq!(
             remedy.drop_in(),
-            "[Service]\nUnsetEnvironment=AWS_PROFILE\n\
+            "[Unit]\nWants=rolekeeper.service\nAfter=rolekeeper.service\n\n\
+             [Service]\nUnsetEnvironment=AWS_PROFILE\n\
              Environment=\"AWS_CONFIG_FILE=/a b/100%%'\\\"\"\n\
              Environment=AWS_SHARED_CREDENTIALS_FILE=/dev/null\n"
         );

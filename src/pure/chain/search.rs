@@ -7,6 +7,9 @@ use super::decision::{Decision, SET_TO_NOTHING};
 use super::sdk::MissingProfile;
 use super::{Content, Found, Habits, Place, Sdk, Section, SharedFile, Source, Surroundings, shown};
 
+const RELATIVE: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
+const FULL: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
+
 /// More profiles than one would name by way of another.
 const LONGEST_ROLE_CHAIN: usize = 8;
 
@@ -170,9 +173,14 @@ impl Search<'_> {
         Outcome::Found(Found::WebIdentity { token_file: file.to_owned() })
     }
 
+    /// Whether the container's endpoint is named by what is no URI, which the SDK for JavaScript does not
+    /// catch.
+    pub(super) fn is_container_misnamed(&self) -> bool {
+        let named = self.first_there(&[RELATIVE, FULL]);
+        named.is_some_and(|(name, uri)| name == FULL && Address::parse(uri).is_none())
+    }
+
     pub(super) fn container(&self) -> Outcome {
-        const RELATIVE: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
-        const FULL: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
         let environment = &self.surroundings.environment;
         let Some((name, uri)) = self.first_there(&[RELATIVE, FULL]) else { return Nothing };
         if uri.is_empty() {

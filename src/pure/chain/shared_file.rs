@@ -116,7 +116,9 @@ impl Paths {
                 let path = expanded.unwrap_or(path);
                 match path.strip_prefix("~/").filter(|_| habits.paths.tilde) {
                     // More slashes make no other root of it.
-                    Some(below) => home.as_ref().map(|home| home.join(below.trim_start_matches('/'))),
+                    Some(below) => {
+                        home.as_ref().map(|home| home.join(below.trim_start_matches('/')))
+                    }
                     None => Some(PathBuf::from(path)),
                 }
             }

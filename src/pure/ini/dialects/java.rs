@@ -11,6 +11,8 @@ const KINDS: [&str; 3] = ["profile", "sso-session", "services"];
 #[derive(Default)]
 pub(in crate::pure) struct Java {
     of_config: bool,
+    /// Whether `[profile default]` came: a `[default]` behind it is passed over.
+    has_default: bool,
     /// What the line stands in.
     section: Place,
     property: Place,
@@ -59,15 +61,19 @@ impl Java {
     fn open<'a>(&mut self, header: &'a str) -> Result<Said<'a>, &'static str> {
         let name = header.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
         let name = name.ok_or(why::UNCLOSED)?;
-        let section = if self.knows(trimmed(name)) { Place::Known } else { Place::Ignored };
-        *self = Self { of_config: self.of_config, section, ..Self::default() };
+        let is_known = self.knows(trimmed(name));
+        let section = if is_known { Place::Known } else { Place::Ignored };
+        let default = trimmed(name).split_once(BLANKS);
+        let is_default = default.is_some_and(|(kind, name)| kind == "profile" && trimmed(name) == "default");
+        let has_default = self.has_default || (self.of_config && is_default);
+        *self = Self { of_config: self.of_config, has_default, section, ..Self::default() };
         Ok(Said::Section(name))
     }
 
     fn knows(&self, name: &str) -> bool {
         let bare = match name.split_once(BLANKS).filter(|_| self.of_config) {
             Some((kind, name)) if KINDS.contains(&kind) => trimmed(name),
-            None if !self.of_config || name == "default" => name,
+            None if !self.of_config || (name == "default" && !self.has_default) => name,
             _ => return false,
         };
         bare.chars().all(is_identifier)
