@@ -1,17 +1,19 @@
 //! What this installation has for a program: which of its outlets, and under which name.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::config::{ConsumerSettings, DEFAULT_TARGET, Settings};
-use crate::control::Complaint;
+use crate::control::{self, Command, Complaint, Reply};
 use crate::daemon::targets;
 use crate::host::accounts;
+use crate::host::clock::timeout;
 use crate::programs::Program;
 use crate::pure::chain::{Binding, Installation, Network, Outlet, Sdk, Way, region};
 use crate::pure::shell::in_shell;
 use crate::vending::{self, VendingError, Via};
 
-use super::super::RUNTIME_DIRECTORY;
+use super::super::{RUNTIME_DIRECTORY, wait};
 use super::confirmation::{ask, is_disabled};
 
 /// Where the profile with our process goes for a unit: every user may read it.
@@ -22,6 +24,9 @@ const PROFILE_AT_HOME: &str = ".aws/rolekeeper";
 
 /// The group whose members may ask for the registered role's credentials.
 const GROUP: &str = "rolekeeper";
+
+/// A daemon answers from memory.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What there is for one program.
 #[derive(Debug)]
@@ -193,14 +198,26 @@ fn way(
         Some(home) if program.service().is_none() => home.join(PROFILE_AT_HOME),
         _ => PathBuf::from(PROFILE_OF_UNITS),
     };
-    Way::Process { command, file, region: region_for(settings, program) }
+    Way::Process { command, file, region: region_for(settings, runtime_dir, program) }
 }
 
-/// That of the settings, for a program that has none of its own: the file may be other programs', too.
-fn region_for(settings: &Settings, program: &Program) -> Option<String> {
-    let ours = settings.region.value.as_ref()?.to_string();
+/// Ours, for a program that has none of its own: the file may be other programs', too.
+fn region_for(settings: &Settings, runtime_dir: &Path, program: &Program) -> Option<String> {
     let has_own = |sdk| region(sdk, &program.surroundings(sdk), &Installation::default()).is_some();
-    (!Sdk::ALL.into_iter().any(has_own)).then_some(ours)
+    if Sdk::ALL.into_iter().any(has_own) {
+        return None;
+    }
+    let ours = settings.region.value.as_ref().map(ToString::to_string);
+    ours.or_else(|| region_of_daemon(runtime_dir))
+}
+
+/// As its status has it, which is not for everybody.
+fn region_of_daemon(runtime_dir: &Path) -> Option<String> {
+    let asked = async { Ok(timeout(PATIENCE, control::ask(runtime_dir, &Command::Status)).await) };
+    match wait(asked) {
+        Ok(Ok(Ok(Reply::Status(status)))) => status.region,
+        _ => None,
+    }
 }
 
 fn our_program() -> PathBuf {

@@ -64,7 +64,8 @@ impl Java {
         let is_known = self.knows(trimmed(name));
         let section = if is_known { Place::Known } else { Place::Ignored };
         let default = trimmed(name).split_once(BLANKS);
-        let is_default = default.is_some_and(|(kind, name)| kind == "profile" && trimmed(name) == "default");
+        let is_default =
+            default.is_some_and(|(kind, name)| kind == "profile" && trimmed(name) == "default");
         let has_default = self.has_default || (self.of_config && is_default);
         *self = Self { of_config: self.of_config, has_default, section, ..Self::default() };
         Ok(Said::Section(name))
