@@ -604,11 +604,11 @@ UNIT
     check "advice: the same unit, running" "$(advise_stale)" "78 not-renewed"
     check "advice: no secret in it" \
         "$(inside rolekeeper advise --unit stale --sdk boto3 2>&1 | grep -cE 'a secret|IOSFODNN')" 0
-    # As it is printed: each file behind its name, until an empty line.
+    # As it is printed: each file behind its name, until the commands.
     inside sh -c 'rolekeeper advise --unit stale --sdk boto3 2>/dev/null | while IFS= read -r line; do
         case $line in
             "# /"*) file=${line#\# }; mkdir -p "${file%/*}"; : > "$file" ;;
-            "") file= ;;
+            "systemctl "*) file= ;;
             *) [ -z "$file" ] || printf "%s\n" "$line" >> "$file" ;;
         esac
     done'
@@ -617,11 +617,29 @@ UNIT
     check "advice: mended, before it is started again" "$(advise_stale)" "78 not-renewed"
     inside systemctl restart stale
     check "advice: mended" "$(advise_stale)" "0 renewed"
+    # What advise reads of a file of variables is what systemd makes of it.
+    inside sh -c 'cat > /run/quoted.env' <<'VARIABLES'
+# AWS_CONFIG_FILE=/srv/comment
+AWS_CONFIG_FILE=/srv/it's  "here"\
+ and there  
+VARIABLES
+    inside sh -c 'cat > /run/systemd/system/quoted.service' <<'UNIT'
+[Service]
+Type=oneshot
+EnvironmentFile=/run/quoted.env
+ExecStart=sh -c 'printf %%s "$AWS_CONFIG_FILE" > /run/quoted'
+UNIT
+    inside systemctl daemon-reload
+    inside systemctl start quoted
+    check "advice: a file of variables" \
+        "$(inside rolekeeper advise --unit quoted --sdk go --json 2>/dev/null |
+            grep -o '"path":"/srv/[^,}]*"' | sed 's,\\",",g')" \
+        "\"path\":\"$(inside cat /run/quoted)\""
     check "advice: there is no such unit" \
         "$(inside rolekeeper advise --unit no-such 2>&1 >/dev/null | head -n 1)" \
         "rolekeeper: there is no unit no-such"
     inside systemctl stop stale rolekeeper
-    inside rm -r /run/systemd/system/stale.service /etc/systemd/system/stale.service.d
+    inside rm -r /run/systemd/system/{stale,quoted}.service /etc/systemd/system/stale.service.d
 }
 
 advise_stale() {
