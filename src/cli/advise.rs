@@ -25,7 +25,8 @@ use crate::systemctl;
 /// renewals are seen there. Where that is one of our outlets, the daemon is asked whether it would serve the
 /// program. Where renewals are not seen, prints what to set: a drop-in for a unit, lines for a
 /// shell. Without --pid and --unit it looks at the environment that it was called with. What a program
-/// sets in its own environment, or hands to its SDK itself, cannot be seen from outside. Nothing secret
+/// sets in its own environment, or hands to its SDK itself, cannot be seen from outside. A program that
+/// finds no region is warned of: without one most calls fail, whatever its credentials are. Nothing secret
 /// is printed: of an access key id four characters, of other secrets that they are set.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]

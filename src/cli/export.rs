@@ -29,7 +29,7 @@ pub(super) struct Export {
 const EXAMPLES: &str = "\
 Examples:
   eval \"$(rolekeeper export --format env)\"
-  rolekeeper export --format env-no-export > credentials.env
+  (umask 077; rolekeeper export --format env-no-export > credentials.env)
   rolekeeper export --format fish | source";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

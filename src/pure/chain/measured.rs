@@ -173,7 +173,8 @@ fn what_a_profile_sets_to_nothing_is_taken_literally_by_some() {
     let token = section("default", &["web_identity_token_file = /t\nrole_arn =\n"]);
     all_take(&[CONTAINER], "", &token, ["none", "none", passed, passed, "none"]);
     let token = section("default", &["web_identity_token_file =\n", ROLE]);
-    all_take(&[CONTAINER], "", &token, ["none", "none", passed, passed, "none"]);
+    let role = "a role, assumed with http://127.0.0.1:1338/c";
+    all_take(&[CONTAINER], "", &token, [passed, role, passed, passed, "none"]);
 }
 
 #[test]
@@ -190,7 +191,7 @@ fn a_role_from_an_endpoint_that_is_not_there_is_passed_over_by_some() {
 #[test]
 fn of_two_sections_for_one_profile_some_take_the_last() {
     let both = section("profile\tdefault", &[KEYS]) + &section("profile default", &[PROCESS]);
-    all_take(&[], "", &both, [PRINTED; 5]);
+    all_take(&[], "", &both, [PRINTED, FILE_KEYS, PRINTED, FILE_KEYS, PRINTED]);
     let both = section("profile default", &[KEYS]) + "[default]\na =\n  word\n";
     all_take(&[], "", &both, ["none", FILE_KEYS, FILE_KEYS, FILE_KEYS, "none"]);
 }
