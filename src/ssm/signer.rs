@@ -105,7 +105,7 @@ impl Signer {
             }
             Credential::Instance(_) => None,
         };
-        let date = self.clock.now();
+        let date = self.clock.signing_date();
         let payload_sha256 = sha256_hex(request.body().bytes().ok_or("the body is a stream")?);
         let headers = request.headers_mut();
         headers.insert("x-amz-date", amz_date(date));

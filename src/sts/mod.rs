@@ -151,7 +151,7 @@ struct ServiceTime(ServiceClock);
 
 impl TimeSource for ServiceTime {
     fn now(&self) -> SystemTime {
-        self.0.now().into()
+        self.0.signing_date().into()
     }
 }
 

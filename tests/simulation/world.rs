@@ -9,7 +9,7 @@ use rolekeeper::pure::fingerprint::Verdict;
 use rolekeeper::pure::refresher::AskAs;
 use rolekeeper::pure::role_token::RoleToken;
 use rolekeeper::pure::secret::Secret;
-use rolekeeper::pure::service_time::{Dated, Reading};
+use rolekeeper::pure::service_time::{Beside, Dated, Reading};
 use time::UtcDateTime;
 use time::macros::utc_datetime;
 
@@ -170,7 +170,11 @@ impl World {
             Some(Trouble::Hangs | Trouble::Refuses) => return Err(FailureClass::Unreachable),
             Some(Trouble::Babbles) => return Err(FailureClass::BadAnswer),
             _ => {
-                clock.hear(Dated { date, sent, received: self.read() });
+                let beside = match trouble {
+                    None | Some(Trouble::GivesDead) => Beside::Token,
+                    _ => Beside::Nothing,
+                };
+                clock.hear(Dated { date, sent, received: self.read(), beside });
                 self.wall_was_right = self.wall_ahead.is_zero();
             }
         }

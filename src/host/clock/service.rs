@@ -34,6 +34,11 @@ impl ServiceClock {
         self.lock().at(self.read())
     }
 
+    /// What a signature is dated by: the service is believed at once that refuses a date.
+    pub fn signing_date(&self) -> UtcDateTime {
+        self.lock().signing_date(self.read())
+    }
+
     /// This machine's own clocks, for the way of an answer.
     pub fn read(&self) -> Reading {
         self.clock.read()
