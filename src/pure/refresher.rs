@@ -234,9 +234,12 @@ impl Refresher {
         self.next_request.due
     }
 
-    /// When a nudge leads to a request at once; one that comes before is kept until then.
-    pub fn next_turn(&self) -> UtcDateTime {
-        self.next_turn.due
+    /// How long it is until the service may be asked once more; nothing, as a rule.
+    pub fn until_turn(&mut self, now: UtcDateTime) -> Duration {
+        if self.next_turn.is_due(now) {
+            return Duration::ZERO;
+        }
+        (self.next_turn.due - now).try_into().unwrap_or(Duration::ZERO)
     }
 
     /// Failures in a row, 0 when all is well.

@@ -1,7 +1,6 @@
 //! What the operator wants of the driver, and what it answers.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -11,7 +10,7 @@ use crate::control::{Complaint, Order, Wish};
 use crate::host::service_manager;
 use crate::pure::advice::Exit;
 use crate::pure::fingerprint::{SimilarityThreshold, Verdict};
-use crate::pure::refresher::{Event, REQUEST_INTERVAL};
+use crate::pure::refresher::Event;
 use crate::shelf::Moment;
 
 /// Whoever waits for the same.
@@ -67,10 +66,9 @@ impl Driver {
     }
 
     /// Whoever wants a request hears what became of theirs, and not of the one a moment before.
-    async fn wait_for_turn(&self) {
-        let wait = self.refresher.next_turn() - self.clock.now();
-        let wait = Duration::try_from(wait).unwrap_or(Duration::ZERO);
-        self.clock.sleep(wait.min(REQUEST_INTERVAL)).await;
+    async fn wait_for_turn(&mut self) {
+        let wait = self.refresher.until_turn(self.clock.now());
+        self.clock.sleep(wait).await;
     }
 
     /// Answers when the targets' own roles were tried, too. Others need not wait for that.
@@ -109,6 +107,7 @@ impl Driver {
     async fn accept_fingerprint(&mut self) -> Result<String, Complaint> {
         let hybrid = self.provider.hybrid()?;
         hybrid.accept_hardware()?;
+        self.wait_for_turn().await;
         self.handle(Event::Nudged).await;
         Ok("this machine's hardware is now the registered one".to_owned())
     }
@@ -116,6 +115,7 @@ impl Driver {
     async fn set_threshold(&mut self, threshold: SimilarityThreshold) -> Result<String, Complaint> {
         let hybrid = self.provider.hybrid()?;
         hybrid.set_threshold(threshold).map_err(|error| Complaint::of(&error))?;
+        self.wait_for_turn().await;
         self.handle(Event::Nudged).await;
         Ok(format!("the similarity threshold is now {threshold}"))
     }
