@@ -185,7 +185,10 @@ impl Publication {
     /// When to look at [`Publication::due`] next. A doubt may make it earlier; it is looked at every minute.
     pub fn next(&self, policy: Policy) -> Option<UtcDateTime> {
         let delivery = self.delivery.as_ref().and_then(|delivery| delivery.timer);
-        let delivery = delivery.map(|timer| timer.due);
+        let delivery = delivery.map(|timer| timer.due).filter(|due| {
+            let token = self.token.as_ref().filter(|_| self.until.is_some());
+            token.is_none_or(|token| token.is_usable(*due))
+        });
         delivery.into_iter().chain(self.withdrawal(policy)).min()
     }
 
