@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::file::Policies;
 use super::merge::{Element, Sources};
+use super::own_files::is_same;
 use super::role::{Misplaced, table_with_role};
 use super::tables::{CHANGE_ONE, Clash};
 use super::value::{AbsolutePath, AccountName, FileMode, OutletName, Text};
@@ -114,10 +115,10 @@ pub(super) fn clash(
     }
     let path = consumer.token_file.as_ref().map(|file| &file.path)?;
     let shares = |other: &&ConsumerSettings| {
-        other.token_file.as_ref().is_some_and(|file| file.path == *path)
+        other.token_file.as_ref().is_some_and(|file| is_same(&file.path, path))
     };
     let other = before.iter().find(shares).map(|other| &other.origin);
-    let target = targets.iter().find(|target| target.path == *path);
+    let target = targets.iter().find(|target| is_same(&target.path, path));
     let origin = other.or(target.map(|target| &target.origin))?;
     let message = format!("its token_file is another's file already ({origin})");
     Some(Clash { keys: &["token_file"], message, remedy: CHANGE_ONE })

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use toml::Spanned;
 use tracing::level_filters::LevelFilter;
 
-use super::file::Text;
+use super::value::Text;
 
 /// `[log]`
 #[derive(Deserialize)]

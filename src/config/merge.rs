@@ -1,6 +1,7 @@
 //! Several settings files as one, key by key as systemd merges the drop-ins of a unit. Each key keeps
 //! the place where it stands: spans count in bytes from the start of the first file, through all of them.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -26,7 +27,11 @@ pub(super) struct Element<'a> {
     name: Option<String>,
     /// The index of the last file that has it.
     file: usize,
+    taken_back: TakenBack,
 }
+
+/// Keys that a later file took back, and where; those of tables in tables by their whole path.
+type TakenBack = BTreeMap<String, Range<usize>>;
 
 /// The files' texts, one after the other.
 pub(super) struct Sources<'a>(Vec<Source<'a>>);
@@ -47,6 +52,7 @@ impl<'a> Merged<'a> {
     pub fn of(sources: &Sources<'a>) -> Result<Self, Misplaced> {
         let mut rest = Spanned::new(0..0, DeTable::new());
         let (mut targets, mut consumers) = (Vec::new(), Vec::new());
+        let mut taken_back = TakenBack::new();
         for (index, source) in sources.0.iter().enumerate() {
             let mut file = source.parse()?;
             for (kind, elements) in [("target", &mut targets), ("consumer", &mut consumers)] {
@@ -54,16 +60,22 @@ impl<'a> Merged<'a> {
                     add(elements, table, index);
                 }
             }
-            lay_over(rest.get_mut(), file, true);
+            one_kind(rest.get_ref(), &file)?;
+            lay_over(rest.get_mut(), file, Some(""), &mut taken_back);
         }
         Ok(Self { rest, targets, consumers })
     }
 }
 
 impl Element<'_> {
-    /// Where the last of these keys stands; where the table begins, if it has none of them.
+    /// Where the last of these keys stands, or was taken back; where the table begins, if it has none of
+    /// them.
     pub fn last_of(&self, keys: &[&str]) -> Range<usize> {
-        let spans = keys.iter().filter_map(|key| Some(self.table.get_ref().get(*key)?.span()));
+        let span = |key: &&str| {
+            let value = self.table.get_ref().get(*key).map(Spanned::span);
+            value.or_else(|| self.taken_back.get(*key).cloned())
+        };
+        let spans = keys.iter().filter_map(span);
         spans.max_by_key(|span| span.start).unwrap_or_else(|| self.table.span())
     }
 
@@ -159,29 +171,56 @@ fn add<'a>(elements: &mut Vec<Element<'a>>, table: Spanned<DeValue<'a>>, file: u
             if let (DeValue::Table(below), DeValue::Table(over)) =
                 (before.table.get_mut(), table.into_inner())
             {
-                lay_over(below, over, false);
+                lay_over(below, over, None, &mut before.taken_back);
             }
         }
-        found => elements.push(Element { table, is_second: found.is_some(), name, file }),
+        found => {
+            let (is_second, taken_back) = (found.is_some(), TakenBack::new());
+            elements.push(Element { table, is_second, name, file, taken_back });
+        }
     }
 }
 
+/// What is a section in one file is one in all of them.
+fn one_kind(below: &DeTable<'_>, over: &DeTable<'_>) -> Result<(), Misplaced> {
+    for (key, value) in over {
+        let name = key.get_ref();
+        let Some(before) = below.get(name.as_ref()) else { continue };
+        let is_table = |value: &Spanned<DeValue<'_>>| matches!(value.get_ref(), DeValue::Table(_));
+        let wrong = [before, value].into_iter().find(|value| !is_table(value));
+        if let Some(wrong) = wrong {
+            return Err((wrong.span(), format!("expected [{name}], a table")).into());
+        }
+    }
+    Ok(())
+}
+
 /// Puts the keys of a later file over those of an earlier one. An empty value takes the earlier one
-/// back: nothing is said then. Where it is `deep`, tables within the table are merged, too.
-fn lay_over<'a>(below: &mut DeTable<'a>, over: DeTable<'a>, deep: bool) {
+/// back: nothing is said then, however often. With the path of this table, those within it are merged, too.
+fn lay_over<'a>(
+    below: &mut DeTable<'a>,
+    over: DeTable<'a>,
+    path: Option<&str>,
+    taken_back: &mut TakenBack,
+) {
     for (key, value) in over {
         let name = key.get_ref().as_ref();
-        if deep
+        if let Some(path) = path
             && let Some(DeValue::Table(below)) = below.get_mut(name).map(Spanned::get_mut)
             && let DeValue::Table(_) = value.get_ref()
         {
+            let path = format!("{path}{name}.");
             if let DeValue::Table(over) = value.into_inner() {
-                lay_over(below, over, deep);
+                lay_over(below, over, Some(&path), taken_back);
             }
             continue;
         }
-        let takes_back = below.remove(name).is_some() && is_empty(value.get_ref());
-        if !takes_back {
+        let path = format!("{}{name}", path.unwrap_or_default());
+        let was_said = below.remove(name).is_some() || taken_back.contains_key(&path);
+        if was_said && is_empty(value.get_ref()) {
+            taken_back.insert(path, value.span());
+        } else {
+            taken_back.remove(&path);
             below.insert(key, value);
         }
     }
@@ -300,6 +339,28 @@ mod tests {
                     assert!(error.ends_with("and none sets this"), "{error}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn what_is_taken_back_twice_is_taken_back_and_named_where_it_was() {
+        let none = "[[target]]\nname = \"a\"\nrole_arn = \"\"\ntags = {}\n";
+        let settings = files(&[&base(), none, none]);
+        assert_eq!((faults(&settings), settings.targets[0].assumption.clone()), (vec![], None));
+        let proxy = "[service]\nproxy = \"http://p:1\"\n";
+        let no_proxy = proxy.replace("http://p:1", "");
+        assert_eq!(files(&[proxy, &no_proxy, &no_proxy]).proxy.value, None);
+        let consumer = "[[consumer]]\nname = \"c\"\nusers = [\"x\"]\n";
+        let settings = files(&[consumer, &format!("\n{}", consumer.replace("\"x\"", ""))]);
+        assert!(faults(&settings)[0].starts_with("/etc/2.toml:4:9: consumer 'c': names neither"));
+    }
+
+    #[test]
+    fn a_section_is_one_in_each_file() {
+        for texts in [["refresh = 5\n", "[refresh]\n"], ["[refresh]\n", "refresh = \"\"\n"]] {
+            let error = read_all(&[("/etc/1.toml", texts[0]), ("/etc/2.toml", texts[1])]);
+            let error = error.unwrap_err().to_string();
+            assert!(error.contains(":1:11: expected [refresh], a table"), "{error}");
         }
     }
 

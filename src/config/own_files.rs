@@ -54,18 +54,15 @@ impl Settings {
 const OTHER_PATH: &str = "give it another path, then rolekeeper reload";
 
 /// Whether both are one name in one directory. A link in its place is the writer's to refuse.
-fn is_same(one: &Path, other: &Path) -> bool {
+pub(super) fn is_same(one: &Path, other: &Path) -> bool {
     one == other
         || (one.file_name() == other.file_name()
             && one.parent().map(real) == other.parent().map(real))
 }
 
-/// A directory is only looked at if it has the last name of the other: it may be one that hangs.
 fn is_within(path: &Path, directory: &Path) -> bool {
     path.starts_with(directory)
-        || path.parent().is_some_and(|parent| {
-            parent.file_name() == directory.file_name() && real(parent) == real(directory)
-        })
+        || path.parent().is_some_and(|parent| real(parent).starts_with(real(directory)))
 }
 
 fn real(path: &Path) -> PathBuf {
@@ -87,6 +84,7 @@ mod tests {
         fs::create_dir(at("run")).unwrap();
         symlink(at("run"), at("link")).unwrap();
         symlink(at("state/vault"), at("vault")).unwrap();
+        symlink(at("state/vault"), at("other-name")).unwrap();
         let policy = r#"{"Statement": {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}}"#;
         fs::write(at("policy.json"), policy).unwrap();
         let own = OwnFiles {
@@ -98,6 +96,7 @@ mod tests {
             ("state/vault/RegistrationKey", Some("a file that the daemon keeps")),
             ("state/vault/any", Some("a file that the daemon keeps")),
             ("vault/RegistrationKey", Some("a file that the daemon keeps")),
+            ("other-name/new", Some("a file that the daemon keeps")),
             ("run/control.sock", Some("a file that the daemon keeps")),
             ("link/role-token", Some("a file that the daemon keeps")),
             ("x.toml", Some("a settings file")),
@@ -141,6 +140,35 @@ mod tests {
                     _ => panic!("{path}: {disabled:?}"),
                 }
             }
+        }
+    }
+
+    #[test]
+    fn two_paths_to_one_file_are_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name).display().to_string();
+        fs::create_dir(at("run")).unwrap();
+        symlink(at("run"), at("link")).unwrap();
+        let target = |name: &str, path: &str, more: &str| {
+            format!("[[target]]\nname = \"{name}\"\npath = \"{}\"\n{more}", at(path))
+        };
+        let consumer = |name: &str, path: &str| {
+            let file = at(path);
+            format!("[[consumer]]\nname = \"{name}\"\nusers = [\"0\"]\ntoken_file = \"{file}\"\n")
+        };
+        let first = target("a", "run/x", "") + &consumer("b", "run/t");
+        for (other, is_clash) in [
+            (target("c", "link/x", ""), true),
+            (target("c", "link/x", "profile = \"p\"\nmode = \"0600\"\n"), true),
+            (target("c", "link/x", "profile = \"p\"\n"), false),
+            (target("c", "link/y", ""), false),
+            (consumer("c", "link/x"), true),
+            (consumer("c", "link/t"), true),
+            (consumer("c", "link/u"), false),
+        ] {
+            fs::write(at("x.toml"), first.clone() + &other).unwrap();
+            let settings = Settings::load(Some(Path::new(&at("x.toml")))).unwrap();
+            assert_eq!(settings.disabled().count(), usize::from(is_clash), "{other}");
         }
     }
 }

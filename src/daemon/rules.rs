@@ -17,7 +17,7 @@ use crate::host::replace;
 use crate::pure::access::Access;
 use crate::pure::disabled::{Disabled, Kind};
 use crate::shelf::Warning;
-use crate::targets::Target;
+use crate::targets::{Target, is_same_file};
 
 /// Who may have what, where it is written, and by which tokens some are known. Names have become
 /// numbers, and what could not be served is named.
@@ -75,7 +75,8 @@ impl Rules {
                 continue;
             }
             // The default target's, which stands in no table.
-            let is_a_target = targets.iter().any(|target| target.settings.path == file.path);
+            let is_a_target =
+                targets.iter().any(|target| is_same_file(&target.settings.path, &file.path));
             let (error, remedy) = match token_file(consumer, file, accounts) {
                 Ok(_) if is_a_target => {
                     let remedy =
