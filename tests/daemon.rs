@@ -159,6 +159,7 @@ fn credentials_are_exported_in_six_formats() {
     let end = rolekeeper::shelf::Moment(end).to_string();
     let [id, secret, token] = ["aws_access_key_id", "aws_secret_access_key", "aws_session_token"]
         .map(|key| value(&file, key));
+    let region = stage::REGION.to_owned();
     let process: Value = serde_json::from_str(&stage.succeed(&["export"])).unwrap();
     assert_eq!(
         process,
@@ -179,6 +180,8 @@ fn credentials_are_exported_in_six_formats() {
             ("AWS_SECRET_ACCESS_KEY", &secret),
             ("AWS_SESSION_TOKEN", &token),
             ("AWS_CREDENTIAL_EXPIRATION", &end),
+            ("AWS_REGION", &region),
+            ("AWS_DEFAULT_REGION", &region),
         ]
         .map(|(name, value)| format!("{before}{name}{between}{value}{after}\n"))
         .concat();
@@ -570,8 +573,9 @@ fn what_a_run_held_is_for_the_same_machine_and_registration_alone() {
     let stage = stopped_in_an_outage();
     let mut again = stage.registration(&stage.activation());
     printed(again.arg("--force").output().unwrap());
-    // The file's are still valid, and what is left to whoever reads it.
-    nothing(&stage, "stale");
+    // The other registration may have had a role that may do more.
+    nothing(&stage, "expired");
+    assert!(!fs::read_to_string(stage.credentials()).unwrap().contains("aws_"));
 
     for (spoil, said) in [
         (&|path: &Path| allow(path, 0o640), "is not for this user alone"),

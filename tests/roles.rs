@@ -735,3 +735,41 @@ fn a_stop_leaves_the_files_and_a_start_takes_them_over() {
     failed(&stage, "backup");
     assert_eq!(held(&stage, "backup"), before, "they are valid still");
 }
+
+#[test]
+fn what_an_earlier_run_left_is_for_those_whom_the_settings_name_now() {
+    let mut stage = set();
+    stage.settings(&with_role(&stage, "backup", "Backup", "mode = \"0644\""));
+    let (_, mut daemon) = stage.start_registered();
+    assumed(&stage, "backup");
+    let before = held(&stage, "backup");
+    daemon.stop();
+    stage.drop_service();
+    stage.settings(&with_role(&stage, "backup", "Backup", "mode = \"0600\""));
+    let _daemon = stage.start();
+    stage.status_when("the role's failure", |status| !shown(status, "backup")["failure"].is_null());
+    assert_eq!(stage::mode(&file(&stage, "backup")), 0o600);
+    stage.settings(&with_role(&stage, "backup", "Backup", "mode = \"0640\""));
+    stage.succeed(&["reload"]);
+    assert_eq!(stage::mode(&file(&stage, "backup")), 0o640);
+    assert_eq!(held(&stage, "backup"), before, "the same credentials");
+}
+
+#[test]
+fn what_a_disabled_target_had_is_not_left_in_the_file_of_another() {
+    let mut stage = set();
+    let path = file(&stage, "shared");
+    stage.settings(&stage.target("wide", &path, ""));
+    let (_, _daemon) = stage.start_registered();
+    stage.status_when("the file", |_| holds_credentials(&stage, "shared"));
+    stage.drop_service();
+    // A disabled target keeps what it has, but not in a place that is another's now.
+    let wide = stage.target("wide", &path, "profil = \"x\"");
+    stage.settings(&wide);
+    stage.refused(&["reload"], Exit::Configuration);
+    assert!(holds_credentials(&stage, "shared"));
+    let narrow = format!("role_arn = \"{}\"", arn("Backup"));
+    stage.settings(&(wide + &stage.target("narrow", &path, &narrow)));
+    stage.refused(&["reload"], Exit::Configuration);
+    assert!(!holds_credentials(&stage, "shared"));
+}

@@ -140,6 +140,7 @@ impl Assumption {
     pub(super) async fn run(mut self, mut shelf: ShelfReader, mut words: mpsc::Receiver<Word>) {
         let mut answer = None::<Answer>;
         let mut ticker = Ticker::new();
+        self.keep_access();
         let mut next = self.look(&shelf.look());
         let mut written = None::<oneshot::Sender<()>>;
         loop {
@@ -223,6 +224,19 @@ impl Assumption {
         }
         self.of = of;
         self.is_between_files = false;
+        self.keep_access();
+    }
+
+    /// What an earlier run left in the file is for those whom the settings name now, also while there is
+    /// nothing to put in its place.
+    fn keep_access(&mut self) {
+        let (now, of) = (self.now(), Arc::clone(&self.of));
+        let target = of.target.as_ref().filter(|_| self.assumer.token().is_none());
+        if let Some((target, given)) =
+            target.and_then(|it| Some((it, self.means.announcer.give(it)?)))
+        {
+            self.outcome.note_access(target, given, now);
+        }
     }
 
     fn try_again(&self) -> Vec<Event> {

@@ -99,10 +99,22 @@ impl DeliveryRecord {
         }
     }
 
-    /// The target has what was announced last. That need not be durable: until the next time both are
-    /// known.
+    /// The target has what was announced last. That is durable of the first time alone: until the next
+    /// time both keys are known.
     pub(super) fn confirm(&self, target: &Target) {
-        self.lock().deliveries.confirm(&target.path, &target.profile);
+        let mut kept = self.lock();
+        if kept.deliveries.confirm(&target.path, &target.profile) {
+            kept.write();
+        }
+    }
+
+    /// Whether the target holds a key of ours now.
+    pub(super) fn holds(&self, target: &Target) -> bool {
+        let held = published(target).ok().flatten();
+        held.is_some_and(|held| {
+            let profile = target.profile.as_str();
+            self.lock().deliveries.is_ours(&target.path, profile, &held.access_key_id)
+        })
     }
 
     /// The target holds nothing of ours any more.
@@ -114,7 +126,7 @@ impl DeliveryRecord {
     }
 
     /// Takes our keys out of all profiles that are to have none, or somebody else's; but for targets that
-    /// `stay` as they are for now, which come first. A file that is wanted by another path is that file.
+    /// `stay` as they are for now, which come first, unless another target has their profile. A file that is wanted by another path is that file.
     ///
     /// # Errors
     ///
@@ -132,7 +144,9 @@ impl DeliveryRecord {
             exactly.or_else(|| wanted.get(wanted.keys().find(is_there)?))
         };
         let left = kept.deliveries.leftovers(holder).into_iter().cloned();
-        let staying = |left: &Delivered| target(left).filter(&stays);
+        // In a file that is somebody else's by now nothing stays.
+        let is_free = |left: &Delivered| holder(&left.path, &left.profile).is_none();
+        let staying = |left: &Delivered| target(left).filter(&stays).filter(|_| is_free(left));
         let (staying, left) =
             left.map(|it| (staying(&it), it)).partition::<Vec<_>, _>(|(it, _)| it.is_some());
         kept.left = left.into_iter().map(|(_, left)| left).collect();
@@ -165,6 +179,10 @@ impl Kept {
                             "{path}: keys of an earlier run were withdrawn from [{profile}]"
                         );
                     }
+                    is_news |= self.deliveries.forget(&left.path, profile);
+                }
+                // Somebody else's file, which has never taken one.
+                Err(error) if !left.has_arrived() && error.is_of_what_is_there() => {
                     is_news |= self.deliveries.forget(&left.path, profile);
                 }
                 Err(error) => {

@@ -23,7 +23,7 @@ use crate::pure::role_token::RoleToken;
 use crate::pure::unit::ServiceName;
 use crate::shelf::{ReloadPlace, Shelf};
 use crate::systemctl::Systemctl;
-use crate::targets::{Delivered, Target, TargetError, deliver, published, withdraw};
+use crate::targets::{Delivered, Target, TargetError, deliver, give, published, withdraw};
 use memory::Memories;
 pub(super) use memory::NAME;
 use task::{Means, Task};
@@ -168,6 +168,11 @@ impl Announcer {
             let _ = words.send(Word::News(news));
         }
         Ok(delivery)
+    }
+
+    /// Gives what an earlier run left to those who are to read it now; `None` where it left nothing.
+    pub(super) fn give(&self, target: &Target) -> Option<Result<Delivered, TargetError>> {
+        self.record.holds(target).then(|| give(target))
     }
 
     /// Takes our keys out of the target's file.

@@ -162,9 +162,11 @@ impl TargetOutcome {
         if let Ok(Delivery::Written | Delivery::Corrected { .. }) = outcome {
             self.written_at = Some(Moment(now));
         }
-        if outcome.is_ok() {
-            (self.held_until, self.is_withdrawn) = (None, false);
+        // What was there before is an earlier run's still.
+        if outcome.as_ref().is_ok_and(|delivery| *delivery != Delivery::Unchanged) {
+            self.held_until = None;
         }
+        self.is_withdrawn &= outcome.is_err();
         if let Ok(Delivery::Corrected { found, now }) = outcome {
             let path = target.path.display();
             tracing::warn!(
@@ -190,9 +192,24 @@ impl TargetOutcome {
         self.complaint = complaint;
     }
 
+    /// The same of a file that holds what it held, and may have got another owner, group or mode.
+    pub(super) fn note_access(
+        &mut self,
+        target: &Target,
+        outcome: Result<Delivered, TargetError>,
+        now: UtcDateTime,
+    ) {
+        let held_until = self.held_until;
+        self.note(target, outcome, now);
+        self.held_until = held_until;
+    }
+
     /// What was noted last was a withdrawal.
     pub(super) fn was_a_withdrawal(&mut self) {
         self.is_withdrawn = self.complaint.is_none();
+        if self.is_withdrawn {
+            self.held_until = None;
+        }
     }
 
     /// Keeps the warnings, and logs what is new. What a file lost when it was replaced stays told until

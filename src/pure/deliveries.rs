@@ -34,6 +34,9 @@ pub struct Delivered {
     holder: Holder,
     /// One of these is in the file. The newest is the last.
     keys: Vec<KeyDigest>,
+    /// Any of them has ever arrived.
+    #[serde(default = "yes")]
+    arrived: bool,
 }
 
 /// Of an access key id. The record says nothing that a log would not say.
@@ -68,17 +71,23 @@ impl Deliveries {
         if keys.len() > MOST_KEYS {
             keys.remove(1);
         }
-        let news = Delivered { keys, ..place };
+        let news = Delivered { keys, arrived: known.arrived, ..place };
         let changed = *known != news;
         *known = news;
         changed
     }
 
-    /// The newest key has arrived: the ones before are gone.
-    pub fn confirm(&mut self, path: &Path, profile: &ProfileName) {
-        if let Some(known) = self.find(path, profile.as_str()) {
-            known.keys.drain(..known.keys.len().saturating_sub(1));
-        }
+    /// The newest key has arrived: the ones before are gone. Whether it is the first that has.
+    pub fn confirm(&mut self, path: &Path, profile: &ProfileName) -> bool {
+        let Some(known) = self.find(path, profile.as_str()) else { return false };
+        known.keys.drain(..known.keys.len().saturating_sub(1));
+        !std::mem::replace(&mut known.arrived, true)
+    }
+
+    /// Whether this key was put into the profile by us.
+    pub fn is_ours(&self, path: &Path, profile: &str, access_key_id: &Secret<String>) -> bool {
+        let mut known = self.profiles.iter().filter(|known| known.is_at(path, profile));
+        known.any(|known| known.is_ours(access_key_id))
     }
 
     /// There is nothing of ours any more; whether that is news.
@@ -94,7 +103,7 @@ impl Deliveries {
         holder: impl Fn(&Path, &str) -> Option<&'a Holder>,
     ) -> Vec<&'a Delivered> {
         let is_left = |known: &&Delivered| {
-            !holder(&known.path, &known.profile).is_some_and(|wanted| known.holder.may_stay(wanted))
+            !holder(&known.path, &known.profile).is_some_and(|wanted| known.holder == *wanted)
         };
         self.profiles.iter().filter(is_left).collect()
     }
@@ -122,7 +131,13 @@ impl Delivered {
             mode,
             holder: holder.clone(),
             keys: Vec::new(),
+            arrived: false,
         }
+    }
+
+    /// Whether a key of ours has ever been there, as far as it is known.
+    pub fn has_arrived(&self) -> bool {
+        self.arrived
     }
 
     /// Whether this key was put there by us.
@@ -149,13 +164,11 @@ impl Holder {
             assumption: assumption.map(digest_of),
         }
     }
+}
 
-    /// Whether a file may keep this one's credentials until it gets the wanted ones. Those of the
-    /// registered role stay also when this machine registers anew: they are its own, and end soon.
-    fn may_stay(&self, wanted: &Self) -> bool {
-        let same = self.identity == wanted.identity || self.assumption.is_none();
-        same && self.assumption == wanted.assumption
-    }
+/// A record of an earlier release does not tell.
+fn yes() -> bool {
+    true
 }
 
 fn digest_of(assumption: &Assumption) -> String {
@@ -207,7 +220,8 @@ mod tests {
         let mut deliveries = Deliveries::default();
         assert!(deliveries.announce(place(), &KeyDigest::of("ASIA1")));
         assert!(!deliveries.announce(place(), &KeyDigest::of("ASIA1")), "nothing new");
-        deliveries.confirm(Path::new(PATH), &ProfileName::default());
+        assert!(deliveries.confirm(Path::new(PATH), &ProfileName::default()));
+        assert!(!deliveries.confirm(Path::new(PATH), &ProfileName::default()), "the second");
         for key in 2..100 {
             assert!(deliveries.announce(place(), &KeyDigest::of(&format!("ASIA{key}"))));
         }
@@ -228,7 +242,7 @@ mod tests {
         let assumption = Assumption::of("arn:aws:iam::111122223333:role/backup".parse().unwrap());
         let (own, other) = (holder(), Holder::of("mi-00000000000000001", Some(&assumption)));
         assert_eq!(deliveries.leftovers(|_, _| Some(&own)), Vec::<&Delivered>::new());
-        assert_eq!(deliveries.leftovers(|_, _| Some(&anew)), Vec::<&Delivered>::new());
+        assert_eq!(deliveries.leftovers(|_, _| Some(&anew)).len(), 1);
         assert_eq!(deliveries.leftovers(|_, _| Some(&other)).len(), 1);
         let elsewhere = |path: &Path, _: &str| (path != Path::new(PATH)).then_some(&own);
         assert_eq!(deliveries.leftovers(elsewhere).len(), 1);
@@ -255,9 +269,7 @@ mod tests {
         });
         let holders = holders.collect::<Vec<_>>();
         for (at, holder) in holders.iter().enumerate() {
-            let same = holders.iter().filter(|other| holder.may_stay(other)).count();
-            // The registered role's may stay for either machine.
-            assert_eq!(same, if at < 2 { 2 } else { 1 }, "{at}");
+            assert_eq!(holders.iter().filter(|other| *other == holder).count(), 1, "{at}");
         }
     }
 }

@@ -142,6 +142,15 @@ pub fn deliver(target: &Target, token: &RoleToken) -> Result<Delivered, TargetEr
     edit(target, Document::parse, |document| document.set_profile(&target.profile, token))
 }
 
+/// Gives the file, as it is, the target's owner, group and mode.
+///
+/// # Errors
+///
+/// As [`deliver`].
+pub fn give(target: &Target) -> Result<Delivered, TargetError> {
+    edit(target, Document::parse, |_| Ok(()))
+}
+
 /// Takes our keys out of the target's profile. A file that this leaves empty stays, empty. One that
 /// does not hold our keys is not touched, and keys that somebody else put into the profile stay.
 ///

@@ -10,7 +10,7 @@ use nix::unistd::{Gid, Uid};
 
 use super::Permission;
 use super::existing::LARGEST;
-use crate::host::accounts::{may_give_files_away, own_groups, own_uid, local_name};
+use crate::host::accounts::{local_name, may_give_files_away, own_groups, own_uid};
 use crate::host::directory::{Reason, UnsafeDirectory};
 use crate::pure::advice::{Advice, Exit};
 use crate::pure::drop_in::{delivery_lines, lines_remedy};
@@ -158,6 +158,27 @@ impl Advice for TargetError {
 }
 
 impl TargetError {
+    /// Whether it is for what there is in the file's place.
+    pub fn is_of_what_is_there(&self) -> bool {
+        matches!(
+            self.trouble,
+            Trouble::Symlink
+                | Trouble::NotAFile(_)
+                | Trouble::HardLinks(_)
+                | Trouble::TooLarge
+                | Trouble::Content { .. }
+        )
+    }
+
+    /// Whether it is for what this user may see.
+    pub fn is_of_rights_to_read(&self) -> bool {
+        match &self.trouble {
+            Trouble::Denied("read") => true,
+            Trouble::Directory(directory) => matches!(directory.reason, Reason::Unopened(_)),
+            _ => false,
+        }
+    }
+
     fn parent(&self) -> &Path {
         self.path.parent().unwrap_or(&self.path)
     }
@@ -173,7 +194,7 @@ impl TargetError {
 
     /// What the unit has to allow, all at once: whoever adds a line a time goes round in circles.
     fn lacking(&self) -> Vec<String> {
-        let is_strange = !may_give_files_away() && !own_groups().contains(&self.group);
+        let is_strange = !may_give_files_away() && !own_groups().contains(&self.group.as_raw());
         let group = (is_strange && !self.is_for_others()).then(|| self.group.as_raw());
         delivery_lines(&self.parent().to_string_lossy(), self.is_for_others(), group)
     }
