@@ -21,6 +21,7 @@ mod proof;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::health::{self, Reports};
 use super::provider::{Footing, Reach, Whose, metadata_endpoint};
@@ -28,7 +29,7 @@ use super::report::LastFailure;
 use super::{Daemon, DaemonError, connection};
 use crate::config::Settings;
 use crate::control::Complaint;
-use crate::host::clock::ServiceClock;
+use crate::host::clock::{ServiceClock, timeout};
 use crate::keys::{KeyError, SigningKey};
 use crate::pure::advice::{Advice, Exit};
 use crate::pure::assumption::SessionName;
@@ -81,6 +82,9 @@ enum Without {
         refusal: String,
     },
 }
+
+/// How long a report may take of a role that was heard before: whoever asks for credentials waits for it.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The service's code for a role without the rights.
 const ACCESS_DENIED: [&str; 2] = ["AccessDeniedException", "AccessDenied"];
@@ -207,7 +211,18 @@ impl Ec2 {
             return Ok(None);
         }
         let report = health::report(instance.id.as_str(), zone(instance));
-        match ssm.report_health(AwsCredentials::from(&granted.token), &report).await {
+        let report = ssm.report_health(AwsCredentials::from(&granted.token), &report);
+        let was_heard = self.proof.is_of(&instance.id, role);
+        let heard = match was_heard {
+            true => timeout(PATIENCE, report).await,
+            false => Ok(report.await),
+        };
+        let Ok(heard) = heard else {
+            tracing::warn!("Systems Manager is silent; it has heard the role {role} before");
+            self.proven = Some(role.clone());
+            return Ok(None);
+        };
+        match heard {
             Ok(()) => {
                 self.proven = Some(role.clone());
                 self.proof.keep(&instance.id, role);
@@ -216,10 +231,9 @@ impl Ec2 {
             Err(error) if is_access_denied(&error) => {
                 Ok(Some(Without::NotAllowed { role: role.clone(), refusal: error.to_string() }))
             }
-            Err(error)
-                if error.class != FailureClass::Denied && self.proof.is_of(&instance.id, role) =>
-            {
+            Err(error) if error.class != FailureClass::Denied && was_heard => {
                 tracing::warn!("{error}; Systems Manager has heard the role {role} before");
+                self.proven = Some(role.clone());
                 Ok(None)
             }
             Err(error) => Err(error.into()),
