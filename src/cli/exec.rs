@@ -24,8 +24,8 @@ use crate::shelf::Moment;
 /// status are its own. The credentials do not change while it runs, and end within the hour; a command that runs for
 /// longer needs --container-endpoint, by which its SDK fetches new ones by itself: this user's
 /// processes alone are answered there. Variables that would make an SDK look elsewhere, such as
-/// AWS_PROFILE, are taken out. AWS_REGION and AWS_DEFAULT_REGION are the daemon's region, unless one of
-/// them is set, or the config file has a region in its `[default]`; keys or a credential_process there
+/// AWS_PROFILE, are taken out. AWS_REGION and AWS_DEFAULT_REGION are the daemon's region, or one that is
+/// set says the other; unless the config file has a region in its `[default]`; keys or a credential_process there
 /// come before the endpoint, and have to be taken out.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]

@@ -14,7 +14,7 @@ use crate::shelf::Moment;
 /// Print credentials as `aws configure export-credentials` does
 ///
 /// Asks the daemon, as credential-process does. For a shell there are AWS_REGION and AWS_DEFAULT_REGION,
-/// too, the daemon's region: unless one of them is set, or the profile in the config file has a region.
+/// too, the daemon's region: unless the profile in the config file has a region, or one is set, which then says the other.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Export {

@@ -18,20 +18,26 @@ const PROFILES: [&str; 2] = ["AWS_PROFILE", "AWS_DEFAULT_PROFILE"];
 /// More of a config file is not read.
 const LONGEST: u64 = 1024 * 1024;
 
-/// The variables that name the daemon's region, unless the environment or the profile says another.
+/// The variables that are unset, with the region of the one that is set, else with the daemon's unless the
+/// profile says another.
 /// `default_profile` where no variable will name a profile.
 pub(super) fn variables(
     region: Option<&Region>,
     default_profile: bool,
 ) -> Vec<(&'static str, String)> {
-    let Some(region) = region else { return Vec::new() };
-    let is_set = NAMES.iter().any(|name| environment::variable(name).is_some());
+    // Where one is set, the other says the same.
+    let set = |name: &str| environment::variable(name).filter(|value| !value.is_empty());
+    if let Some(chosen) = NAMES.iter().find_map(|name| set(name)) {
+        let unset = NAMES.into_iter().filter(|name| set(name).is_none());
+        return unset.map(|name| (name, chosen.clone())).collect();
+    }
     let named = PROFILES.iter().find_map(|name| environment::variable(name));
     let profile = named.filter(|_| !default_profile).unwrap_or_else(|| "default".to_owned());
-    if is_set || has_region(&profile) {
+    if has_region(&profile) {
         return Vec::new();
     }
-    NAMES.map(|name| (name, region.to_string())).into()
+    let named = |region: &Region| NAMES.map(|name| (name, region.to_string())).into();
+    region.map(named).unwrap_or_default()
 }
 
 /// Whether the config file gives this profile a region. One that cannot be read gives none.
