@@ -571,3 +571,19 @@ fn a_machine_whose_machine_id_cannot_be_read_is_not_accepted() {
     stage.status_when("a look at the hardware", |status| !status["fingerprint"].is_null());
     is_refused(&stage.run(&["fingerprint", "accept"]));
 }
+
+#[test]
+fn whoever_may_not_read_a_file_is_not_told_to_open_it() {
+    let stage = Stage::set();
+    let (_, mut daemon) = stage.start_registered();
+    daemon.stop();
+    if !is_root() {
+        eprintln!("another user's look is skipped: it needs root, which can be several users");
+        return;
+    }
+    let output = stage.command_of_nobody(&["status"]).output().unwrap();
+    let page = String::from_utf8(output.stdout).unwrap();
+    assert!(page.contains("this user may not see what it holds"), "{page}");
+    assert!(page.contains("sudo rolekeeper status") && !page.contains("setfacl"), "{page}");
+    assert!(!page.contains("NOT WRITTEN"), "{page}");
+}

@@ -64,7 +64,16 @@ pub(super) fn status(
         let end = found.and_then(|found| found.expires_at);
         left = left.or(end, now);
         let warning = found.and_then(|found| Warning::of_published(&target, found));
-        let warnings = warning.iter().map(Complaint::of).collect();
+        let mut warnings = warning.iter().map(Complaint::of).collect::<Vec<_>>();
+        // That is about whoever asks, and not about the service.
+        let held = match held {
+            Err(error) if error.is_of_rights_to_read() => {
+                let message = "this user may not see what it holds";
+                warnings.push(Complaint::new(error.exit(), message, "sudo rolekeeper status"));
+                Ok(None)
+            }
+            held => held,
+        };
         status.targets.push(shelf::TargetStatus {
             name: target.name,
             path: target.path,
