@@ -32,8 +32,8 @@ pub(super) async fn ask(places: &Places, command: &Command) -> Result<(), Compla
 /// A request of the daemon's own may be under way; then come those that the command needs.
 fn longest(command: &Command) -> Duration {
     let requests = match command {
-        Command::Reload | Command::Status => 0,
-        Command::SetThreshold { .. } => 1,
+        Command::Status => 0,
+        Command::Reload | Command::SetThreshold { .. } => 1,
         Command::Refresh | Command::AcceptFingerprint => 2,
         // Publish, prove, and once more with the old key.
         Command::RotateKey => 4,
