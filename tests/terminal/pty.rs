@@ -37,6 +37,8 @@ impl Terminal {
         // Makes it the controlling terminal, and becomes the program.
         let program = Command::new("setsid")
             .arg("--ctty")
+            // A test may be started where some are ignored.
+            .args(["env", "--default-signal"])
             .arg(command.get_program())
             .args(command.get_args())
             .env_clear()
