@@ -105,7 +105,7 @@ impl Connection {
     /// lost them gets them back.
     #[must_use]
     pub fn or_out_of_reach(self) -> Self {
-        let reason = |path: &Path| read_bundle(path).err().map(|it| unreadable(path, &it));
+        let reason = |path: &Path| read_bundle(path).err().map(|it| without_bundle(path, &it));
         Self { out_of_reach: self.ca_bundle.as_deref().and_then(reason), ..self }
     }
 
@@ -182,7 +182,7 @@ fn tls_context(endpoint: &str, ca_bundle: Option<&Path>) -> Result<TlsContext, U
         None => TrustStore::default(),
         Some(path) => {
             let pem = read_bundle(path).map_err(|reason| {
-                UnusableConnection::new("connection", endpoint, unreadable(path, &reason))
+                UnusableConnection::new("connection", endpoint, without_bundle(path, &reason))
             })?;
             TrustStore::empty().with_pem_certificate(pem)
         }
@@ -191,7 +191,7 @@ fn tls_context(endpoint: &str, ca_bundle: Option<&Path>) -> Result<TlsContext, U
     context.map_err(|error| UnusableConnection::new("connection", endpoint, error.to_string()))
 }
 
-fn unreadable(bundle: &Path, reason: &str) -> String {
+fn without_bundle(bundle: &Path, reason: &str) -> String {
     format!("the CA bundle {}: {reason}", bundle.display())
 }
 

@@ -295,8 +295,13 @@ fn a_damaged_registration_stops_everything_and_is_kept_aside_by_the_next_one() {
     fs::write(&path, "{\"instanceID\":\"mi-").unwrap();
     let damaged = stage.vault();
     let spare = stage.activation();
-    for command in [&["run"][..], &["rotate-key"], &["deregister"], &["status"]] {
-        let (message, remedy) = stage.refused(command, Exit::BadData);
+    for (command, exit) in [
+        (&["run"][..], Exit::BadData),
+        (&["rotate-key"], Exit::BadData),
+        (&["deregister"], Exit::BadData),
+        (&["status"], Exit::Unavailable),
+    ] {
+        let (message, remedy) = stage.refused(command, exit);
         assert!(message.contains("RegistrationKey: the record is damaged"), "{message}");
         assert!(remedy.contains("--force"), "{remedy}");
     }

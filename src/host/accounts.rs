@@ -192,12 +192,6 @@ pub fn local_user_name(uid: u32) -> Option<String> {
     local_users().into_iter().find(|(_, number)| *number == uid).map(|(name, _)| name)
 }
 
-/// The groups that this process may give its files to.
-pub fn own_groups() -> Vec<Gid> {
-    let others = nix::unistd::getgroups().unwrap_or_default();
-    others.into_iter().chain([Gid::effective()]).collect()
-}
-
 /// Whether this process may give its files to others (`CAP_CHOWN`).
 pub fn may_give_files_away() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

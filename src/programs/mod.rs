@@ -295,7 +295,7 @@ fn groups_at_rest(settings: &UnitSettings, uid: u32) -> Vec<u32> {
     let number = |name: &String| accounts::group(name).ok().map(Gid::as_raw);
     let own = settings.group.as_ref().and_then(number);
     let mut groups = match own {
-        Some(gid) => accounts::groups_of(uid, gid),
+        Some(gid) => accounts::groups_of(uid, Some(gid), &[]).unwrap_or_default(),
         None => accounts::all_groups_of(uid),
     };
     groups.extend(own.into_iter().chain(settings.supplementary_groups.iter().filter_map(number)));
