@@ -126,7 +126,13 @@ fn the_command_stops_and_goes_on_as_a_job_of_the_shell() {
         let script = "trap 'echo interrupted' INT; echo at $((40+3)); while :; do sleep 0.05; done";
         terminal.types(&format!("{} &\n", typed(&exec(&stage, way, script))));
         terminal.shows("at 43");
+        let prompts = terminal.screen().matches("prompt> ").count();
         terminal.types(CTRL_C);
+        // What is typed before the shell asks again goes with it.
+        wait_for("a new prompt", || {
+            let screen = terminal.screen();
+            if screen.matches("prompt> ").count() > prompts { Ok(()) } else { Err(screen) }
+        });
         terminal.types("kill %1; wait %1; echo \"ended with $?\"\n");
         terminal.shows("ended with 143");
         terminal.types("exit 0\n");
